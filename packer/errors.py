@@ -1,0 +1,86 @@
+"""Every error that shardpack raises on purpose.
+
+    PackerError                      exit code 1: the work failed, or verification found a fault
+    ├── OptionsError  (ValueError)   exit code 2: options or input that the user can mend
+    │   └── SourceError              exit code 2: the source is missing, empty or unreadable
+    ├── DestinationTakenError        another plan or a finished data set is at the destination
+    ├── CorruptRecordError           a record or an index does not hold what its framing promises
+    ├── DataSetError                 a data set is incomplete, edited or not one at all
+    ├── SourceChangedError           an item is no longer what the plan saw
+    ├── EncoderMismatchError         a worker's encoder differs from the plan's
+    ├── TooManyRejectsError          more items were rejected than --max-rejects allows
+    ├── WorkerError                  a worker died or a task raised something unforeseen
+    └── MissingExtraError            an optional library is not installed
+
+Messages say what failed, where, what was expected and what to do. All of them survive pickling, since they
+cross process and Spark boundaries.
+"""
+
+from __future__ import annotations
+
+
+class PackerError(Exception):
+    """Base of all of the errors above; its text is one that a user can act on."""
+
+    exit_code = 1
+
+
+class OptionsError(PackerError, ValueError):
+    """Options or input that the user can mend."""
+
+    exit_code = 2
+
+
+class SourceError(OptionsError):
+    """The source is missing, empty, unreadable or malformed."""
+
+
+class DestinationTakenError(PackerError):
+    """Another plan, or a finished data set, is at the destination."""
+
+
+class CorruptRecordError(PackerError):
+    """A record or index entry whose bytes contradict its framing.
+
+    Attributes:
+        name: file or URI that holds the record.
+        record_index: position of the record in the file, from 0.
+        offset_bytes: where the record starts in the file, from 0.
+        problem: what was found against what was expected.
+    """
+
+    def __init__(self, name: str, record_index: int, offset_bytes: int, problem: str) -> None:
+        super().__init__(name, record_index, offset_bytes, problem)
+        self.name = name
+        self.record_index = record_index
+        self.offset_bytes = offset_bytes
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.name}: record {self.record_index} at byte {self.offset_bytes:,}: {self.problem}"
+
+
+class DataSetError(PackerError):
+    """A data set that is incomplete, edited, damaged, or not a data set at all."""
+
+
+class SourceChangedError(PackerError):
+    """An item's bytes are no longer those that the plan was made from."""
+
+
+class EncoderMismatchError(PackerError):
+    """A worker's image libraries encode differently from those that made the plan."""
+
+
+class TooManyRejectsError(PackerError):
+    """More items were rejected than --max-rejects allows."""
+
+
+class WorkerError(PackerError):
+    """A worker process died, or a task raised an error that nobody foresaw."""
+
+
+class MissingExtraError(PackerError):
+    """An optional library is not installed; the text names the pip command."""
+
+    exit_code = 2

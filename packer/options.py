@@ -1,0 +1,272 @@
+"""What a user can ask of `pack` and `plan`, checked once, here.
+
+`PackOptions` is the one list of options: the command line, `--config` files, the EMR and Glue jobs and the JSON Schema
+are all made from it. `parse_options` turns untyped values into it or raises OptionsError naming the field.
+Everything behind the edge works with the small derived values: `ImageSpec`, `SplitSpec`, `ShardSpec`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from packer.errors import OptionsError
+
+MAX_SHARD_BYTES = 128_000_000
+"""A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
+MIN_SHARD_BYTES = 1_000_000
+
+_SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+class FormatName(enum.StrEnum):
+    TFRECORD = "tfrecord"
+    RECORDIO = "recordio"
+
+
+class Fit(enum.StrEnum):
+    """How an image meets the requested size; sizes below are width x height in pixels."""
+
+    SHORT = "short"
+    """Short side becomes N, aspect ratio kept."""
+    LONG = "long"
+    """Long side becomes N, aspect ratio kept."""
+    COVER = "cover"
+    """Scaled to cover W x H, then cropped around the centre."""
+    CONTAIN = "contain"
+    """Scaled to fit inside W x H, then padded with black around the centre."""
+    STRETCH = "stretch"
+    """Scaled to W x H, aspect ratio ignored."""
+
+
+class Encode(enum.StrEnum):
+    JPEG = "jpeg"
+
+
+class OnReject(enum.StrEnum):
+    FILL = "fill"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class EngineName(enum.StrEnum):
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
+
+    width: int
+    height: int
+    fit: Fit
+    encode: Encode
+    quality: int
+    max_pixels: int
+
+
+class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One split and its share of the items, as an exact fraction numerator / denominator."""
+
+    name: str
+    numerator: int
+    denominator: int
+
+    @property
+    def is_training(self) -> bool:
+        """Training splits have equal shards, with fills; every other split holds each record once."""
+        return is_training_split(self.name)
+
+
+def is_training_split(name: str) -> bool:
+    """Say whether a split's shards must be equal in records: those named ``train`` or ``train-...``."""
+    return name == "train" or name.startswith("train-")
+
+
+class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a split is cut into shards."""
+
+    world: int
+    """Number of ranks: instances x GPUs per instance."""
+    target_bytes: int
+    """Wanted size of a shard in bytes, in [1 MB, 128 MB]."""
+    allow_fill: bool
+    """Accept planned fills above 2 % of the items."""
+    stratify: bool
+
+
+class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `pack` and `plan`; field names are the command line's with underscores."""
+
+    source: Annotated[str, Meta(description="folder of images, or a listing (.csv .jsonl .parquet)")]
+    dest: Annotated[str, Meta(description="where the data set goes: a folder that is new or empty")]
+    instances: Annotated[int, Meta(ge=1, description="training instances")] = 1
+    gpus_per_instance: Annotated[int, Meta(ge=1, description="GPUs (ranks) on each instance")] = 1
+    gpus: Annotated[int | None, Meta(description="GPUs in all, instead of the two above")] = None
+    format: Annotated[FormatName, Meta(description="container of the shards")] = FormatName.TFRECORD
+    shard_size: Annotated[str, Meta(description="wanted size of a shard, 1MB to 128MB")] = "100MB"
+    split: Annotated[str, Meta(description="splits and shares, such as train=0.9,val=0.1")] = "train=1"
+    stratify: Annotated[bool, Meta(description="deal classes evenly over splits and shards")] = False
+    group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
+    seed: Annotated[int, Meta(description="seed of the order")] = 0
+    resize: Annotated[str, Meta(description="N (one side or a square) or WxH, in pixels")] = "256"
+    fit: Annotated[Fit | None, Meta(description="default: short for N, cover for WxH")] = None
+    encode: Annotated[Encode, Meta(description="encoding of the samples")] = Encode.JPEG
+    quality: Annotated[int, Meta(ge=1, le=100, description="encoder's quality")] = 95
+    max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
+    label_column: Annotated[str | None, Meta(description="label's column in a listing (default: label, if there)")] = None
+    key_column: Annotated[str | None, Meta(description="path's column in a listing (default: found by name)")] = None
+    root: Annotated[str | None, Meta(description="folder that a listing's paths start from (default: its own)")] = None
+    flat: Annotated[bool, Meta(description="folders are not classes: no labels")] = False
+    engine: Annotated[EngineName, Meta(description="what runs the tasks")] = EngineName.LOCAL
+    workers: Annotated[int | None, Meta(description="worker processes of the local engine (default: CPU cores)")] = None
+    on_reject: Annotated[OnReject, Meta(description="what stands in for an item that cannot be packed")] = OnReject.FILL
+    max_rejects: Annotated[float, Meta(ge=0, le=1, description="share of rejected items that fails the run")] = 0.01
+    allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
+    resume: Annotated[bool, Meta(description="go on with an interrupted run of the same options")] = False
+    overwrite: Annotated[bool, Meta(description="remove the data set that is at the destination first")] = False
+
+    def __post_init__(self) -> None:
+        for name in ("gpus", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionsError(f"{option_name(name)}: expected a number of at least 1, got {value}")
+        if self.gpus is not None and self.instances * self.gpus_per_instance not in (1, self.gpus):
+            raise OptionsError(
+                f"--gpus: expected {self.instances * self.gpus_per_instance} (--instances x --gpus-per-instance) "
+                f"or none, got {self.gpus}"
+            )
+        if self.resume and self.overwrite:
+            raise OptionsError("--resume: expected without --overwrite, since it keeps what --overwrite removes")
+        splits = self.splits()
+        if self.on_reject is OnReject.SKIP and any(s.is_training for s in splits):
+            raise OptionsError(
+                "--on-reject: expected fill or fail for a training split, got skip, which would leave its shards unequal"
+            )
+        _ = self.image_spec(), self.shard_spec()
+
+    @property
+    def world(self) -> int:
+        """Number of ranks that will train on the data set."""
+        return self.gpus if self.gpus is not None else self.instances * self.gpus_per_instance
+
+    def image_spec(self) -> ImageSpec:
+        """Return what imaging needs. Raises OptionsError for a malformed --resize or a --fit that does not suit it."""
+        match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", self.resize)
+        sides = [int(side) for side in match.groups() if side] if match else []
+        if not sides or min(sides) < 1:
+            raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {self.resize!r}")
+        fit = self.fit or (Fit.SHORT if len(sides) == 1 else Fit.COVER)
+        if fit in (Fit.SHORT, Fit.LONG) and len(sides) == 2:
+            raise OptionsError(f"--fit: expected cover, contain or stretch with --resize {self.resize}, got {fit}")
+        return ImageSpec(
+            width=sides[0],
+            height=sides[-1],
+            fit=fit,
+            encode=self.encode,
+            quality=self.quality,
+            max_pixels=self.max_pixels,
+        )
+
+    def splits(self) -> tuple[SplitSpec, ...]:
+        """Return the splits in the order given. Raises OptionsError unless the shares are exact and sum to 1."""
+        specs = [_parse_split(part, self.split) for part in self.split.split(",")]
+        if len({s.name for s in specs}) != len(specs):
+            raise OptionsError(f"--split: expected each name once, got {self.split!r}")
+        total = sum((Fraction(s.numerator, s.denominator) for s in specs), Fraction(0))
+        if total != 1:
+            raise OptionsError(f"--split: expected shares that sum to 1, got {self.split!r}, which sums to {float(total):g}")
+        return tuple(specs)
+
+    def shard_spec(self) -> ShardSpec:
+        """Return what sharding needs. Raises OptionsError for a --shard-size outside 1-128 MB."""
+        target_bytes = parse_size(self.shard_size, "--shard-size")
+        if not MIN_SHARD_BYTES <= target_bytes <= MAX_SHARD_BYTES:
+            raise OptionsError(f"--shard-size: expected 1MB to 128MB, got {self.shard_size!r}")
+        return ShardSpec(
+            world=self.world, target_bytes=target_bytes, allow_fill=self.allow_fill, stratify=self.stratify
+        )
+
+
+def _parse_split(part: str, text: str) -> SplitSpec:
+    name, _, share = part.strip().partition("=")
+    try:
+        fraction = Fraction(share)
+    except (ValueError, ZeroDivisionError):
+        fraction = Fraction(0)
+    # "meta" is a folder of the layout; a trailing "_<digits>" collides with the FIFO of another channel's epoch.
+    bad_name = not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name) or name == "meta"
+    if bad_name or fraction <= 0:
+        raise OptionsError(
+            f"--split: expected name=share pairs such as train=0.9,val=0.1 (names of lower-case letters, digits "
+            f"and hyphens, not 'meta'; shares above 0), got {text!r}"
+        )
+    return SplitSpec(name=name, numerator=fraction.numerator, denominator=fraction.denominator)
+
+
+def parse_size(text: str, field: str) -> int:
+    """Return the bytes in ``100MB``, ``64MiB`` or ``1000000``. Raises OptionsError naming `field`."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    unit = _SIZE_UNITS.get(match[2].upper()) if match else None
+    if not match or unit is None:
+        raise OptionsError(f"{field}: expected a size such as 100MB or 64MiB, got {text!r}")
+    return int(Fraction(match[1]) * unit)
+
+
+def option_name(field: str) -> str:
+    """Return ``--shard-size`` for ``shard_size``; the two positional fields keep their names."""
+    return field.upper() if field in ("source", "dest") else "--" + field.replace("_", "-")
+
+
+def parse_options(values: Mapping[str, Any]) -> PackOptions:
+    """Check untyped values (strings included) and return the options.
+
+    Raises:
+        OptionsError: one line that names the field, what was expected and what was found.
+    """
+    known = {field.name for field in msgspec.structs.fields(PackOptions)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise OptionsError(f"{unknown[0]}: no such option; expected one of {', '.join(sorted(known))}")
+    for name in ("source", "dest"):
+        if not values.get(name):
+            raise OptionsError(f"{option_name(name)}: expected a path or URI, got nothing")
+    try:
+        return msgspec.convert(dict(values), PackOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise _describe(error, values) from None
+
+
+def _describe(error: msgspec.ValidationError, values: Mapping[str, Any]) -> OptionsError:
+    """Reword msgspec's message ("Expected `int`, got `str` - at `$.seed`") around the option's name and value."""
+    if isinstance(error.__cause__, OptionsError):
+        return error.__cause__
+    text, _, where = str(error).partition(" - at `$.")
+    field = where.rstrip("`").split(".")[0].split("[")[0]
+    expected = text.split(", got")[0].replace("`", "").replace("Expected", "expected")
+    hint = next((f.type for f in msgspec.structs.fields(PackOptions) if f.name == field), None)
+    if expected.startswith("Invalid enum value"):
+        expected = "expected one of " + ", ".join(_choices(hint))
+    return OptionsError(f"{option_name(field)}: {expected}, got {values.get(field)!r}")
+
+
+def _choices(hint: Any) -> list[str]:
+    """Return the values of the enum inside a field's type, in the order of its definition."""
+    for node in _walk_types(msgspec.inspect.type_info(hint)):
+        if isinstance(node, msgspec.inspect.EnumType):
+            return [str(member.value) for member in node.cls]
+    return []
+
+
+def _walk_types(node: Any) -> list[Any]:
+    if isinstance(node, msgspec.inspect.Metadata):
+        return _walk_types(node.type)
+    if isinstance(node, msgspec.inspect.UnionType):
+        return [leaf for option in node.types for leaf in _walk_types(option)]
+    return [node]
