@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Meta
 
 from packer.errors import DataSetError
-from packer.imaging.values import EncoderFingerprint
 from packer.options import FormatName, ImageSpec, is_training_split
 
 MANIFEST_VERSION = 1
@@ -66,7 +65,7 @@ class Manifest(_Document, frozen=True, kw_only=True):
     target_bytes: Annotated[int, Meta(ge=1, description="wanted size of a shard")]
     stratify: bool
     image: ImageSpec
-    encoder: EncoderFingerprint
+    encoder_sha256: Annotated[Sha256Hex, Meta(description="fingerprint of the encoder: equal ones give equal bytes")]
     label_kind: Annotated[str, Meta(description="none, class or floats")]
     num_classes: Annotated[int, Meta(ge=0, description="highest class id plus 1; 0 without classes")]
     splits: dict[str, SplitEntry]
@@ -77,7 +76,9 @@ class Manifest(_Document, frozen=True, kw_only=True):
     def split(self, name: str) -> SplitEntry:
         """Return a split. Raises DataSetError naming the ones there are."""
         if name not in self.splits:
-            raise DataSetError(f"split {name!r} is not in the data set; expected one of {', '.join(sorted(self.splits))}")
+            raise DataSetError(
+                f"split {name!r} is not in the data set; expected one of {', '.join(sorted(self.splits))}"
+            )
         return self.splits[name]
 
 
@@ -101,7 +102,9 @@ def decode_manifest(data: bytes, *, name: str) -> Manifest:
     unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
     found = hashlib.sha256(unsigned).hexdigest()
     if manifest.digest != found:
-        raise DataSetError(f"{name}: edited after it was written: its digest says {manifest.digest}, its content {found}")
+        raise DataSetError(
+            f"{name}: edited after it was written: its digest says {manifest.digest}, its content {found}"
+        )
     for split_name, split in manifest.splits.items():
         _check_counts(manifest, split_name, split, name)
     return manifest
