@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ _SYSTEM_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 _CHUNK_FILES = 65_536
 _NUM_EXAMPLES = 3
+_REMEDY = "mend or remove it, since leaving it out would shrink the data set"
 
 _FolderId = tuple[int, int]
 
@@ -50,9 +52,10 @@ def list_folder(spec: SourceSpec, root: str) -> Listing:
         scan.add_tree(folders)
         return _build_listing(scan, class_names=())
     if scan.num_items:
+        examples = scan.columns()[KEY].slice(0, _NUM_EXAMPLES + 1).to_pylist()
         raise SourceError(
             f"{spec.source}: {scan.num_items:,} images lie beside {len(folders):,} class folders, such as "
-            f"{_quote(scan.first_keys())}; move them into a class folder, or pass --flat for no labels"
+            f"{_quote(examples)}; move them into a class folder, or pass --flat for no labels"
         )
     class_names = tuple(sorted(folders))
     for name in class_names:
@@ -74,15 +77,17 @@ class _Scan:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.num_items = 0
         self.class_sizes: list[int] = []
         self.num_hidden = 0
         self.other_suffixes: Counter[str] = Counter()
         self.loops: list[str] = []
         self._keys: list[str] = []
         self._sizes: list[int] = []
-        self._key_chunks: list[pa.Array] = []
-        self._size_chunks: list[pa.Array] = []
+        self._chunks: list[tuple[pa.Array, pa.Array]] = []
+
+    @property
+    def num_items(self) -> int:
+        return sum(len(keys) for keys, _ in self._chunks) + len(self._keys)
 
     def add_folder(self, prefix: str) -> list[str]:
         """Take the images directly in the folder `prefix` (a key with its last ``/``, or empty: the root).
@@ -92,14 +97,11 @@ class _Scan:
         path = os.path.join(self.root, prefix)
         try:
             with os.scandir(path) as entries:
-                return [prefix + name for name in self._take_entries(entries, prefix)]
+                return self._take_entries(entries, prefix)
         except OSError as error:
-            raise SourceError(
-                f"{error.filename or path!r}: cannot be read ({error.strerror}); "
-                "mend or remove it, since leaving it out would shrink the data set"
-            ) from None
+            raise SourceError(f"{(error.filename or path)!r}: cannot be read ({error.strerror}); {_REMEDY}") from None
 
-    def _take_entries(self, entries: os._ScandirIterator[str], prefix: str) -> list[str]:
+    def _take_entries(self, entries: Iterable[os.DirEntry[str]], prefix: str) -> list[str]:
         folders: list[str] = []
         keys, sizes = self._keys, self._sizes
         for entry in entries:
@@ -108,7 +110,7 @@ class _Scan:
                 self.num_hidden += 1
             elif entry.is_dir():
                 _check_name(prefix + name, self.root)
-                folders.append(name)
+                folders.append(prefix + name)
             elif name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and entry.is_file():
                 keys.append(prefix + name)
                 sizes.append(entry.stat().st_size)
@@ -116,30 +118,23 @@ class _Scan:
                     self._flush()
             else:
                 self._skip(entry)
-        self._flush()
         return folders
 
     def _skip(self, entry: os.DirEntry[str]) -> None:
-        if not entry.is_file() and entry.is_symlink() and not os.path.exists(entry.path):
-            raise SourceError(
-                f"{entry.path!r}: a link to {os.readlink(entry.path)!r}, which is not there; "
-                "mend or remove it, since leaving it out would shrink the data set"
-            )
-        suffix = os.path.splitext(entry.name)[1].lower() if entry.is_file() else "special"
-        self.other_suffixes[ascii(suffix)[1:-1] or "without a suffix"] += 1
+        is_file = entry.is_file()
+        if not is_file and entry.is_symlink() and not os.path.exists(entry.path):
+            raise SourceError(f"{entry.path!r}: a link to {os.readlink(entry.path)!r}, which is not there; {_REMEDY}")
+        suffix = os.path.splitext(entry.name)[1].lower() or "without a suffix"
+        self.other_suffixes[ascii(suffix)[1:-1] if is_file else "pipes, sockets or devices"] += 1
 
     def _flush(self) -> None:
-        if not self._keys:
-            return
         try:
             keys = pa.array(self._keys, pa.large_string())
         except UnicodeEncodeError:
             for key in self._keys:
                 _check_name(key, self.root)
             raise
-        self._key_chunks.append(keys)
-        self._size_chunks.append(pa.array(self._sizes, pa.int64()))
-        self.num_items += len(keys)
+        self._chunks.append((keys, pa.array(self._sizes, pa.int64())))
         self._keys.clear()
         self._sizes.clear()
 
@@ -160,14 +155,11 @@ class _Scan:
         """End the class whose folder was added last."""
         self.class_sizes.append(self.num_items - sum(self.class_sizes))
 
-    def first_keys(self) -> list[str]:
-        return sorted(key for chunk in self._key_chunks for key in chunk.to_pylist())[:_NUM_EXAMPLES]
-
     def columns(self) -> dict[str, pa.ChunkedArray]:
-        columns = {
-            KEY: pa.chunked_array(self._key_chunks, pa.large_string()),
-            NUM_BYTES: pa.chunked_array(self._size_chunks, pa.int64()),
-        }
+        """Return the columns of the item table; labels where classes were closed."""
+        self._flush()
+        keys, sizes = zip(*self._chunks, strict=True)
+        columns = {KEY: pa.chunked_array(keys), NUM_BYTES: pa.chunked_array(sizes)}
         if self.class_sizes:
             labels = np.repeat(np.arange(len(self.class_sizes), dtype=np.int64), self.class_sizes)
             columns[LABEL] = pa.chunked_array([pa.array(labels)])
@@ -178,7 +170,7 @@ def _folder_id(path: str) -> _FolderId:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise SourceError(f"{path!r}: cannot be read ({error.strerror}); mend or remove it") from None
+        raise SourceError(f"{path!r}: cannot be read ({error.strerror}); {_REMEDY}") from None
     return status.st_dev, status.st_ino
 
 
