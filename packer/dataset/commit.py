@@ -25,7 +25,7 @@ from packer.planning.names import (
     receipt_key,
     shard_stem,
 )
-from packer.planning.plan import PlannedSplit, PlanHeader
+from packer.planning.plan import PlanHeader, PlannedSplit
 from packer.stores.base import Store
 
 
@@ -46,7 +46,9 @@ def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_repor
     receipts = {split.name: list(_receipts(dest, header, split)) for split in header.splits}
     every = [receipt for split in header.splits for receipt in receipts[split.name]]
     rejects = [reject for receipt in every for reject in receipt.rejects]
-    check_rejects(len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else "")
+    check_rejects(
+        len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
+    )
     dest.put(LABELS_KEY, [_labels(header)])
     dest.put(REJECTS_KEY, [b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)])
     dest.put(RUN_KEY, [run_report])
@@ -144,4 +146,3 @@ def _split_entry(receipts: list[Receipt]) -> SplitEntry:
         shards=tuple(receipt.shard for receipt in receipts),
         label_counts={label: labels[label] for label in sorted(labels, key=int)},
     )
-

@@ -73,7 +73,9 @@ def load_plan(store: Store) -> PlanDocument | None:
     try:
         document = msgspec.json.decode(data, type=PlanDocument)
     except msgspec.DecodeError as error:
-        raise DataSetError(f"{name}: not a plan that this version reads ({error}); start anew with --overwrite") from None
+        raise DataSetError(
+            f"{name}: not a plan that this version reads ({error}); start anew with --overwrite"
+        ) from None
     if document.plan_id != document.header.plan_id:
         raise DataSetError(f"{name}: edited after it was written; start anew with --overwrite")
     return document

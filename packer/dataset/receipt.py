@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from packer.dataset.model import ShardEntry
-from packer.errors import DataSetError
 from packer.dataset.pixels import PixelSums
+from packer.errors import DataSetError
 from packer.planning.names import receipt_key
 from packer.stores.base import ObjectNotFoundError, Store
 
@@ -45,5 +45,7 @@ def load_receipt(store: Store, stem: str, *, plan_id: str) -> Receipt | None:
     try:
         receipt = msgspec.json.decode(data, type=Receipt)
     except msgspec.DecodeError as error:
-        raise DataSetError(f"{store.uri}/{receipt_key(stem)}: not a receipt ({error}); delete it and --resume") from None
+        raise DataSetError(
+            f"{store.uri}/{receipt_key(stem)}: not a receipt ({error}); delete it and --resume"
+        ) from None
     return receipt if receipt.plan_id == plan_id else None

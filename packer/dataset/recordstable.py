@@ -1,6 +1,6 @@
 """`meta/records/<split>/<shard>.parquet`: what each record of a shard is. Authoritative for verify and reshard.
 
-    key  source_num_bytes  label (or none)  extra columns...  source_sha256 (32 bytes)  is_fill  num_bytes (framed)
+key  source_num_bytes  label (or none)  extra columns...  source_sha256 (32 bytes)  is_fill  num_bytes (framed)
 """
 
 from __future__ import annotations

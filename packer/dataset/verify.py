@@ -156,9 +156,7 @@ def _side_faults(context: VerifyContext, split: str, shard: ShardEntry, records:
     yield from _sample_faults(context, shard, records, table)
 
 
-def _sample_faults(
-    context: VerifyContext, shard: ShardEntry, records: list[Record], table: pa.Table
-) -> Iterator[str]:
+def _sample_faults(context: VerifyContext, shard: ShardEntry, records: list[Record], table: pa.Table) -> Iterator[str]:
     """Compare each sample with its row, and decode its image where that is asked for."""
     container = get_format(context.manifest.format)
     labels = table.column("label").to_pylist() if "label" in table.column_names else [None] * len(records)
@@ -173,7 +171,9 @@ def _sample_faults(
             yield str(error).removeprefix(f"{shard.key}: ")
             continue
         wanted = tuple(label) if isinstance(label, list) else label
-        if not _same_label(sample, wanted) or (sample.key and (sample.key, sample.source_sha256) != (key, digest.hex())):
+        if not _same_label(sample, wanted) or (
+            sample.key and (sample.key, sample.source_sha256) != (key, digest.hex())
+        ):
             yield (
                 f"record {record.index} at byte {record.offset_bytes:,}: expected {key} with label {wanted}, "
                 f"found {sample.key or 'a sample'} with label {sample.label}"

@@ -48,7 +48,9 @@ def _fetch(store: Store, key: str, num_bytes: int) -> bytes | RejectError:
     except ObjectNotFoundError:
         return RejectError(RejectReason.MISSING, "it was listed, but is not there any more")
     except PermissionError as error:
-        raise SourceError(f"{store.uri}/{key}: may not be read ({error.strerror}); grant access, then --resume") from None
+        raise SourceError(
+            f"{store.uri}/{key}: may not be read ({error.strerror}); grant access, then --resume"
+        ) from None
     if len(data) != num_bytes:
         raise SourceChangedError(
             f"{store.uri}/{key}: expected {num_bytes:,} bytes as listed, found {len(data):,}; the source changed "

@@ -12,6 +12,7 @@ from packer.formats.base import ExtraValue, Label, Sample
 from packer.imaging.transform import transform_image
 from packer.options import ImageSpec
 
+
 class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
     """One item as the plan has it."""
 
@@ -22,7 +23,9 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
     extras: Mapping[str, ExtraValue]
 
 
-def item_rows(columns: Mapping[str, list[Any]], *, extra_names: Sequence[str], class_names: Sequence[str]) -> list[ItemRow]:
+def item_rows(
+    columns: Mapping[str, list[Any]], *, extra_names: Sequence[str], class_names: Sequence[str]
+) -> list[ItemRow]:
     """Return rows from the plan's columns as Python lists."""
     labels = columns.get("label") or [None] * len(columns["key"])
     rows = []

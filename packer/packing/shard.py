@@ -36,7 +36,7 @@ from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample, item_rows
 from packer.planning.fills import choose_fills
 from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem
-from packer.planning.plan import PlannedSplit, PlanHeader
+from packer.planning.plan import PlanHeader, PlannedSplit
 from packer.stores.base import ObjectNotFoundError, Store
 from packer.stores.open import open_store
 
@@ -148,7 +148,9 @@ def _pack_items(context: PackContext, items: list[ItemRow], stem: str, tick: Tic
             sample, histogram = build_sample(item, data, header.image)
         except RejectError as error:
             if context.fail_on_reject:
-                raise PackerError(f"{source.uri}/{item.key}: {error.reason}: {error.detail} (--on-reject fail)") from None
+                raise PackerError(
+                    f"{source.uri}/{item.key}: {error.reason}: {error.detail} (--on-reject fail)"
+                ) from None
             shard.rejected.append((item, error))
         else:
             payload = container.encode_sample(sample, position=len(shard.rows))

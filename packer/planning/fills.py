@@ -23,7 +23,7 @@ def choose_fills(good: Sequence[int | None], missing: Sequence[int | None], *, b
     """
     if missing and not good:
         raise DataSetError("none of the shard's items could be packed, so nothing can stand in for them")
-    turns = {None: cycle(range(len(good)))}
+    turns: dict[int | None, cycle[int]] = {None: cycle(range(len(good)))}
     if by_class:
         members: dict[int | None, list[int]] = {}
         for index, label in enumerate(good):
