@@ -149,7 +149,8 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         splits = self.splits()
         if self.on_reject is OnReject.SKIP and any(s.is_training for s in splits):
             raise OptionsError(
-                "--on-reject: expected fill or fail for a training split, got skip, which would leave its shards unequal"
+                "--on-reject: expected fill or fail for a training split, got skip, which would leave "
+                "its shards unequal"
             )
         _ = self.image_spec(), self.shard_spec()
 

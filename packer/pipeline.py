@@ -27,7 +27,7 @@ from packer.dataset.report import run_report
 from packer.engines.base import Engine
 from packer.engines.create import create_engine
 from packer.errors import OptionsError, SourceError
-from packer.formats.registry import check_extra_names
+from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import OnReject, PackOptions
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items

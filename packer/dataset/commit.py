@@ -67,8 +67,8 @@ def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, e
     num_items = sum(split.num_items for split in header.splits)
     if num_rejects > max_rejects * num_items:
         raise TooManyRejectsError(
-            f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} (--max-rejects); "
-            f"nothing was committed; for example {example}"
+            f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
+            f"(--max-rejects); nothing was committed; for example {example}"
         )
 
 

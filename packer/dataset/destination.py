@@ -47,7 +47,10 @@ def _taken_text(dest: Store, document: PlanDocument) -> str:
         return str(error)
     whose = "another plan" if found is None or found.plan_id != document.plan_id else "this very plan"
     state = "a finished data set" if _has_manifest(dest) else "an unfinished run"
-    return f"{dest.uri}: holds {state} of {whose}; go on with --resume, replace it with --overwrite, or choose another DEST"
+    return (
+        f"{dest.uri}: holds {state} of {whose}; go on with --resume, replace it with --overwrite, "
+        f"or choose another DEST"
+    )
 
 
 def _has_manifest(dest: Store) -> bool:

@@ -31,7 +31,7 @@ def load_manifest(store: Store, *, missing_ok: bool = False) -> Manifest | None:
         if missing_ok:
             return None
         raise NotADataSetError(
-            f"{store.uri}: expected a finished data set, but there is no {MANIFEST_KEY}; an interrupted run is finished "
-            f"by the same pack command with --resume"
+            f"{store.uri}: expected a finished data set, but there is no {MANIFEST_KEY}; an interrupted run is "
+            f"finished by the same pack command with --resume"
         ) from None
     return decode_manifest(data, name=f"{store.uri}/{MANIFEST_KEY}")

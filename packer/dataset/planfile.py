@@ -19,6 +19,7 @@ from packer.planning.plan import Plan, PlanHeader
 from packer.stores.base import ObjectNotFoundError, Store
 
 SHARDS_PER_PART = 16
+_REMEDY = "start anew with --overwrite"
 
 
 class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +74,9 @@ def load_plan(store: Store) -> PlanDocument | None:
     try:
         document = msgspec.json.decode(data, type=PlanDocument)
     except msgspec.DecodeError as error:
-        raise DataSetError(
-            f"{name}: not a plan that this version reads ({error}); start anew with --overwrite"
-        ) from None
+        raise DataSetError(f"{name}: not a plan that this version reads ({error}); {_REMEDY}") from None
     if document.plan_id != document.header.plan_id:
-        raise DataSetError(f"{name}: edited after it was written; start anew with --overwrite")
+        raise DataSetError(f"{name}: edited after it was written; {_REMEDY}")
     return document
 
 
@@ -90,10 +89,10 @@ def load_shard_items(store: Store, header: PlanHeader, task: int) -> pa.Table:
         parquet = pq.ParquetFile(pa.BufferReader(store.view(key)))
         table = parquet.read_row_group(shard_index % SHARDS_PER_PART)
     except (ObjectNotFoundError, pa.ArrowException) as error:
-        raise DataSetError(f"{name}: the plan's items cannot be read ({error}); start anew with --overwrite") from None
+        raise DataSetError(f"{name}: the plan's items cannot be read ({error}); {_REMEDY}") from None
     expected = split.num_items_of(shard_index)
     if table.num_rows != expected or not pc.all(pc.equal(table.column("shard"), shard_index)).as_py():
         raise DataSetError(
-            f"{name}: expected {expected} items of shard {shard_index}, found {table.num_rows}; start anew with --overwrite"
+            f"{name}: expected {expected} items of shard {shard_index}, found {table.num_rows}; {_REMEDY}"
         )
     return table.drop_columns(["shard"])

@@ -138,9 +138,11 @@ def _side_faults(context: VerifyContext, split: str, shard: ShardEntry, records:
         index = store.get(index_key(split, stem))
         table_key = records_key(split, stem)
         table = decode_records(store.get(table_key), name=table_key)
-    except (ObjectNotFoundError, DataSetError) as error:
-        missing = isinstance(error, ObjectNotFoundError)
-        yield f"its index or table of records is missing: {error.filename}" if missing else str(error)
+    except ObjectNotFoundError as error:
+        yield f"its index or table of records is missing: {error.filename}"
+        return
+    except DataSetError as error:
+        yield str(error)
         return
     if hashlib.sha256(index).hexdigest() != shard.index_sha256:
         yield f"its index {index_key(split, stem)} is not the one that was written with it"
