@@ -189,6 +189,6 @@ def _same_label(sample: Sample, expected: object) -> bool:
 
 
 def _decode_image(sample: Sample) -> None:
-    from packer.imaging.decode import check_decodes
+    from packer.imaging.check import check_decodes
 
     check_decodes(sample.encoded)
