@@ -139,6 +139,29 @@ def test_stream_from_a_fifo_larger_than_its_buffer(container, buffering, tmp_pat
     writer.join()
 
 
+class Reopened(io.RawIOBase):
+    """A FIFO whose next writer comes while its reader has not left: more bytes follow the end."""
+
+    def __init__(self, *turns):
+        self._turns = [io.BytesIO(turn) for turn in turns]
+
+    def read(self, num_bytes=-1):
+        piece = self._turns[0].read(num_bytes)
+        if not piece and len(self._turns) > 1:
+            del self._turns[0]
+        return piece
+
+
+@BOTH
+@pytest.mark.parametrize("check", [True, False])
+def test_a_record_is_never_completed_with_bytes_from_after_the_end(container, check):
+    data = pack(container, [b"x" * 30, b"y" * 29])
+    cut = len(data) - 10
+    assert len(read_stream(container, Reopened(data, data), check)) == 2
+    with pytest.raises(CorruptRecordError, match=r"record 1 .*cut short"):
+        read_stream(container, Reopened(data[:cut], data), check)
+
+
 @BOTH
 @pytest.mark.parametrize("reader", [read, lambda c, data, check: read_stream(c, io.BytesIO(data), check)])
 @pytest.mark.parametrize("check", [True, False])

@@ -153,6 +153,8 @@ def test_unknown_fields_are_skipped_at_every_level():
         b"\x02\x00",  # field number 0
         example(message(2, message(1, b"abc"))),  # not a multiple of 4 bytes
         example(message(3, message(1, b"\x80"))),
+        example(message(3, message(1, b"\x80")) + message(3, b"")),  # a number that runs on into the next message
+        example(message(3, b"\x08" + b"\xff" * 10 + b"\x01")),
         example(message(1, b"\x0a\x05a")),
         example(b"", name=b"\xff"),
         b"\x7d\x00",
@@ -182,6 +184,11 @@ def test_random_and_damaged_bytes_give_features_or_the_typed_error(noise, featur
         assert all(isinstance(value, tuple) for value in decoded.values())
 
 
+@pytest.fixture(scope="module")
+def tf():
+    return pytest.importorskip("tensorflow")
+
+
 def tensorflow_example(tf, features):
     made = tf.train.Example()
     made.features.SetInParent()
@@ -198,8 +205,7 @@ def tensorflow_example(tf, features):
 
 
 @pytest.mark.tensorflow
-def test_bytes_are_those_of_protobufs_deterministic_serialisation():
-    tf = pytest.importorskip("tensorflow")
+def test_bytes_are_those_of_protobufs_deterministic_serialisation(tf):
     features = {name: value for name, value in MIXED.items() if name}  # some builds put a name after those it begins
     made = tensorflow_example(tf, features)
     assert encode_example(features) == made.SerializeToString(deterministic=True)
@@ -208,8 +214,7 @@ def test_bytes_are_those_of_protobufs_deterministic_serialisation():
 
 @pytest.mark.tensorflow
 @given(features)
-def test_protobuf_reads_ours_and_we_read_protobufs(features):
-    tf = pytest.importorskip("tensorflow")
+def test_protobuf_reads_ours_and_we_read_protobufs(tf, features):
     made = tensorflow_example(tf, features)
     assert tf.train.Example.FromString(encode_example(features)) == made
     assert decode_example(made.SerializeToString()) == {name: normal(value) for name, value in features.items()}
@@ -217,9 +222,8 @@ def test_protobuf_reads_ours_and_we_read_protobufs(features):
 
 @pytest.mark.tensorflow
 @given(st.binary(max_size=40))
-def test_what_protobuf_accepts_we_read_alike(noise):
+def test_what_protobuf_accepts_we_read_alike(tf, noise):
     """Wrapped noise reaches the inner messages; where protobuf parses it, so must we, to the same values."""
-    tf = pytest.importorskip("tensorflow")
     for payload in (
         example(message(3, noise)),
         example(message(2, noise)),

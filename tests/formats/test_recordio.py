@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, OptionsError
-from packer.formats.recordio import MAX_PAYLOAD_BYTES
+from packer.formats.framing import MalformedError
+from packer.formats.recordio import MAX_PAYLOAD_BYTES, read_record
 from packer.formats.registry import RECORDIO
 
 MAGIC = bytes.fromhex("0a23d7ce")
@@ -89,6 +90,13 @@ def test_payload_beyond_29_bits_is_refused():
     with pytest.raises(OptionsError, match="at most 536,870,911 bytes, got 536,870,912"):
         RECORDIO.frame(bytes(MAX_PAYLOAD_BYTES + 1))  # zeroed pages are never touched
     assert len(RECORDIO.frame(b"x")) == 3
+
+
+def test_parts_that_outgrow_a_payload_are_refused_before_they_are_joined():
+    half = memoryview(bytes(1 << 28))  # zeroed pages are never touched
+    pieces = iter([part(1, b"", len(half)), half, b"", part(2, b"", len(half)), half, b""])
+    with pytest.raises(MalformedError, match="expected a payload of at most 536,870,911 bytes, got more"):
+        read_record(lambda num_bytes: next(pieces), check=True)
 
 
 @pytest.mark.mxnet
