@@ -140,7 +140,7 @@ def _pack_items(context: PackContext, items: list[ItemRow], stem: str, tick: Tic
     container = get_format(header.format)
     source = open_store(context.source_root)
     num_bytes = 0
-    fetched = fetch_ahead(source, [item.key for item in items], [item.num_bytes for item in items])
+    fetched = fetch_ahead(source, items)
     for index, (item, data) in enumerate(zip(items, fetched, strict=True)):
         try:
             if isinstance(data, RejectError):
