@@ -29,9 +29,10 @@ from packer.errors import OptionsError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import OnReject, PackOptions
+from packer.packing.assemble import ShardSummary
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
-from packer.packing.shard import PackContext, ShardSummary, pack_shard
+from packer.packing.shard import PackContext, pack_shard
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
 from packer.planning.shards import SizeEstimate, estimate_size, num_probes
 from packer.progress import Progress, SilentProgress
