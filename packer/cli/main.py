@@ -34,7 +34,9 @@ _EXAMPLES = """Examples:
 
   shardpack pack labels.csv packed --gpus 16 --split train=0.9,val=0.1 --format recordio
 
-  shardpack pack photos packed --config pack.yaml --resume"""
+  shardpack pack photos packed --config pack.yaml --resume
+
+  shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
 
 
 @app.command(epilog=_EXAMPLES)
@@ -49,11 +51,20 @@ def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 
 @app.command()
+def commit(dest: _Dest, json: _Json = False) -> None:
+    """Make a data set of the shards that several runs of pack --part have packed under DEST."""
+    from packer.pipeline import commit_parts
+
+    Output(as_json=json).packed(commit_parts(dest))
+
+
+@app.command()
 @with_pack_options
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
     from packer.engines.create import create_engine
-    from packer.pipeline import check_places, make_plan
+    from packer.pipeline import check_places
+    from packer.prepare import make_plan
 
     output = Output(as_json=json)
     options = _options({"dest": "packed", **given}, config)

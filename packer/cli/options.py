@@ -20,6 +20,7 @@ _METAVARS = {"format": "tfrecord|recordio", "fit": "short|long|cover|contain|str
     "shard_size": "SIZE",
     "split": "NAME=SHARE,...",
     "resize": "N|WxH",
+    "part": "I/N",
 }
 
 
