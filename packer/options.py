@@ -135,9 +135,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_rejects: Annotated[float, Meta(ge=0, le=1, description="share of rejected items that fails the run")] = 0.01
     dedupe: Annotated[bool, Meta(description="pack one of each set of exact copies; reads the source twice")] = False
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
-    part: Annotated[str | None, Meta(description="I/N: pack every Nth shard from I on; then commit")] = (
-        None
-    )
+    part: Annotated[str | None, Meta(description="I/N: pack every Nth shard from I on; then commit")] = None
     resume: Annotated[bool, Meta(description="go on with an interrupted run of the same options")] = False
     overwrite: Annotated[bool, Meta(description="remove the data set that is at the destination first")] = False
 

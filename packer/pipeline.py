@@ -60,7 +60,7 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     started = time.time()
     check_places(options)
     dest = open_store(options.dest)
-    with _engine(options, engine) as engine:
+    with engine_of(options, engine) as engine:
         try:
             document = _claimed_plan(dest, options, engine, progress)
             if (finished := load_manifest(dest, missing_ok=True)) is not None:
@@ -110,7 +110,8 @@ def check_places(options: PackOptions) -> None:
 
 
 @contextmanager
-def _engine(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
+def engine_of(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
+    """Give the engine that was passed in, or start the one that the options name and close it at the end."""
     if given is not None:
         yield given
         return

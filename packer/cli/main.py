@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad optio
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +29,10 @@ _Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Y
 _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
 _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
 
+_RESHARD_OPTIONS = (
+    *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
+    *("engine", "workers", "resume", "overwrite"),
+)
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
@@ -56,6 +61,21 @@ def commit(dest: _Dest, json: _Json = False) -> None:
     from packer.pipeline import commit_parts
 
     Output(as_json=json).packed(commit_parts(dest))
+
+
+@app.command()
+@partial(with_pack_options, only=_RESHARD_OPTIONS)
+def reshard(given: dict[str, Any], json: _Json = False) -> None:
+    """Copy the data set SOURCE to DEST for other GPUs, another shard size or container; images are copied as they are."""
+    from packer.dataset.load import load_manifest
+    from packer.resharding import reshard as run_reshard
+    from packer.stores.open import open_store
+
+    output = Output(as_json=json)
+    options = parse_options(given)
+    if "format" not in given:
+        options = parse_options({**given, "format": load_manifest(open_store(options.source)).format})
+    output.packed(run_reshard(options, progress=output.progress))
 
 
 @app.command()

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
+import msgspec
+
 from packer.dataset.model import Manifest, decode_manifest
-from packer.errors import OptionsError
-from packer.planning.names import MANIFEST_KEY
+from packer.errors import DataSetError, OptionsError
+from packer.planning.names import LABELS_KEY, MANIFEST_KEY
 from packer.stores.base import ObjectNotFoundError, Store
+
+
+class LabelsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """`meta/labels.json`."""
+
+    kind: str
+    num_classes: int
+    names: dict[str, str]
+    """Class id to name; empty where classes have no names."""
 
 
 class NotADataSetError(OptionsError):
     """The folder or prefix holds no finished data set."""
+
+
+def load_labels(store: Store) -> tuple[str, ...]:
+    """Return the class names of a data set by class id; empty without names. Raises DataSetError."""
+    name = f"{store.uri}/{LABELS_KEY}"
+    try:
+        names = msgspec.json.decode(store.get(LABELS_KEY), type=LabelsDocument).names
+        return tuple(names[str(index)] for index in range(len(names)))
+    except (ObjectNotFoundError, msgspec.DecodeError, KeyError) as error:
+        raise DataSetError(f"{name}: the names of the classes cannot be read: {error}") from None
 
 
 @overload

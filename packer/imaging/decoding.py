@@ -66,7 +66,7 @@ def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size,
     """
     if not data:
         raise RejectError(RejectReason.EMPTY_FILE, "expected an image, got a file of 0 bytes")
-    image = _open(data)
+    image = open_image(data)
     source = image.size
     _check_pixels(source, max_pixels)
     extent: Extent | None = None
@@ -91,7 +91,7 @@ def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size,
     )
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
+def open_image(data: bytes) -> ImageFile.ImageFile:
     """Read the header of the first format that recognises the bytes."""
     if data.startswith(b"\xff\xd8\xff"):
         with rejecting("JPEG", data, is_header=True):
