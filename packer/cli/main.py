@@ -66,7 +66,7 @@ def commit(dest: _Dest, json: _Json = False) -> None:
 @app.command()
 @partial(with_pack_options, only=_RESHARD_OPTIONS)
 def reshard(given: dict[str, Any], json: _Json = False) -> None:
-    """Copy the data set SOURCE to DEST for other GPUs, another shard size or container; images are copied as they are."""
+    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
     from packer.dataset.load import load_manifest
     from packer.resharding import reshard as run_reshard
     from packer.stores.open import open_store
