@@ -120,7 +120,9 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     encode: Annotated[Encode, Meta(description="encoding of the samples")] = Encode.JPEG
     quality: Annotated[int, Meta(ge=1, le=100, description="encoder's quality")] = 95
     max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
-    label_column: Annotated[str | None, Meta(description="label's column in a listing (default: label, if there)")] = None
+    label_column: Annotated[str | None, Meta(description="label's column in a listing (default: label, if there)")] = (
+        None
+    )
     key_column: Annotated[str | None, Meta(description="path's column in a listing (default: found by name)")] = None
     root: Annotated[str | None, Meta(description="folder that a listing's paths start from (default: its own)")] = None
     flat: Annotated[bool, Meta(description="folders are not classes: no labels")] = False
@@ -147,7 +149,8 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         splits = self.splits()
         if self.on_reject is OnReject.SKIP and any(s.is_training for s in splits):
             raise OptionsError(
-                "--on-reject: expected fill or fail for a training split, got skip, which would leave its shards unequal"
+                "--on-reject: expected fill or fail for a training split, got skip, which would leave "
+                "its shards unequal"
             )
         _ = self.image_spec(), self.shard_spec()
 
@@ -181,7 +184,9 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError(f"--split: expected each name once, got {self.split!r}")
         total = sum((Fraction(s.numerator, s.denominator) for s in specs), Fraction(0))
         if total != 1:
-            raise OptionsError(f"--split: expected shares that sum to 1, got {self.split!r}, which sums to {float(total):g}")
+            raise OptionsError(
+                f"--split: expected shares that sum to 1, got {self.split!r}, which sums to {float(total):g}"
+            )
         return tuple(specs)
 
     def shard_spec(self) -> ShardSpec:

@@ -16,6 +16,7 @@ import msgspec
 from PIL import Image, features
 
 from packer.imaging.transform import transform_image
+from packer.imaging.values import EncoderFingerprint
 from packer.options import ImageSpec
 
 _PERIOD = 1021
@@ -23,20 +24,6 @@ _TARGET_WIDTH = 24
 _TARGET_HEIGHT = 20
 _SCALES = (2, 6, 11, 22)
 """Source sides over the target's; decoders leave at least 2, so these are decoded at 1, 1/2, 1/4 and 1/8."""
-
-
-class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides whether two workers encode alike: equal `sha256`. The rest tells a person why they do not."""
-
-    sha256: str
-    """Hex digest of the built-in images' samples."""
-    pillow: str
-    libjpeg_turbo: str
-    """Version, or ``none`` where Pillow was built with another JPEG library."""
-    resizer: str
-    """Version of cykooz-resizer."""
-    machine: str
-    """Processor's architecture, such as ``x86_64``."""
 
 
 def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:

@@ -10,7 +10,8 @@ import PIL
 import pytest
 
 from packer.imaging import fingerprint
-from packer.imaging.fingerprint import EncoderFingerprint, encoder_fingerprint
+from packer.imaging.fingerprint import encoder_fingerprint
+from packer.imaging.values import EncoderFingerprint
 from packer.options import Fit
 from tests.imaging.images import image_spec
 

@@ -1,0 +1,128 @@
+"""`manifest.json`: what a packed data set is, as one value.
+
+It holds only what the inputs and options determine (no time, host, ETag or absolute path), so the same data set has the
+same manifest whoever packed it. Paths in it are relative to the manifest. It is written last: a folder without one
+holds no data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from packer.errors import DataSetError
+from packer.options import FormatName, ImageSpec, is_training_split
+
+MANIFEST_VERSION = 1
+
+Sha256Hex = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="sha256 as 64 hex digits")]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every part of a JSON document: immutable, named fields, nothing unknown."""
+
+
+class ShardEntry(_Document, frozen=True, kw_only=True):
+    """One shard file."""
+
+    key: Annotated[str, Meta(description="path relative to the manifest, such as train/train-00000-of-00032.tfrecord")]
+    num_records: Annotated[int, Meta(ge=0, description="records in the file, fills included")]
+    num_fills: Annotated[int, Meta(ge=0, description="records that repeat another record of this shard")]
+    num_bytes: Annotated[int, Meta(ge=0, description="size of the file")]
+    sha256: Annotated[Sha256Hex, Meta(description="digest of the file")]
+    index_sha256: Annotated[Sha256Hex, Meta(description="digest of its index, meta/index/<split>/<shard>.idx")]
+    records_sha256: Annotated[Sha256Hex, Meta(description="digest of the rows of meta/records/<split>/<shard>.parquet")]
+
+
+class SplitEntry(_Document, frozen=True, kw_only=True):
+    """One split."""
+
+    num_records: Annotated[int, Meta(ge=0, description="records in all shards, fills included")]
+    num_fills: Annotated[int, Meta(ge=0, description="records that repeat another one")]
+    shards: tuple[ShardEntry, ...]
+    label_counts: Annotated[dict[str, Count], Meta(description="items per class id, fills not counted")]
+
+
+class PixelStatistics(_Document, frozen=True, kw_only=True):
+    """Mean and standard deviation per channel (R, G, B), in units of 0-255, over every packed item once."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Manifest(_Document, frozen=True, kw_only=True):
+    """The data set's entry point."""
+
+    version: Annotated[int, Meta(description="version of this document's shape")] = MANIFEST_VERSION
+    plan_id: Annotated[Sha256Hex, Meta(description="digest of the plan that the shards were packed by")]
+    world: Annotated[int, Meta(ge=1, description="ranks that the shards were cut for")]
+    format: FormatName
+    seed: int
+    target_bytes: Annotated[int, Meta(ge=1, description="wanted size of a shard")]
+    stratify: bool
+    image: ImageSpec
+    encoder_sha256: Annotated[Sha256Hex, Meta(description="fingerprint of the encoder: equal ones give equal bytes")]
+    label_kind: Annotated[str, Meta(description="none, class or floats")]
+    num_classes: Annotated[int, Meta(ge=0, description="highest class id plus 1; 0 without classes")]
+    splits: dict[str, SplitEntry]
+    pixels: PixelStatistics | None
+    rejects: Annotated[dict[str, Count], Meta(description="items that could not be packed, by reason")]
+    digest: Annotated[str, Meta(description="sha256 of this document with the digest empty")] = ""
+
+    def split(self, name: str) -> SplitEntry:
+        """Return a split. Raises DataSetError naming the ones there are."""
+        if name not in self.splits:
+            raise DataSetError(
+                f"split {name!r} is not in the data set; expected one of {', '.join(sorted(self.splits))}"
+            )
+        return self.splits[name]
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the document's bytes: sorted keys, two spaces of indent, its own digest filled in."""
+    unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
+    return _canonical_json(msgspec.structs.replace(manifest, digest=hashlib.sha256(unsigned).hexdigest()))
+
+
+def decode_manifest(data: bytes, *, name: str) -> Manifest:
+    """Parse and check a manifest; `name` is its URI, for messages.
+
+    Raises:
+        DataSetError: it is not JSON, a field is missing, unknown or of another type, its digest does not fit its
+            content (someone edited it), or its counts contradict each other.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{name}: not a manifest that this version reads: {error}") from None
+    unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
+    found = hashlib.sha256(unsigned).hexdigest()
+    if manifest.digest != found:
+        raise DataSetError(
+            f"{name}: edited after it was written: its digest says {manifest.digest}, its content {found}"
+        )
+    for split_name, split in manifest.splits.items():
+        _check_counts(manifest, split_name, split, name)
+    return manifest
+
+
+def _check_counts(manifest: Manifest, split_name: str, split: SplitEntry, name: str) -> None:
+    for field in ("num_records", "num_fills"):
+        total = sum(getattr(shard, field) for shard in split.shards)
+        if total != getattr(split, field):
+            raise DataSetError(f"{name}: {split_name}.{field} is {getattr(split, field)}, its shards sum to {total}")
+    counts = {shard.num_records for shard in split.shards}
+    if is_training_split(split_name) and len(counts) > 1:
+        raise DataSetError(f"{name}: shards of training split {split_name!r} differ in records: {sorted(counts)}")
+    if len(split.shards) % manifest.world:
+        raise DataSetError(
+            f"{name}: {split_name} has {len(split.shards)} shards, which do not divide by the world of {manifest.world}"
+        )
+
+
+def _canonical_json(value: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"

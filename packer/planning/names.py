@@ -1,0 +1,51 @@
+"""Names of everything in a data set, relative to its root."""
+
+from __future__ import annotations
+
+MANIFEST_KEY = "manifest.json"
+META_PREFIX = "meta/"
+PLAN_KEY = "meta/plan.json"
+LABELS_KEY = "meta/labels.json"
+REJECTS_KEY = "meta/rejects.jsonl"
+RUN_KEY = "meta/run.json"
+RECEIPTS_PREFIX = "meta/receipts/"
+
+
+def shard_stem(split: str, shard_index: int, num_shards: int) -> str:
+    """Return ``train-00012-of-00128``."""
+    return f"{split}-{shard_index:05d}-of-{num_shards:05d}"
+
+
+def shard_key(split: str, stem: str, suffix: str) -> str:
+    """Return ``train/train-00012-of-00128.tfrecord``."""
+    return f"{split}/{stem}{suffix}"
+
+
+def index_key(split: str, stem: str) -> str:
+    """Return where a shard's offsets are kept."""
+    return f"meta/index/{split}/{stem}.idx"
+
+
+def list_key(split: str, stem: str) -> str:
+    """Return where a RecordIO shard's ``.lst`` is kept."""
+    return f"meta/index/{split}/{stem}.lst"
+
+
+def merged_index_key(split: str) -> str:
+    """Return where a RecordIO split's index over all of its shards is kept."""
+    return f"meta/index/{split}.idx"
+
+
+def records_key(split: str, stem: str) -> str:
+    """Return where the table of a shard's records is kept."""
+    return f"meta/records/{split}/{stem}.parquet"
+
+
+def receipt_key(stem: str) -> str:
+    """Return where a packed shard's receipt is kept until the commit."""
+    return f"{RECEIPTS_PREFIX}{stem}.json"
+
+
+def plan_part_key(plan_id: str, split: str, part_index: int) -> str:
+    """Return where the items of some of a split's shards are kept; names of different plans never meet."""
+    return f"meta/plan/{plan_id[:16]}-{split}-{part_index:05d}.parquet"

@@ -1,0 +1,58 @@
+"""The one interface to places that hold objects: a folder, a bucket, memory.
+
+Keys are relative to the store's root, with ``/`` between parts. Writes are atomic and whole: a reader sees the old
+object, the new one or none, never a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+Buffers: TypeAlias = "Sequence[bytes | memoryview]"
+"""The content of an object as buffers that follow one another."""
+
+
+class ObjectNotFoundError(FileNotFoundError):
+    """There is no object under this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One listed object."""
+
+    key: str
+    num_bytes: int
+
+
+class Store(Protocol):
+    """A root under which objects lie. Instances belong to one process and are never pickled; their `uri` is."""
+
+    @property
+    def uri(self) -> str:
+        """Absolute path or URI of the root; `open_store` makes an equal store from it."""
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes. Raises ObjectNotFoundError or OSError."""
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """Return the bytes ``[start, stop)`` of an object; fewer where it ends before. Raises as `get`."""
+
+    def view(self, key: str) -> memoryview:
+        """Return an object's bytes as a view that may be backed by the file itself. Raises as `get`."""
+
+    def put(self, key: str, buffers: Buffers) -> None:
+        """Write an object whole, replacing one that is there. Raises OSError."""
+
+    def put_if_absent(self, key: str, buffers: Buffers) -> bool:
+        """Write an object unless one is there; return whether it was written. Raises OSError."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects whose key starts with `prefix`, in no particular order."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+    def sweep(self) -> None:
+        """Remove what interrupted writes left behind. Only for the one run that owns the destination."""

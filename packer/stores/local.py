@@ -1,0 +1,175 @@
+"""A folder as a store.
+
+A write goes to a temporary name of its own under ``.shardpack-tmp`` and is renamed (or, if the key must be absent,
+linked) into place, so a killed process leaves nothing under any key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
+
+TEMPORARY_FOLDER = ".shardpack-tmp"
+_MAX_BUFFERS_PER_WRITE = 512
+"""Linux takes at most 1,024 buffers in one writev."""
+
+
+class LocalStore:
+    """Objects are files below a folder. Symbolic links are followed, hidden names are objects as any other."""
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = os.path.abspath(root)
+
+    @property
+    def uri(self) -> str:
+        return self._root
+
+    def get(self, key: str) -> bytes:
+        descriptor = self._open(key)
+        try:
+            return _read_all(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        descriptor = self._open(key)
+        try:
+            parts, at = [], start
+            while at < stop and (part := os.pread(descriptor, stop - at, at)):
+                parts.append(part)
+                at += len(part)
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def view(self, key: str) -> memoryview:
+        descriptor = self._open(key)
+        try:
+            if os.fstat(descriptor).st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+        finally:
+            os.close(descriptor)
+
+    def put(self, key: str, buffers: Buffers) -> None:
+        temporary = self._write_temporary(buffers)
+        try:
+            self._place(key, lambda path: os.replace(temporary, path))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def put_if_absent(self, key: str, buffers: Buffers) -> bool:
+        temporary = self._write_temporary(buffers)
+        try:
+            self._place(key, lambda path: os.link(temporary, path))
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        pending = [os.path.join(self._root, folder) if folder else self._root]
+        while pending:
+            try:
+                entries = os.scandir(pending.pop())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            with entries:
+                for entry in entries:
+                    key = os.path.relpath(entry.path, self._root)
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name != TEMPORARY_FOLDER:
+                            pending.append(entry.path)
+                    elif key.startswith(prefix):
+                        yield ObjectInfo(key, entry.stat().st_size)
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(key))
+        self._prune(os.path.dirname(self._path(key)))
+
+    def sweep(self) -> None:
+        shutil.rmtree(os.path.join(self._root, TEMPORARY_FOLDER), ignore_errors=True)
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._root, key)
+
+    def _open(self, key: str) -> int:
+        try:
+            return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path(key)) from error
+
+    def _write_temporary(self, buffers: Buffers) -> str:
+        folder = os.path.join(self._root, TEMPORARY_FOLDER)
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, uuid.uuid4().hex)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            _write_all(descriptor, buffers)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        finally:
+            os.close(descriptor)
+        return path
+
+    def _place(self, key: str, place: Callable[[str], None]) -> None:
+        """Call `place` with the key's path, making its folder first where it is missing."""
+        path = self._path(key)
+        try:
+            place(path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            place(path)
+
+    def _prune(self, folder: str) -> None:
+        """Remove folders that became empty, up to the root."""
+        while folder.startswith(self._root + os.sep):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return
+            folder = os.path.dirname(folder)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Read a file whole; most need two calls, the second to see its end."""
+    wanted = os.fstat(descriptor).st_size + 1
+    first = os.read(descriptor, wanted)
+    if len(first) < wanted and len(first) == wanted - 1:
+        return first
+    parts = [first]
+    while parts[-1]:
+        parts.append(os.read(descriptor, 1 << 20))
+    return b"".join(parts)
+
+
+def _write_all(descriptor: int, buffers: Buffers) -> None:
+    pending = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+    while pending:
+        batch, pending = pending[:_MAX_BUFFERS_PER_WRITE], pending[_MAX_BUFFERS_PER_WRITE:]
+        while batch:
+            batch = _drop(batch, os.writev(descriptor, batch))
+
+
+def _drop(buffers: list[memoryview], num_bytes: int) -> list[memoryview]:
+    """Return what is left of the buffers after their first `num_bytes` bytes."""
+    for index, buffer in enumerate(buffers):
+        if num_bytes < len(buffer):
+            return [buffer[num_bytes:], *buffers[index + 1 :]]
+        num_bytes -= len(buffer)
+    return []
