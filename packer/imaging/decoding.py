@@ -110,9 +110,12 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
 
 def _find_factory(kind: str, module: str, prefix: bytes) -> Callable[[io.BytesIO, str], ImageFile.ImageFile] | None:
-    """Return what opens `kind` if the file begins as one. Raises RejectError where Pillow was built without it."""
+    """Return what opens `kind` if the file begins as one. Raises RejectError where Pillow lacks the library for it."""
     if kind not in Image.OPEN:
-        importlib.import_module(f"PIL.{module}")
+        try:
+            importlib.import_module(f"PIL.{module}")
+        except ModuleNotFoundError:  # AVIF came with Pillow 11.3.
+            return None
     factory, accept = Image.OPEN[kind]
     verdict = accept(prefix) if accept else False
     if isinstance(verdict, str):

@@ -13,7 +13,7 @@ from tests.imaging.images import file_of, image_spec, is_near, middle, png_file
 
 
 def values_of(data, size):
-    return [pixel[0] for pixel in sample_pixels(data, image_spec(size)).get_flattened_data()]
+    return list(sample_pixels(data, image_spec(size)).getchannel(0).tobytes())
 
 
 def flat(mode, value):
