@@ -1,0 +1,71 @@
+"""A finished data set, opened through its manifest: nothing in a data set is found by listing a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packer.dataset.model import Manifest, ShardEntry, decode_manifest
+from packer.errors import DataSetError, OptionsError
+from packer.options import is_training_split
+from packer.planning.names import MANIFEST_KEY
+from packer.planning.ranks import evaluation_steps, shards_of_rank, training_steps
+from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.open import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What a data set holds and where. Belongs to one process, as its store does; others open its `uri`."""
+
+    uri: str
+    manifest: Manifest
+    store: Store
+
+    def shards_for(self, split: str, *, rank: int, world: int) -> tuple[ShardEntry, ...]:
+        """Return the shards that `rank` of `world` reads, in the manifest's order.
+
+        Raises:
+            DataSetError: there is no such split.
+            OptionsError: `rank` is outside [0, world), or the split's shards do not divide by `world`.
+        """
+        shards = self.manifest.split(split).shards
+        return tuple(shards[index] for index in shards_of_rank(len(shards), rank=rank, world=world))
+
+    def steps(self, split: str, *, world: int, batch_size: int) -> int:
+        """Return the batches that every rank runs in one pass over a split.
+
+        A training pass leaves out a last short batch; an evaluation pass has room for every record of any rank.
+
+        Raises:
+            DataSetError: there is no such split, or it has no records.
+            OptionsError: the shards do not divide by `world`, or a rank cannot fill one training batch.
+        """
+        entry = self.manifest.split(split)
+        if entry.num_records == 0:
+            raise DataSetError(f"{self.uri}: expected records in split {split!r}, found none")
+        if batch_size < 1:
+            raise OptionsError(f"batch size: expected at least 1, got {batch_size}")
+        own = self.shards_for(split, rank=0, world=world)
+        if is_training_split(split):
+            return training_steps(sum(shard.num_records for shard in own), batch_size=batch_size)
+        counts = [shard.num_records for shard in entry.shards]
+        return evaluation_steps(counts, world=world, batch_size=batch_size)
+
+
+def open_dataset(uri: str) -> DataSet:
+    """Open a finished data set by its path or URI.
+
+    Raises:
+        DataSetError: no manifest is there, it cannot be read, or it is not what was written.
+        OptionsError: the URI's scheme is not known.
+    """
+    store = open_store(uri)
+    try:
+        document = store.get(MANIFEST_KEY)
+    except ObjectNotFoundError:
+        raise DataSetError(
+            f"{uri}: expected a {MANIFEST_KEY}, found none; a folder without one holds no finished data set"
+        ) from None
+    except OSError as error:
+        raise DataSetError(f"{uri}: cannot read {MANIFEST_KEY}: {error}") from error
+    return DataSet(uri, decode_manifest(document, name=f"{uri.rstrip('/')}/{MANIFEST_KEY}"), store)

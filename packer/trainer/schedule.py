@@ -1,0 +1,32 @@
+"""The learning rate of each step: pure arithmetic.
+
+The gradient of a step is the mean over `world` batches, so the rate is scaled by the number of ranks. At once that would
+throw the first steps off, so it climbs there in a straight line over the warm-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packer.errors import OptionsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A linear warm-up from the rate of one rank to that of all, then constant."""
+
+    base_rate: float
+    """Learning rate that suits one rank's batch."""
+    world: int
+    warmup_steps: int
+
+    def __post_init__(self) -> None:
+        if not self.base_rate > 0:
+            raise OptionsError(f"--learning-rate: expected above 0, got {self.base_rate}")
+
+    def rate(self, step: int) -> float:
+        """Return the rate of a step, counted from 0 over all epochs; the first after the warm-up has the full one."""
+        full = self.base_rate * self.world
+        if step >= self.warmup_steps:
+            return full
+        return self.base_rate + (full - self.base_rate) * step / self.warmup_steps
