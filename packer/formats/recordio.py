@@ -1,0 +1,118 @@
+"""MXNet (dmlc) RecordIO framing. All numbers are little-endian; files concatenate; there are no checksums.
+
+    | uint32 magic 0xced7230a | uint32 cflag << 29 | length | part | zeros up to a multiple of 4 |
+
+A payload is one part (cflag 0), unless the four bytes of the magic stand in it at an offset that is a multiple of 4:
+there it is cut, the magic left out, into a first (1), middle (2) and last (3) part, and the reader puts the magic
+back. Thus an aligned magic in a file is always the start of a part.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from packer.errors import OptionsError
+from packer.formats.framing import MalformedError, Take
+
+MAGIC = bytes.fromhex("0a23d7ce")
+MAX_PAYLOAD_BYTES = (1 << 29) - 1
+"""The length field has 29 bits, and dmlc refuses longer payloads even where they would be cut."""
+
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+_HEADER = struct.Struct("<4sI")
+_ZEROS = (b"", b"\0", b"\0\0", b"\0\0\0")
+
+
+def frame_record(payload: bytes) -> list[bytes]:
+    """Return the framed record as buffers; a payload without an aligned magic is passed on as the same object.
+
+    Raises:
+        OptionsError: the payload is longer than MAX_PAYLOAD_BYTES.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise OptionsError(
+            f"a RecordIO record holds at most {MAX_PAYLOAD_BYTES:,} bytes, got {len(payload):,}: "
+            "use --format tfrecord or smaller images"
+        )
+    cuts = _aligned_magics(payload)
+    if not cuts:
+        return _frame_part(_WHOLE, payload)
+    starts = [0, *(cut + 4 for cut in cuts)]
+    stops = [*cuts, len(payload)]
+    flags = [_FIRST, *[_MIDDLE] * (len(cuts) - 1), _LAST]
+    buffers: list[bytes] = []
+    for cflag, start, stop in zip(flags, starts, stops, strict=True):
+        buffers += _frame_part(cflag, payload[start:stop])
+    return buffers
+
+
+def _aligned_magics(payload: bytes) -> list[int]:
+    """Return the offsets, all multiples of 4, at which the magic stands."""
+    found = []
+    at = payload.find(MAGIC)
+    while at >= 0:
+        if at % 4 == 0:
+            found.append(at)
+        at = payload.find(MAGIC, at + 4)  # the magic cannot overlap itself
+    return found
+
+
+def _frame_part(cflag: int, part: bytes) -> list[bytes]:
+    header = _HEADER.pack(MAGIC, cflag << 29 | len(part))
+    return [header, part, _ZEROS[-len(part) % 4]] if len(part) % 4 else [header, part]
+
+
+def read_record(take: Take, *, check: bool) -> tuple[bytes | memoryview, int] | None:
+    """Return the next payload and its framed size in bytes, or None at the end.
+
+    `check` also demands that the padding is zeros, the only redundancy there is. A payload of several parts is joined,
+    every other one is what `take` returned.
+
+    Raises:
+        MalformedError: a piece is cut short, a magic is missing, or parts come in an impossible order or size.
+    """
+    header = take(8)
+    if not header:
+        return None
+    cflag, part = _read_part(take, header, check)
+    if cflag == _WHOLE:
+        return part, 8 + len(part) + -len(part) % 4
+    if cflag != _FIRST:
+        raise MalformedError(f"expected a whole record or a first part (cflag 0 or 1), got cflag {cflag}")
+    parts = [part, *_iter_further_parts(take, check)]
+    return MAGIC.join(parts), sum(8 + len(part) + -len(part) % 4 for part in parts)
+
+
+def _iter_further_parts(take: Take, check: bool) -> Iterator[bytes | memoryview]:
+    """Yield the parts after a first one, to the last. Raises MalformedError, also before they outgrow any payload."""
+    cflag, num_bytes = _FIRST, 0
+    while cflag != _LAST:
+        cflag, part = _read_part(take, take(8), check)
+        if cflag not in (_MIDDLE, _LAST):
+            raise MalformedError(f"expected a middle or last part (cflag 2 or 3) after a first one, got cflag {cflag}")
+        num_bytes += len(MAGIC) + len(part)
+        if num_bytes > MAX_PAYLOAD_BYTES:
+            raise MalformedError(f"expected a payload of at most {MAX_PAYLOAD_BYTES:,} bytes, got more")
+        yield part
+
+
+def _read_part(take: Take, header: bytes | memoryview, check: bool) -> tuple[int, bytes | memoryview]:
+    if len(header) < 8:
+        raise MalformedError(f"expected a part's header of 8 bytes, got {len(header)}: the file is cut short")
+    magic, lrec = _HEADER.unpack(header)
+    if magic != MAGIC:
+        raise MalformedError(
+            f"expected the magic {MAGIC.hex()}, got {magic.hex()}: the file is damaged or not a RecordIO file"
+        )
+    length = lrec & MAX_PAYLOAD_BYTES
+    part = take(length)
+    padding = take(-length % 4) if len(part) == length else b""  # nothing is asked of a stream after its end
+    if len(part) + len(padding) < length + -length % 4:
+        raise MalformedError(
+            f"expected a part of {length:,} bytes and {-length % 4} of padding, "
+            f"got {len(part) + len(padding):,} bytes: the file is cut short"
+        )
+    if check and padding != _ZEROS[len(padding)]:
+        raise MalformedError(f"expected zeros as padding, got {padding.hex()}: the file is damaged")
+    return lrec >> 29, part
