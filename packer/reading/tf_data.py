@@ -56,9 +56,7 @@ class BatchSpec:
                 raise OptionsError(f"{name}: expected a share above 0, up to 1, got {getattr(self, name)}")
 
 
-def training_batches(
-    dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec, *, epoch: int = 0
-) -> TfDataset:
+def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec, *, epoch: int = 0) -> TfDataset:
     """Return one epoch of a training split: randomly cropped, mirrored and shuffled, as (seed, epoch, rank) say.
 
     The data set ends after exactly `DataSet.steps` batches, or raises tf.errors.FailedPreconditionError where the

@@ -1,7 +1,7 @@
 """Before the first step: do all ranks see the same data set and the same number of steps?
 
-In synchronous training a rank that runs one step fewer than the others leaves them waiting for ever. So every rank first
-says what it is about to do, or why it cannot, and all of them end with the same message unless they agree.
+In synchronous training a rank that runs one step fewer than the others leaves them waiting for ever. So every rank
+first says what it is about to do, or why it cannot, and all of them end with the same message unless they agree.
 """
 
 from __future__ import annotations

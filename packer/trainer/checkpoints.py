@@ -56,7 +56,8 @@ class Checkpoints:
     def _check_digest(self, trained_on: str) -> None:
         if trained_on != self._digest:
             raise DataSetError(
-                f"{self._folder}: expected checkpoints of data set {self._digest}, found those of {trained_on}; {_REMEDY}"
+                f"{self._folder}: expected checkpoints of data set {self._digest}, "
+                f"found those of {trained_on}; {_REMEDY}"
             )
 
 

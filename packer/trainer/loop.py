@@ -34,9 +34,7 @@ class Trainer:
             world=job.world.size,
             warmup_steps=round(options.warmup_epochs * job.steps),
         )
-        self._model = build_model(
-            image_px=options.image_size, num_classes=manifest.num_classes, pixels=manifest.pixels
-        )
+        self._model = build_model(image_px=options.image_size, num_classes=manifest.num_classes, pixels=manifest.pixels)
         self._optimizer = collective.wrap_optimizer(build_optimizer())
         self._train_step = self._tf.function(self._train_on_batch)
         self._evaluate_step = self._tf.function(self._evaluate_batch)

@@ -1,7 +1,7 @@
 """The learning rate of each step: pure arithmetic.
 
-The gradient of a step is the mean over `world` batches, so the rate is scaled by the number of ranks. At once that would
-throw the first steps off, so it climbs there in a straight line over the warm-up.
+The gradient of a step is the mean over `world` batches, so the rate is scaled by the number of ranks. At once that
+would throw the first steps off, so it climbs there in a straight line over the warm-up.
 """
 
 from __future__ import annotations

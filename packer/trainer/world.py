@@ -91,7 +91,9 @@ def _parse_launcher(launcher: Launcher, names: tuple[str, ...], environ: Mapping
     missing = [name for name in names if name not in environ]
     if missing:
         present = next(name for name in names if name in environ)
-        raise OptionsError(f"launcher: {present} is set but {', '.join(missing)} not; start with {launcher}, or unset it")
+        raise OptionsError(
+            f"launcher: {present} is set but {', '.join(missing)} not; start with {launcher}, or unset it"
+        )
     rank, local_rank, size, local_size = (_parse_number(name, environ[name]) for name in names)
     return World(rank=rank, local_rank=local_rank, size=size, local_size=local_size, launcher=launcher)
 
