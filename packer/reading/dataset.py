@@ -51,6 +51,44 @@ class DataSet:
         counts = [shard.num_records for shard in entry.shards]
         return evaluation_steps(counts, world=world, batch_size=batch_size)
 
+    def check_files(self, split: str, *, rank: int, world: int) -> None:
+        """Check that the shards of a rank are there in the sizes that the manifest says, by one listing.
+
+        Raises:
+            DataSetError: a shard is missing or of another size, or the store cannot be listed.
+            OptionsError: as `shards_for`.
+        """
+        shards = self.shards_for(split, rank=rank, world=world)
+        try:
+            num_bytes = {found.key: found.num_bytes for found in self.store.list(f"{split}/")}
+        except OSError as error:
+            raise DataSetError(f"{self.uri}: cannot list the shards of {split!r}: {error}") from error
+        for shard in shards:
+            if shard.key not in num_bytes:
+                raise missing_shard_error(self, shard)
+            if num_bytes[shard.key] != shard.num_bytes:
+                raise wrong_size_error(self, shard, found=num_bytes[shard.key])
+
+
+def shard_name(dataset: DataSet, shard: ShardEntry) -> str:
+    """Return the shard's path or URI, for messages."""
+    return f"{dataset.uri.rstrip('/')}/{shard.key}"
+
+
+def missing_shard_error(dataset: DataSet, shard: ShardEntry) -> DataSetError:
+    """Return the error of a shard that the manifest lists and the store lacks."""
+    return DataSetError(f"{shard_name(dataset, shard)}: expected a shard of {shard.num_bytes:,} bytes, found no file")
+
+
+def wrong_size_error(dataset: DataSet, shard: ShardEntry, *, found: int) -> DataSetError:
+    """Return the error of a shard of `found` bytes where the manifest has another size."""
+    return DataSetError(
+        f"{shard_name(dataset, shard)}: expected {shard.num_bytes:,} bytes, found {found:,}; {NOT_AS_PACKED}"
+    )
+
+
+NOT_AS_PACKED = "the file is not the one that was packed; shardpack verify lists all such files"
+
 
 def open_dataset(uri: str) -> DataSet:
     """Open a finished data set by its path or URI.

@@ -19,7 +19,7 @@ from packer.formats.base import Record, Sample
 from packer.formats.registry import get_format
 from packer.options import is_training_split
 from packer.planning.ranks import epoch_order
-from packer.reading.dataset import DataSet
+from packer.reading.dataset import NOT_AS_PACKED, DataSet, missing_shard_error, shard_name, wrong_size_error
 from packer.stores.base import ObjectNotFoundError
 
 T = TypeVar("T")
@@ -68,10 +68,10 @@ def iter_shard(dataset: DataSet, shard: ShardEntry, *, check: bool = True) -> It
     for record in container.iter_buffer(content, name=name, check=check):
         num_records += 1
         if num_records > shard.num_records:
-            raise DataSetError(f"{name}: expected {shard.num_records} records, found more; {_REMEDY}")
+            raise DataSetError(f"{name}: expected {shard.num_records} records, found more; {NOT_AS_PACKED}")
         yield record
     if num_records != shard.num_records:
-        raise DataSetError(f"{name}: expected {shard.num_records} records, found {num_records}; {_REMEDY}")
+        raise DataSetError(f"{name}: expected {shard.num_records} records, found {num_records}; {NOT_AS_PACKED}")
 
 
 def iter_samples(dataset: DataSet, split: str, spec: ReadSpec, *, epoch: int = 0) -> Iterator[Sample]:
@@ -96,14 +96,6 @@ def shuffled(items: Iterable[T], *, buffer_size: int, seed: str) -> Iterator[T]:
     yield from held
 
 
-def shard_name(dataset: DataSet, shard: ShardEntry) -> str:
-    """Return the shard's path or URI, for messages."""
-    return f"{dataset.uri.rstrip('/')}/{shard.key}"
-
-
-_REMEDY = "the file is not the one that was packed; shardpack verify lists all such files"
-
-
 def _records(dataset: DataSet, split: str, spec: ReadSpec, epoch: int) -> Iterator[tuple[str, Record]]:
     in_order = (
         (shard_name(dataset, shard), record)
@@ -119,9 +111,9 @@ def _view(dataset: DataSet, shard: ShardEntry, name: str) -> memoryview:
     try:
         content = dataset.store.view(shard.key)
     except ObjectNotFoundError:
-        raise DataSetError(f"{name}: expected a shard of {shard.num_bytes:,} bytes, found no file") from None
+        raise missing_shard_error(dataset, shard) from None
     except OSError as error:
         raise DataSetError(f"{name}: cannot read the shard: {error}") from error
     if len(content) != shard.num_bytes:
-        raise DataSetError(f"{name}: expected {shard.num_bytes:,} bytes, found {len(content):,}; {_REMEDY}")
+        raise wrong_size_error(dataset, shard, found=len(content))
     return content

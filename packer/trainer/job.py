@@ -32,20 +32,24 @@ class Job:
 
 
 def load_job(options: TrainOptions, world: World) -> Job:
-    """Open the data set and count the steps.
+    """Open the data set, look whether the rank's shards are there and count the steps.
 
     Raises:
-        DataSetError: there is no data set, a split is missing or empty, or its labels are not classes.
+        DataSetError: there is no data set, a split or shard is missing or empty, or its labels are not classes.
         OptionsError: the shards do not divide by the world, or the batch is larger than a rank's share.
     """
     dataset = open_dataset(options.data)
     if dataset.manifest.label_kind != "class":
         raise DataSetError(f"{options.data}: expected class labels to train on, found {dataset.manifest.label_kind}")
-    steps = dataset.steps(options.split, world=world.size, batch_size=options.batch_size)
-    eval_steps = 0
-    if options.eval_split:
-        eval_steps = dataset.steps(options.eval_split, world=world.size, batch_size=options.batch_size)
+    steps = _count_steps(dataset, options.split, options, world)
+    eval_steps = _count_steps(dataset, options.eval_split, options, world) if options.eval_split else 0
     return Job(options=options, world=world, dataset=dataset, steps=steps, eval_steps=eval_steps)
+
+
+def _count_steps(dataset: DataSet, split: str, options: TrainOptions, world: World) -> int:
+    steps = dataset.steps(split, world=world.size, batch_size=options.batch_size)
+    dataset.check_files(split, rank=world.rank, world=world.size)
+    return steps
 
 
 def agree_on_job(options: TrainOptions, world: World, collective: Collective) -> Job:

@@ -163,7 +163,12 @@ class Trainer:
         )
 
 
+_EMPTY_PHRASES = ("Graph execution error", "Detected at node")
+
+
 def describe_tf_error(error: Exception) -> str:
     """Return the first line of a TensorFlow error that says something, without node names."""
-    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[\[.*?\]\]", "", str(error))
-    return next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[\[.*?\]\]|\bname: ?$", "", str(error), flags=re.MULTILINE)
+    lines = (line.strip() for line in text.splitlines())
+    said = (line for line in lines if line and not line.startswith(_EMPTY_PHRASES))
+    return next(said, type(error).__name__)

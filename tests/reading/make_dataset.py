@@ -22,7 +22,9 @@ IMAGE = ImageSpec(width=32, height=32, fit=Fit.COVER, encode=Encode.JPEG, qualit
 Shards = Sequence[Sequence[Sample]]
 
 
-def make_samples(num_samples: int, *, num_classes: int | None = None, first: int = 0, side_px: int = 32) -> list[Sample]:
+def make_samples(
+    num_samples: int, *, num_classes: int | None = None, first: int = 0, side_px: int = 32
+) -> list[Sample]:
     """Return JPEG samples of noise tinted by class; without `num_classes` each sample is a class of its own."""
     generator = random.Random(first)
     return [
@@ -85,7 +87,9 @@ def make_dataset(
 
 def _write_split(root: Path, split: str, shards: Shards, container: FormatName) -> SplitEntry:
     entries = tuple(
-        _write_shard(root, shard_key(split, shard_stem(split, index, len(shards)), get_format(container).suffix), samples)
+        _write_shard(
+            root, shard_key(split, shard_stem(split, index, len(shards)), get_format(container).suffix), samples
+        )
         for index, samples in enumerate(shards)
     )
     num_records = sum(entry.num_records for entry in entries)
