@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from packer.errors import OptionsError
@@ -38,6 +39,8 @@ class TrainOptions:
         for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", MIN_IMAGE_PX)):
             if getattr(self, name) < least:
                 raise OptionsError(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise OptionsError(f"--learning-rate: expected a number above 0, got {self.learning_rate:g}")
         if not 0 <= self.warmup_epochs <= self.epochs:
             raise OptionsError(f"--warmup-epochs: expected 0 to {self.epochs} (--epochs), got {self.warmup_epochs:g}")
         if not is_training_split(self.split):

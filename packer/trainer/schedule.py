@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from packer.errors import OptionsError
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -19,10 +17,6 @@ class Schedule:
     """Learning rate that suits one rank's batch."""
     world: int
     warmup_steps: int
-
-    def __post_init__(self) -> None:
-        if not self.base_rate > 0:
-            raise OptionsError(f"--learning-rate: expected above 0, got {self.base_rate}")
 
     def rate(self, step: int) -> float:
         """Return the rate of a step, counted from 0 over all epochs; the first after the warm-up has the full one."""

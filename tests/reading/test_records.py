@@ -1,4 +1,5 @@
 import collections
+import itertools
 
 import msgspec
 import pytest
@@ -48,7 +49,7 @@ def test_all_ranks_together_read_each_record_once_an_epoch(dataset, world, shuff
             for rank in range(world)
         ]
         assert {len(share) for share in shares} == {NUM_TRAIN // world}
-        assert sorted(sum(shares, [])) == list(range(NUM_TRAIN))
+        assert sorted(itertools.chain(*shares)) == list(range(NUM_TRAIN))
 
 
 def test_training_order_depends_on_seed_and_epoch_alone(dataset):

@@ -1,8 +1,12 @@
 import collections
+import dataclasses
+import io
+import itertools
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from packer.errors import DataSetError, MissingExtraError, OptionsError
 from packer.options import FormatName
@@ -55,7 +59,7 @@ class TestWithTensorFlow:
         for epoch in range(2):
             ranks = [self.read_epoch(dataset, epoch=epoch, rank=rank, world=world) for rank in range(world)]
             assert {len(batches) for batches in ranks} == {NUM_TRAIN // world // 6}
-            assert sorted(sum(map(self.labels, ranks), [])) == list(range(NUM_TRAIN))
+            assert sorted(itertools.chain(*map(self.labels, ranks))) == list(range(NUM_TRAIN))
 
     def test_batches_have_the_promised_shape(self, dataset):
         images, labels, weights = self.read_epoch(dataset)[0]
@@ -124,11 +128,6 @@ class TestWithTensorFlow:
 
 def wide_sample():
     """Return a JPEG of 96 x 32 pixels, white in the middle third."""
-    import dataclasses
-    import io
-
-    from PIL import Image
-
     image = Image.new("RGB", (96, 32))
     image.paste((255, 255, 255), (32, 0, 64, 32))
     encoded = io.BytesIO()
