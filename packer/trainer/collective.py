@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +19,9 @@ T = TypeVar("T")
 STALL_WARNING_S = 60
 STALL_SHUTDOWN_S = 300
 """Seconds after which Horovod ends a job in which a rank does not join in; by itself it would wait for ever."""
+STALL_GRACE_S = 10
+"""How much later the process ends itself: Horovod's own check does not see every stall, above all not with Gloo."""
+_STALL_SHUTDOWN = "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"
 
 
 class Collective(Protocol):
@@ -36,6 +42,9 @@ class Collective(Protocol):
     def wrap_optimizer(self, optimizer: Any) -> Any:
         """Return a Keras optimizer whose `minimize` averages gradients over all ranks."""
 
+    def waiting(self, purpose: str) -> AbstractContextManager[None]:
+        """Limit how long the body may wait for other ranks: past it the process says so and ends with exit code 1."""
+
 
 class SoloCollective:
     """A job of one process."""
@@ -55,6 +64,9 @@ class SoloCollective:
     def wrap_optimizer(self, optimizer: Any) -> Any:
         return optimizer
 
+    def waiting(self, purpose: str) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
 
 class HorovodCollective:
     """A job of many processes, over Horovod for TensorFlow (MPI, Gloo or NCCL, as it was built and launched)."""
@@ -64,14 +76,17 @@ class HorovodCollective:
 
         Raises:
             MissingExtraError: Horovod or TensorFlow is not installed.
-            OptionsError: Horovod counts other ranks than the launcher's variables.
+            OptionsError: Horovod counts other ranks than the launcher's variables, or its stall limit is no number.
         """
         os.environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", str(STALL_WARNING_S))
-        os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", str(STALL_SHUTDOWN_S))
+        limit_s = parse_stall_limit(os.environ.setdefault(_STALL_SHUTDOWN, str(STALL_SHUTDOWN_S)))
+        self._limit_s = limit_s + STALL_GRACE_S if limit_s else 0.0
+        self._rank = world.rank
         self._hvd = _import("horovod.tensorflow")
         self._tf = _import("tensorflow")
         self._lost: type[Exception] = _import("horovod.common.exceptions").HorovodInternalError
-        self._hvd.init()
+        with self.waiting("the start of Horovod"):
+            self._hvd.init()
         joined = (self._hvd.rank(), self._hvd.local_rank(), self._hvd.size(), self._hvd.local_size())
         if joined != world.numbers:
             raise OptionsError(
@@ -80,31 +95,61 @@ class HorovodCollective:
             )
 
     def allgather(self, value: T) -> list[T]:
-        try:
+        with self._exchanging("what each rank says"):
             return list(self._hvd.allgather_object(value, name="shardpack.allgather"))
-        except self._lost as error:
-            raise lost_rank_error(str(error)) from None
 
     def broadcast(self, value: T) -> T:
         return self.allgather(value)[0]
 
     def total(self, values: Sequence[float]) -> tuple[float, ...]:
-        try:
-            sums = self._hvd.allreduce(
-                self._tf.constant(values, self._tf.float64), op=self._hvd.Sum, name="shardpack.total"
-            )
-        except (self._lost, self._tf.errors.OpError) as error:
-            raise lost_rank_error(str(error)) from None
-        return tuple(float(value) for value in sums.numpy())
+        own = self._tf.constant(values, self._tf.float64)
+        with self._exchanging("sums over all ranks"):
+            sums = self._hvd.allreduce(own, op=self._hvd.Sum, name="shardpack.total")
+            return tuple(float(value) for value in sums.numpy())
 
     def broadcast_variables(self, variables: Sequence[Any]) -> None:
-        try:
+        with self._exchanging("the variables of rank 0"):
             self._hvd.broadcast_variables(variables, root_rank=0)
-        except (self._lost, self._tf.errors.OpError) as error:
-            raise lost_rank_error(str(error)) from None
 
     def wrap_optimizer(self, optimizer: Any) -> Any:
         return _import("horovod.tensorflow.keras").DistributedOptimizer(optimizer)
+
+    @contextlib.contextmanager
+    def waiting(self, purpose: str) -> Iterator[None]:
+        if not self._limit_s:
+            yield
+            return
+        timer = threading.Timer(self._limit_s, self._give_up, [purpose])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    @contextlib.contextmanager
+    def _exchanging(self, purpose: str) -> Iterator[None]:
+        try:
+            with self.waiting(purpose):
+                yield
+        except (self._lost, self._tf.errors.OpError) as error:
+            raise lost_rank_error(str(error)) from None
+
+    def _give_up(self, purpose: str) -> None:
+        """End the process; the thread that waits is inside Horovod and cannot be reached by an exception."""
+        text = (
+            f"error: rank {self._rank} waited {self._limit_s:g} s for {purpose}: another rank hangs or is gone "
+            f"(the limit is {_STALL_SHUTDOWN} + {STALL_GRACE_S})\n"
+        )
+        os.write(2, text.encode())
+        os._exit(1)
+
+
+def parse_stall_limit(text: str) -> float:
+    """Return the seconds of Horovod's stall limit, 0 for none. Raises OptionsError naming the variable."""
+    if not (text.isascii() and text.isdigit()):
+        raise OptionsError(f"{_STALL_SHUTDOWN}: expected a whole number of seconds, 0 for no limit, got {text!r}")
+    return float(text)
 
 
 def open_collective(world: World) -> Collective:

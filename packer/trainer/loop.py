@@ -115,7 +115,8 @@ class Trainer:
 
     def _run(self, step: Any, *tensors: Any) -> Any:
         try:
-            return step(*tensors)
+            with self._collective.waiting("a step of the other ranks"):
+                return step(*tensors)
         except self._tf.errors.OpError as error:
             raise self._step_error(error) from None
 

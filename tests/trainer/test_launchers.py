@@ -16,9 +16,10 @@ from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 pytestmark = [pytest.mark.horovod, pytest.mark.slow]
 
-LIMIT_S = 60
+LIMIT_S = 150
+"""Jobs take 5 to 15 s on two idle cores."""
 MPIRUN = [
-    *("mpirun", "-np", "2", "--oversubscribe", "-bind-to", "none", "-mca", "orte_abort_on_non_zero_status", "1"),
+    *("mpirun", "-np", "2", "--oversubscribe", "-bind-to", "none", "-mca", "mpi_yield_when_idle", "1"),
     *("-mca", "btl", "self,vader", "-mca", "btl_vader_single_copy_mechanism", "none"),
 ]
 HOROVODRUN = [str(Path(sys.executable).with_name("horovodrun")), *("-np", "2", "--gloo", "-H", "localhost:2")]
@@ -67,21 +68,21 @@ SMALL = ("--image-size", "16", "--batch-size", "8")
 def test_both_ranks_run_equal_steps_and_the_loss_falls(launch, tmp_path, container):
     data = learnable(tmp_path / "data", container=container)
     status, lines = launch(
-        *(sys.executable, "-m", "packer.trainer", "--data", data, "--epochs", "3", "--eval-split", "val", *SMALL),
+        *(sys.executable, "-m", "packer.trainer", "--data", data, "--epochs", "2", "--eval-split", "val", *SMALL),
         *("--metrics", tmp_path / "metrics.json", "--model-dir", tmp_path / "model"),
     )
     assert status == 0, lines
     for rank in (0, 1):
-        for epoch in (1, 2, 3):
-            expected = f"rank {rank}/2 epoch {epoch}/3 steps 12 loss"
+        for epoch in (1, 2):
+            expected = f"rank {rank}/2 epoch {epoch}/2 steps 12 loss"
             assert len([line for line in lines if expected in line and "eval steps 2 " in line]) == 1, lines
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     losses = [epoch["loss"] for epoch in metrics["epochs"]]
-    assert losses[2] < losses[0] / 2
+    assert losses[1] < losses[0] / 2
     assert (metrics["world"], metrics["records"], metrics["steps_per_epoch"]) == (2, 192, 12)
-    assert metrics["epochs"][2]["evaluation"]["records"] == 27
-    assert metrics["epochs"][2]["learning_rate"] == pytest.approx(0.1)
-    assert (tmp_path / "model/checkpoints/epoch-3.index").exists()
+    assert metrics["epochs"][1]["evaluation"]["records"] == 27
+    assert metrics["epochs"][1]["learning_rate"] == pytest.approx(0.1)
+    assert (tmp_path / "model/checkpoints/epoch-2.index").exists()
 
 
 def test_ranks_with_different_data_sets_end_with_the_same_named_error(launch, tmp_path):
@@ -128,5 +129,6 @@ def test_a_rank_that_no_longer_answers_does_not_hold_the_others_for_ever(launch)
     started_s = time.monotonic()
     status, lines = launch(sys.executable, Path(__file__).with_name("collective_worker.py"), "stall", **limits)
     assert status != 0
-    assert [line for line in lines if "rank 0 saw: another rank stopped" in line], lines
+    said = ("error: rank 0: another rank stopped", "error: rank 0 waited 14 s for sums over all ranks")
+    assert [line for line in lines if any(text in line for text in said)], lines
     assert time.monotonic() - started_s < 40
