@@ -22,7 +22,6 @@ from packer.dataset.destination import claim_destination, reopen
 from packer.dataset.load import load_manifest
 from packer.dataset.model import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
-from packer.dataset.recordstable import RESERVED_COLUMNS
 from packer.dataset.report import run_report
 from packer.engines.base import Engine
 from packer.engines.create import create_engine
@@ -30,10 +29,11 @@ from packer.errors import OptionsError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import OnReject, PackOptions
+from packer.packing.assemble import ShardSummary
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
-from packer.packing.shard import PackContext, ShardSummary, pack_shard
-from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
+from packer.packing.shard import PackContext, pack_shard
+from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
 from packer.planning.shards import SizeEstimate, estimate_size, num_probes
 from packer.progress import Progress, SilentProgress
 from packer.sources.items import Listing, SourceSpec
@@ -104,7 +104,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
         )
     for notice in listing.notices:
         progress.note(notice)
-    check_extra_names([name for name in listing.items.column_names if name not in ("key", "num_bytes", "label")])
+    check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
     estimate = _measure(ordered, listing, options, engine, progress)
     encoder = encoder_fingerprint(options.image_spec())
@@ -175,11 +175,10 @@ def _measure(
     sizes: list[int] = []
     problems: list[str] = []
     wanted, start = num_probes(ordered.num_rows), 0
-    names = [name for name in ordered.column_names if name not in RESERVED_COLUMNS]
     with progress.phase("measuring", total=wanted):
         while len(sizes) < wanted and start < ordered.num_rows:
             batch = ordered.slice(start, wanted - len(sizes))
-            rows = item_rows(batch.to_pydict(), extra_names=names, class_names=listing.class_names)
+            rows = item_rows(batch.to_pydict(), extra_names=extra_names(ordered), class_names=listing.class_names)
             context = ProbeContext(
                 source_root=listing.root, format=options.format, image=options.image_spec(), items=tuple(rows)
             )

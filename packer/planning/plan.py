@@ -22,6 +22,9 @@ from packer.planning.order import hash_order
 from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
 from packer.planning.splits import IntArray, assign_splits
 
+_ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
+"""Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
+
 PLAN_VERSION = 1
 """Part of every plan id: raised when the same options would give other bytes."""
 
@@ -109,6 +112,11 @@ class PlanRequest:
     class_names: tuple[str, ...]
 
 
+def extra_names(items: pa.Table) -> tuple[str, ...]:
+    """Return the names of the extra columns of an item table."""
+    return tuple(name for name in items.column_names if name not in _ITEM_COLUMNS and not name.startswith("_"))
+
+
 def order_items(items: pa.Table, *, seed: int) -> pa.Table:
     """Return the items in hash order, whatever order they came in."""
     return items.take(pa.array(hash_order(items.column("key"), seed=seed)))
@@ -154,7 +162,6 @@ def _header(
     splits: list[PlannedSplit], tables: list[pa.Table], estimate: SizeEstimate, request: PlanRequest
 ) -> PlanHeader:
     digests = "".join(table_digest(table) for table in tables)
-    item_columns = ("key", "num_bytes", "label", "shard")
     return PlanHeader(
         version=PLAN_VERSION,
         format=request.format,
@@ -167,7 +174,7 @@ def _header(
         label_kind=request.label_kind,
         class_names=request.class_names,
         num_classes=_num_classes(tables, request),
-        extra_names=tuple(name for name in tables[0].column_names if name not in item_columns),
+        extra_names=extra_names(tables[0]),
         splits=tuple(splits),
         mean_record_bytes=estimate.mean_bytes,
         items_sha256=hashlib.sha256(digests.encode()).hexdigest(),
