@@ -7,7 +7,7 @@ from typing import Literal, overload
 import msgspec
 
 from packer.dataset.model import Manifest, decode_manifest
-from packer.errors import DataSetError, OptionsError
+from packer.errors import DataSetError, NotADataSetError
 from packer.planning.names import LABELS_KEY, MANIFEST_KEY
 from packer.stores.base import ObjectNotFoundError, Store
 
@@ -19,10 +19,6 @@ class LabelsDocument(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int
     names: dict[str, str]
     """Class id to name; empty where classes have no names."""
-
-
-class NotADataSetError(OptionsError):
-    """The folder or prefix holds no finished data set."""
 
 
 def load_labels(store: Store) -> tuple[str, ...]:
@@ -52,7 +48,7 @@ def load_manifest(store: Store, *, missing_ok: bool = False) -> Manifest | None:
         if missing_ok:
             return None
         raise NotADataSetError(
-            f"{store.uri}: expected a finished data set, but there is no {MANIFEST_KEY}; an interrupted run is "
+            f"{store.uri}: expected a finished data set, found no {MANIFEST_KEY}; an interrupted run is "
             f"finished by the same pack command with --resume"
         ) from None
     return decode_manifest(data, name=f"{store.uri}/{MANIFEST_KEY}")

@@ -23,7 +23,7 @@ def test_a_finished_data_set_opens(root):
 
 
 def test_a_folder_without_a_manifest_is_no_data_set(tmp_path):
-    with pytest.raises(DataSetError, match=rf"{tmp_path}: .*found none; .*no finished data set"):
+    with pytest.raises(DataSetError, match=rf"{tmp_path}: .*expected a finished data set, found no manifest.json"):
         open_dataset(str(tmp_path))
 
 
