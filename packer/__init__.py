@@ -1,0 +1,32 @@
+"""shardpack: images into uniform training shards, and out of them to every rank.
+
+    import packer
+    options = packer.parse_options({"source": "photos", "dest": "packed", "gpus": 16})
+    result = packer.pack(options)
+
+Names are loaded when they are first used, so importing this package is cheap and loads no image library, no Arrow
+and no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "PackOptions": "packer.options",
+    "PackResult": "packer.pipeline",
+    "PackerError": "packer.errors",
+    "open_dataset": "packer.reading.dataset",
+    "pack": "packer.pipeline",
+    "parse_options": "packer.options",
+}
+
+__all__ = sorted(_PUBLIC)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'packer' has no attribute {name!r}")

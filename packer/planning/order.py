@@ -8,10 +8,12 @@ Spark computes the same with ``sha2(concat(lit(seed), lit(chr(0)), key), 256)``,
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _KEYS_PER_STEP = 1 << 16
 
@@ -27,7 +29,7 @@ def hash_order(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np
     order = np.argsort(words[:, 0], kind="stable")
     first = words[order, 0]
     if len(first) > 1 and bool((first[1:] == first[:-1]).any()):
-        by_key = np.asarray(pa.compute.sort_indices(keys), dtype=np.int64)
+        by_key = np.asarray(pc.sort_indices(keys), dtype=np.int64)
         key_rank = np.empty(len(by_key), dtype=np.int64)
         key_rank[by_key] = np.arange(len(by_key))
         order = np.lexsort((key_rank, words[:, 3], words[:, 2], words[:, 1], words[:, 0]))
@@ -38,11 +40,18 @@ def _digests(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np.u
     prefix = hashlib.sha256(str(seed).encode("ascii") + b"\0")
     digests = np.empty((len(keys), 32), dtype=np.uint8)
     for start in range(0, len(keys), _KEYS_PER_STEP):
+        texts = pa.concat_arrays(_chunks(keys.slice(start, _KEYS_PER_STEP))).cast(pa.large_binary())
+        _, offsets_buffer, data = texts.buffers()
+        bounds = np.frombuffer(offsets_buffer, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1].tolist()
+        view = memoryview(data if data is not None else b"")
         parts = []
-        for key in keys.slice(start, _KEYS_PER_STEP).to_pylist():
+        for begin, end in itertools.pairwise(bounds):
             state = prefix.copy()
-            state.update(key.encode())
+            state.update(view[begin:end])
             parts.append(state.digest())
-        stop = start + len(parts)
-        digests[start:stop] = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, 32)
+        digests[start : start + len(parts)] = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, 32)
     return digests
+
+
+def _chunks(keys: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+    return keys.chunks if isinstance(keys, pa.ChunkedArray) else [keys]

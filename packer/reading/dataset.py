@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from packer.dataset.model import Manifest, ShardEntry, decode_manifest
+from packer.dataset.load import load_manifest
+from packer.dataset.model import Manifest, ShardEntry
 from packer.errors import DataSetError, OptionsError
 from packer.options import is_training_split
 from packer.planning.names import MANIFEST_KEY
 from packer.planning.ranks import evaluation_steps, shards_of_rank, training_steps
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.base import Store
 from packer.stores.open import open_store
 
 
@@ -94,16 +95,13 @@ def open_dataset(uri: str) -> DataSet:
     """Open a finished data set by its path or URI.
 
     Raises:
-        DataSetError: no manifest is there, it cannot be read, or it is not what was written.
+        NotADataSetError: no manifest is there.
+        DataSetError: it cannot be read, or it is not what was written.
         OptionsError: the URI's scheme is not known.
     """
     store = open_store(uri)
     try:
-        document = store.get(MANIFEST_KEY)
-    except ObjectNotFoundError:
-        raise DataSetError(
-            f"{uri}: expected a {MANIFEST_KEY}, found none; a folder without one holds no finished data set"
-        ) from None
+        manifest = load_manifest(store)
     except OSError as error:
         raise DataSetError(f"{uri}: cannot read {MANIFEST_KEY}: {error}") from error
-    return DataSet(uri, decode_manifest(document, name=f"{uri.rstrip('/')}/{MANIFEST_KEY}"), store)
+    return DataSet(uri, manifest, store)

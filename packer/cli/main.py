@@ -1,0 +1,165 @@
+"""The command line: ``shardpack`` and ``python -m packer``.
+
+Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad options or input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from packer.cli.options import load_config, with_pack_options
+from packer.cli.output import Output
+from packer.errors import PackerError
+from packer.options import PackOptions, parse_options
+
+app = typer.Typer(
+    name="shardpack",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Pack images into uniform training shards, and check what was packed.",
+)
+
+_Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON file of options")]
+_Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
+_Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
+
+_RESHARD_OPTIONS = (
+    *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
+    *("engine", "workers", "resume", "overwrite"),
+)
+_EXAMPLES = """Examples:
+
+  shardpack pack photos packed --instances 2 --gpus-per-instance 8
+
+  shardpack pack labels.csv packed --gpus 16 --split train=0.9,val=0.1 --format recordio
+
+  shardpack pack photos packed --config pack.yaml --resume
+
+  shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
+
+
+@app.command(epilog=_EXAMPLES)
+@with_pack_options
+def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
+    """Resize the images of SOURCE, pack them into shards under DEST and write its manifest."""
+    from packer.pipeline import pack as run_pack
+
+    output = Output(as_json=json)
+    result = run_pack(_options(given, config), progress=output.progress)
+    output.packed(result)
+
+
+@app.command()
+def commit(dest: _Dest, json: _Json = False) -> None:
+    """Make a data set of the shards that several runs of pack --part have packed under DEST."""
+    from packer.pipeline import commit_parts
+
+    Output(as_json=json).packed(commit_parts(dest))
+
+
+@app.command()
+@partial(with_pack_options, only=_RESHARD_OPTIONS)
+def reshard(given: dict[str, Any], json: _Json = False) -> None:
+    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
+    from packer.dataset.load import load_manifest
+    from packer.resharding import reshard as run_reshard
+    from packer.stores.open import open_store
+
+    output = Output(as_json=json)
+    options = parse_options(given)
+    if "format" not in given:
+        options = parse_options({**given, "format": load_manifest(open_store(options.source)).format})
+    output.packed(run_reshard(options, progress=output.progress))
+
+
+@app.command()
+@with_pack_options
+def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
+    """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
+    from packer.engines.create import create_engine
+    from packer.pipeline import check_places
+    from packer.prepare import make_plan
+
+    output = Output(as_json=json)
+    options = _options({"dest": "packed", **given}, config)
+    check_places(options)
+    engine = create_engine(options.engine, options.workers)
+    try:
+        planned, _ = make_plan(options, engine=engine, progress=output.progress)
+    finally:
+        engine.close()
+    output.planned(planned.header)
+
+
+@app.command()
+def verify(
+    dest: _Dest,
+    decode: Annotated[bool, typer.Option("--decode", help="decode every image too")] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="worker processes")] = None,
+    json: _Json = False,
+) -> None:
+    """Read every byte of DEST and compare it with its manifest; exit code 1 when anything differs."""
+    from packer.dataset.load import load_manifest
+    from packer.dataset.verify import verify as run_verify
+    from packer.engines.local import LocalEngine
+    from packer.stores.open import open_store
+
+    load_manifest(open_store(dest))  # before any process is started for nothing
+    output = Output(as_json=json)
+    with LocalEngine(workers) as engine:
+        report = run_verify(dest, engine, output.progress, decode=decode)
+    output.verified(report)
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(dest: _Dest, json: _Json = False) -> None:
+    """Show what DEST holds, from its manifest."""
+    from packer.dataset.load import load_manifest
+    from packer.stores.open import open_store
+
+    store = open_store(dest)
+    Output(as_json=json).inspected(store.uri, load_manifest(store))
+
+
+def _options(given: dict[str, Any], config: str | None) -> PackOptions:
+    """Return the options of the command line over those of the file."""
+    return parse_options({**(load_config(config) if config else {}), **given})
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; errors that were foreseen become one line on standard error."""
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="shardpack", standalone_mode=False)
+    except PackerError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        return _fail(message, 2) if message else 2
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; what was packed stays: the same command with --resume goes on from there", 130)
+    except BrokenPipeError:
+        sys.stdout = None  # the reader of the output is gone: nothing is left to flush to
+        return 1
+    except OSError as error:
+        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"shardpack: {text}", file=sys.stderr)  # noqa: T201
+    return code

@@ -1,0 +1,83 @@
+"""Command-line options made from the fields of PackOptions, so that both are one list."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import msgspec
+import typer
+import yaml
+
+from packer.errors import OptionsError
+from packer.options import PackOptions, option_name
+
+_METAVARS = {"format": "tfrecord|recordio", "fit": "short|long|cover|contain|stretch", "encode": "jpeg"} | {
+    "engine": "local|spark",
+    "on_reject": "fill|skip|fail",
+    "shard_size": "SIZE",
+    "split": "NAME=SHARE,...",
+    "resize": "N|WxH",
+    "part": "I/N",
+}
+
+
+def with_pack_options(
+    command: Callable[..., None], only: Collection[str] = PackOptions.__struct_fields__
+) -> Callable[..., None]:
+    """Give a command one parameter for each field of PackOptions in `only`, in place of its parameter `given`.
+
+    The command is called with `given`, a dict of the options that were really on the command line, as texts and bools.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    own = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.name != "given"]
+    fields = [field for field in msgspec.structs.fields(PackOptions) if field.name in only]
+    names = [field.name for field in fields]
+
+    def run(**parameters: Any) -> None:
+        given = {name: parameters.pop(name) for name in names}
+        command(given={name: value for name, value in given.items() if value is not None}, **parameters)
+
+    generated = [_parameter(field) for field in fields]
+    run.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    return run
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
+    is_flag = field.type is bool or bool in get_args(field.type)
+    description = next((m.description for m in field.type.__metadata__ if isinstance(m, msgspec.Meta)), "") or ""
+    if field.name in ("source", "dest"):
+        annotation: Any = Annotated[
+            str | None, typer.Argument(metavar=field.name.upper(), help=description, show_default=False)
+        ]
+    else:
+        if field.default is not None and not is_flag:
+            description += f" [default: {field.default}]"
+        flag = option_name(field.name)
+        declaration = f"{flag}/--no-{flag[2:]}" if is_flag else flag
+        metavar = None if is_flag else _METAVARS.get(field.name, "N" if "int" in str(field.type) else "TEXT")
+        option = typer.Option(declaration, metavar=metavar, help=description, show_default=False)
+        annotation = Annotated[bool | None, option] if is_flag else Annotated[str | None, option]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def load_config(path: str) -> dict[str, Any]:
+    """Return the options in a YAML or JSON file (JSON is YAML too); hyphens in names count as underscores.
+
+    Raises:
+        OptionsError: the file cannot be read, or is not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionsError(f"--config: {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise OptionsError(f"--config: {path} is not YAML or JSON: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise OptionsError(f"--config: expected a mapping of options in {path}, got {type(values).__name__}")
+    return {str(name).replace("-", "_"): value for name, value in values.items()}

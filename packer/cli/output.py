@@ -1,0 +1,140 @@
+"""What the command line shows: tables for people on standard output, or one JSON object; the rest on standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from packer.cli.progress import create_progress
+from packer.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from packer.dataset.model import Manifest
+    from packer.dataset.verify import VerifyReport
+    from packer.pipeline import PackResult
+    from packer.planning.plan import PlanHeader
+
+
+class Output:
+    """Shows results of one command, as tables or as JSON."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.progress: Progress = create_progress()
+
+    def packed(self, result: PackResult) -> None:
+        """Show a finished data set."""
+        if self._as_json:
+            shards = {"dest": result.dest, "num_shards": result.num_shards, "reused_shards": result.num_reused}
+            self._json({**shards, **(_summary(result.manifest) if result.manifest else {})})
+        elif result.manifest is None:
+            _print(f"{result.dest}: {result.num_shards:,} shards of this part are done; after the last part: commit")
+        else:
+            _print_manifest(result.dest, result.manifest)
+
+    def inspected(self, uri: str, manifest: Manifest) -> None:
+        """Show an existing data set."""
+        if self._as_json:
+            self._json({"dest": uri, **_summary(manifest)})
+        else:
+            _print_manifest(uri, manifest)
+
+    def planned(self, header: PlanHeader) -> None:
+        """Show a plan."""
+        if self._as_json:
+            self._json(msgspec.to_builtins(header) | {"plan_id": header.plan_id})
+            return
+        table = _table("split", "items", "shards", "records a shard", "fills", "about a shard", "about in all")
+        for split in header.splits:
+            size = split.records_per_shard * header.mean_record_bytes
+            total = (split.num_items + split.num_fills) * header.mean_record_bytes
+            counts = (split.num_items, split.num_shards, split.records_per_shard, split.num_fills)
+            table.add_row(split.name, *(f"{count:,}" for count in counts), format_size(size), format_size(total))
+        _print(table)
+        _print(
+            f"{header.format}, for {header.world} GPUs, {format_size(header.mean_record_bytes)} a record; plan "
+            f"{header.plan_id[:16]}; nothing was written"
+        )
+
+    def verified(self, report: VerifyReport) -> None:
+        """Show what verification found."""
+        if self._as_json:
+            self._json({**msgspec.to_builtins(report), "ok": not report.faults})
+            return
+        for fault in report.faults:
+            _print(f"FAULT {fault}")
+        seen = f"{report.num_shards:,} shards, {report.num_records:,} records, {format_size(report.num_bytes)}"
+        verdict = f"{len(report.faults)} faults found" if report.faults else "every byte is as the manifest says"
+        _print(f"{report.uri}: {seen}: {verdict}")
+
+    def _json(self, document: object) -> None:
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+
+
+def _summary(manifest: Manifest) -> dict[str, object]:
+    return {
+        "plan_id": manifest.plan_id,
+        "digest": manifest.digest,
+        "format": manifest.format,
+        "world": manifest.world,
+        "num_classes": manifest.num_classes,
+        "splits": {
+            name: {
+                "num_records": split.num_records,
+                "num_fills": split.num_fills,
+                "num_shards": len(split.shards),
+                "num_bytes": sum(shard.num_bytes for shard in split.shards),
+            }
+            for name, split in manifest.splits.items()
+        },
+        "rejects": manifest.rejects,
+        "pixels": msgspec.to_builtins(manifest.pixels),
+    }
+
+
+def _print_manifest(uri: str, manifest: Manifest) -> None:
+    table = _table("split", "records", "shards", "records a shard", "fills", "smallest", "largest", "in all")
+    for name, split in manifest.splits.items():
+        sizes = [shard.num_bytes for shard in split.shards]
+        counts = {shard.num_records for shard in split.shards}
+        span = f"{min(counts):,}" if len(counts) == 1 else f"{min(counts):,}-{max(counts):,}"
+        table.add_row(
+            name, f"{split.num_records:,}", f"{len(sizes):,}", span, f"{split.num_fills:,}",
+            *(format_size(size) for size in (min(sizes), max(sizes), sum(sizes))),
+        )  # fmt: skip
+    _print(table)
+    labels = f"{manifest.num_classes:,} classes" if manifest.num_classes else f"labels: {manifest.label_kind}"
+    _print(f"{uri}: {manifest.format}, for {manifest.world} GPUs, {labels}, plan {manifest.plan_id[:16]}")
+    if manifest.pixels:
+        mean, std = (", ".join(f"{v:.2f}" for v in values) for values in (manifest.pixels.mean, manifest.pixels.std))
+        _print(f"pixels 0-255: mean {mean}; standard deviation {std}")
+    rejects = ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejects.items())
+    _print(f"rejected: {rejects} (see meta/rejects.jsonl)" if rejects else "rejected: none")
+
+
+def format_size(num_bytes: int) -> str:
+    """Return ``4.2 MB``; 1 MB = 10**6 bytes."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes} B"
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _print(what: object) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False).print(what)

@@ -1,0 +1,168 @@
+"""From receipts to a data set: side documents first, `manifest.json` last, then the scaffolding goes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+
+from packer.dataset.load import LabelsDocument
+from packer.dataset.model import Manifest, PixelStatistics, SplitEntry, encode_manifest
+from packer.dataset.pixels import PixelSums, pixel_statistics
+from packer.dataset.planfile import PlanDocument
+from packer.dataset.receipt import Receipt, load_receipt
+from packer.errors import DataSetError, TooManyRejectsError
+from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
+from packer.options import FormatName
+from packer.planning.names import (
+    LABELS_KEY,
+    MANIFEST_KEY,
+    RECEIPTS_PREFIX,
+    REJECTS_KEY,
+    RUN_KEY,
+    index_key,
+    merged_index_key,
+    receipt_key,
+    shard_stem,
+)
+from packer.planning.plan import PlanHeader, PlannedSplit
+from packer.stores.base import Store
+
+
+class Inherited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy takes over from the data set that it was made of."""
+
+    pixels: PixelStatistics | None
+    rejects: dict[str, int]
+    rejects_file: bytes
+
+
+def commit(
+    dest: Store,
+    document: PlanDocument,
+    *,
+    max_rejects: float,
+    run_report: bytes,
+    inherited: Inherited | None = None,
+) -> Manifest:
+    """Make a data set of packed shards and return its manifest.
+
+    Args:
+        dest: the claimed destination.
+        document: its plan.
+        max_rejects: share of the items that may have been rejected.
+        run_report: content of `meta/run.json`: what is known of this run and not of the data.
+        inherited: rejects and statistics, where no image was decoded.
+
+    Raises:
+        DataSetError: a shard has no receipt, or its counts are not those of the plan.
+        TooManyRejectsError: nothing is committed; shards and receipts stay for a resumed run.
+    """
+    header = document.header
+    receipts = {split.name: list(_receipts(dest, header, split)) for split in header.splits}
+    every = [receipt for split in header.splits for receipt in receipts[split.name]]
+    rejects = [reject for receipt in every for reject in receipt.rejects]
+    check_rejects(
+        len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
+    )
+    dest.put(LABELS_KEY, [_labels(header)])
+    own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
+    dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
+    dest.put(RUN_KEY, [run_report])
+    if header.format is FormatName.RECORDIO:
+        for split in header.splits:
+            dest.put(merged_index_key(split.name), [_merged_index(dest, split, receipts[split.name])])
+    manifest = _manifest(header, receipts, every)
+    if inherited is not None:
+        manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
+    data = encode_manifest(manifest)
+    dest.put(MANIFEST_KEY, [data])
+    clear_receipts(dest, header)
+    return msgspec.json.decode(data, type=Manifest)
+
+
+def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, example: str) -> None:
+    """Raise TooManyRejectsError when more than a share of the items was rejected."""
+    num_items = sum(split.num_items for split in header.splits)
+    if num_rejects > max_rejects * num_items:
+        raise TooManyRejectsError(
+            f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
+            f"(--max-rejects); nothing was committed; for example {example}"
+        )
+
+
+def clear_receipts(dest: Store, header: PlanHeader) -> None:
+    """Remove what only an unfinished run needs."""
+    for split in header.splits:
+        for shard_index in range(split.num_shards):
+            dest.delete(receipt_key(shard_stem(split.name, shard_index, split.num_shards)))
+    dest.sweep()
+
+
+def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[Receipt]:
+    for shard_index in range(split.num_shards):
+        stem = shard_stem(split.name, shard_index, split.num_shards)
+        receipt = load_receipt(dest, stem, plan_id=header.plan_id)
+        if receipt is None:
+            raise DataSetError(f"{dest.uri}: shard {stem} has no receipt, so it was not packed; go on with --resume")
+        found = receipt.shard.num_records - receipt.shard.num_fills + len(receipt.rejects)
+        expected = split.num_items_of(shard_index)
+        if found != expected or (split.is_training and receipt.shard.num_records != split.records_per_shard):
+            raise DataSetError(
+                f"{dest.uri}/{RECEIPTS_PREFIX}{stem}.json: expected {expected} items and, when training, "
+                f"{split.records_per_shard} records, found {found} and {receipt.shard.num_records}"
+            )
+        yield receipt
+
+
+def _labels(header: PlanHeader) -> bytes:
+    names = {str(index): name for index, name in enumerate(header.class_names)}
+    document = LabelsDocument(kind=header.label_kind, num_classes=header.num_classes, names=names)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def _merged_index(dest: Store, split: PlannedSplit, receipts: list[Receipt]) -> bytes:
+    spans = []
+    for shard_index, receipt in enumerate(receipts):
+        key = index_key(split.name, shard_stem(split.name, shard_index, split.num_shards))
+        offsets = parse_mxnet_index(dest.get(key).decode(), name=f"{dest.uri}/{key}").offsets_bytes
+        stops = [*offsets[1:], receipt.shard.num_bytes]
+        sizes = [stop - start for start, stop in zip(offsets, stops, strict=True)]
+        spans.append(RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes))
+    return format_merged_index(spans).encode()
+
+
+def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], every: list[Receipt]) -> Manifest:
+    pixels = PixelSums()
+    reasons: Counter[str] = Counter()
+    for receipt in every:
+        pixels = pixels + receipt.pixels
+        reasons.update(reject.reason for reject in receipt.rejects)
+    return Manifest(
+        plan_id=header.plan_id,
+        world=header.world,
+        format=header.format,
+        seed=header.seed,
+        target_bytes=header.target_bytes,
+        stratify=header.stratify,
+        image=header.image,
+        encoder_sha256=header.encoder_sha256,
+        label_kind=header.label_kind,
+        num_classes=header.num_classes,
+        splits={name: _split_entry(packed) for name, packed in receipts.items()},
+        pixels=pixel_statistics(pixels),
+        rejects=dict(sorted(reasons.items())),
+    )
+
+
+def _split_entry(receipts: list[Receipt]) -> SplitEntry:
+    labels: Counter[str] = Counter()
+    for receipt in receipts:
+        labels.update(receipt.label_counts)
+    return SplitEntry(
+        num_records=sum(receipt.shard.num_records for receipt in receipts),
+        num_fills=sum(receipt.shard.num_fills for receipt in receipts),
+        shards=tuple(receipt.shard for receipt in receipts),
+        label_counts={label: labels[label] for label in sorted(labels, key=int)},
+    )

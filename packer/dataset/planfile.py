@@ -1,0 +1,98 @@
+"""The plan on disk: `meta/plan.json`, which claims the destination, and `meta/plan/*.parquet`, the items.
+
+A Parquet file holds the items of 16 shards, one row group a shard, so a task reads only its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from packer.errors import DataSetError
+from packer.imaging.values import EncoderFingerprint
+from packer.planning.names import PLAN_KEY, plan_part_key
+from packer.planning.plan import Plan, PlanHeader
+from packer.stores.base import ObjectNotFoundError, Store
+
+SHARDS_PER_PART = 16
+_REMEDY = "start anew with --overwrite"
+
+
+class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """`meta/plan.json`: the plan's header and what a resumed run must know beside it."""
+
+    plan_id: str
+    header: PlanHeader
+    encoder: EncoderFingerprint
+    """Versions of the libraries that the plan was made with."""
+    source_root: str
+    """Absolute path or URI that the items' keys start from."""
+    options: dict[str, Any]
+    """Options of the run as given; a resumed run must have the same."""
+
+
+def store_plan(store: Store, plan: Plan) -> list[str]:
+    """Write the items' files and return their keys. They mean nothing before the claim."""
+    plan_id = plan.header.plan_id
+    keys = []
+    for split, table in zip(plan.header.splits, plan.tables, strict=True):
+        bounds = _shard_bounds(table, split.num_shards)
+        for first in range(0, split.num_shards, SHARDS_PER_PART):
+            last = min(first + SHARDS_PER_PART, split.num_shards)
+            sink = pa.BufferOutputStream()
+            with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+                for start, stop in zip(bounds[first:last], bounds[first + 1 : last + 1], strict=True):
+                    writer.write_table(table.slice(start, stop - start), row_group_size=max(1, stop - start))
+            keys.append(plan_part_key(plan_id, split.name, first // SHARDS_PER_PART))
+            store.put(keys[-1], [memoryview(sink.getvalue())])
+    return keys
+
+
+def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:
+    """Return where each shard's rows start, and the table's end; the table is sorted by shard."""
+    shard = table.column("shard").to_numpy()
+    return [int(bound) for bound in shard.searchsorted(range(num_shards + 1))]
+
+
+def claim(store: Store, document: PlanDocument) -> bool:
+    """Write `meta/plan.json` unless one is there; return whether the destination is now this run's."""
+    data = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2)
+    return store.put_if_absent(PLAN_KEY, [data])
+
+
+def load_plan(store: Store) -> PlanDocument | None:
+    """Return the destination's claim, or None. Raises DataSetError for one that cannot be read or was edited."""
+    try:
+        data = store.get(PLAN_KEY)
+    except ObjectNotFoundError:
+        return None
+    name = f"{store.uri}/{PLAN_KEY}"
+    try:
+        document = msgspec.json.decode(data, type=PlanDocument)
+    except msgspec.DecodeError as error:
+        raise DataSetError(f"{name}: not a plan that this version reads ({error}); {_REMEDY}") from None
+    if document.plan_id != document.header.plan_id:
+        raise DataSetError(f"{name}: edited after it was written; {_REMEDY}")
+    return document
+
+
+def load_shard_items(store: Store, header: PlanHeader, task: int) -> pa.Table:
+    """Return the items of one task's shard in their order. Raises DataSetError where the plan's file is not whole."""
+    split, shard_index = header.locate(task)
+    key = plan_part_key(header.plan_id, split.name, shard_index // SHARDS_PER_PART)
+    name = f"{store.uri}/{key}"
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(store.view(key)))
+        table = parquet.read_row_group(shard_index % SHARDS_PER_PART)
+    except (ObjectNotFoundError, pa.ArrowException) as error:
+        raise DataSetError(f"{name}: the plan's items cannot be read ({error}); {_REMEDY}") from None
+    expected = split.num_items_of(shard_index)
+    if table.num_rows != expected or not pc.all(pc.equal(table.column("shard"), shard_index)).as_py():
+        raise DataSetError(
+            f"{name}: expected {expected} items of shard {shard_index}, found {table.num_rows}; {_REMEDY}"
+        )
+    return table.drop_columns(["shard"])

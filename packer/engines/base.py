@@ -1,0 +1,36 @@
+"""What an engine is: something that runs one function over many task numbers. It knows tasks, not images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+Tick: TypeAlias = Callable[[int, int], None]
+"""Called by a task now and then with the number of items and of source bytes done since the last call."""
+
+Context = TypeVar("Context", contravariant=True)
+Result = TypeVar("Result", covariant=True)
+
+Task: TypeAlias = Callable[[Any, int, Tick], Any]
+"""A module's function of (context, task number, tick); it and its context and result can be pickled."""
+
+
+class Engine(Protocol):
+    """Runs tasks, anywhere, each at least once."""
+
+    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+        """Yield the result of `function(context, task, tick)` for each task, in the order they finish.
+
+        Args:
+            function: importable by name in another process; may run more than once for a task, also at the same time.
+            context: sent once to each worker.
+            tasks: task numbers.
+            tick: receives progress, summed over workers, in the caller's process.
+
+        Raises:
+            PackerError: the first error of that kind that a task raised.
+            WorkerError: a worker died or a task raised something else.
+        """
+
+    def close(self) -> None:
+        """Stop what is running and free processes and sessions. May be called more than once."""

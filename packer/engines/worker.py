@@ -1,0 +1,100 @@
+"""The process of one local worker: ``python -m packer.engines.worker FD``.
+
+Started as a program of its own rather than by multiprocessing, so that a user's unguarded script is not run again in
+it, and nothing of the parent's threads or clients is inherited. It talks over one socket: receives
+(function, context), then task numbers; sends ("tick", items, bytes), ("done", result) or ("error", exception). The
+socket's end means that the parent is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from packer.errors import PackerError, WorkerError
+
+_TICK_INTERVAL_S = 0.1
+
+
+class _Ticker:
+    """Sums progress and sends it a few times a second."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._num_items = 0
+        self._num_bytes = 0
+        self._sent_at = 0.0
+
+    def __call__(self, num_items: int, num_bytes: int) -> None:
+        self._num_items += num_items
+        self._num_bytes += num_bytes
+        if time.monotonic() - self._sent_at > _TICK_INTERVAL_S:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._num_items or self._num_bytes:
+            self._connection.send(("tick", self._num_items, self._num_bytes))
+        self._num_items = self._num_bytes = 0
+        self._sent_at = time.monotonic()
+
+
+def main() -> None:
+    """Serve tasks until the parent closes the socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    connection = Connection(int(sys.argv[1]))
+    _exit_with_parent(int(sys.argv[2]))
+    ticker = _Ticker(connection)
+    try:
+        function, context = connection.recv()
+        while True:
+            message = connection.recv()
+            if isinstance(message, tuple):
+                function, context = message
+                continue
+            outcome = _outcome(function, context, message, ticker)
+            ticker.flush()
+            connection.send(outcome)
+    except (EOFError, ConnectionError):
+        return
+
+
+def _outcome(function: Any, context: Any, task: int, ticker: _Ticker) -> tuple[str, Any]:
+    try:
+        return "done", function(context, task, ticker)
+    except PackerError as error:
+        return "error", _picklable(error)
+    except ConnectionError:
+        raise
+    except Exception as error:  # a bug, or a library's own error: the parent shall name the task and show the place
+        text = "".join(traceback.format_exception(error))
+        return "error", WorkerError(f"task {task} raised {type(error).__name__}: {error}\n{text}")
+
+
+def _picklable(error: PackerError) -> PackerError:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an error class whose constructor takes other arguments than it passes on
+        return WorkerError(str(error))
+    return error
+
+
+def _exit_with_parent(parent_pid: int) -> None:
+    """End this process when its parent ends, even in the middle of a task."""
+
+    def watch() -> None:
+        while os.getppid() == parent_pid:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

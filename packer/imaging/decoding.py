@@ -1,0 +1,162 @@
+"""From a file's bytes to loaded pixels; every fault of a decoder is a RejectError.
+
+Pillow decodes. Its registry is not searched: `_MODULES` is the whole list of formats, so that neither a plug-in that
+another library registered nor one that runs a program (EPS) ever sees a file, and no global pixel limit applies.
+A JPEG, the common case, is shrunk by its decoder to no less than twice the target.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from PIL import Image, ImageFile, JpegImagePlugin
+
+from packer.imaging.chatter import captured_stderr
+from packer.imaging.faults import JPEG_END, is_cut, rejecting
+from packer.imaging.geometry import Extent, Size
+from packer.imaging.modes import to_resampled_mode
+from packer.imaging.orientation import parse_orientation
+from packer.imaging.rejects import RejectError, RejectReason
+
+_MODULES: Mapping[str, str] = MappingProxyType(
+    {
+        "PNG": "PngImagePlugin",
+        "GIF": "GifImagePlugin",
+        "WEBP": "WebPImagePlugin",
+        "TIFF": "TiffImagePlugin",
+        "BMP": "BmpImagePlugin",
+        "AVIF": "AvifImagePlugin",
+        "JPEG2000": "Jpeg2KImagePlugin",
+        "PPM": "PpmImagePlugin",
+    }
+)
+"""Formats besides JPEG in the order they are tried, and the modules of Pillow that decode them."""
+
+_PREFIX_BYTES = 16
+_ADOBE = "adobe"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """An image's first frame as it is stored, before its orientation is applied."""
+
+    pixels: Image.Image
+    """Of mode L, RGB, RGBa (premultiplied) or CMYK."""
+    source: Size
+    """Width and height of the image at full size."""
+    extent: Extent
+    """What the source measures in `pixels`: its size, unless the decoder shrank it."""
+    orientation: int
+    """EXIF orientation, 1 to 8."""
+    icc_profile: bytes | None
+
+
+def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size, int], Size]) -> DecodedImage:
+    """Decode the first frame of an image file.
+
+    `draft_request` takes size and orientation from the header and returns the size that a decoder may shrink to.
+
+    Raises:
+        RejectError: for bytes that are no image, a damaged one, or one of more than `max_pixels` pixels.
+    """
+    if not data:
+        raise RejectError(RejectReason.EMPTY_FILE, "expected an image, got a file of 0 bytes")
+    image = open_image(data)
+    source = image.size
+    _check_pixels(source, max_pixels)
+    extent: Extent | None = None
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        _check_jpeg_end(image, data)
+        extent = _shrink(image, draft_request(source, _orientation(image)))
+    kind = image.format or ""
+    with rejecting(kind, data), _quiet(kind):
+        image.load()
+    if extent is None:
+        # Pillow turns a TIFF upright while it loads it.
+        source = extent = image.size
+        _check_png_end(kind, data)
+    with rejecting(kind, data):
+        pixels = to_resampled_mode(image)
+    return DecodedImage(
+        pixels=pixels,
+        source=source,
+        extent=extent,
+        # Asked for again, since a PNG may keep its EXIF block behind the pixels.
+        orientation=_orientation(image),
+        icc_profile=image.info.get("icc_profile"),
+    )
+
+
+def open_image(data: bytes) -> ImageFile.ImageFile:
+    """Read the header of the first format that recognises the bytes."""
+    if data.startswith(b"\xff\xd8\xff"):
+        with rejecting("JPEG", data, is_header=True):
+            # Not jpeg_factory: it would look for the further pictures of an MPO file.
+            return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    for kind, module in _MODULES.items():
+        factory = _find_factory(kind, module, data[:_PREFIX_BYTES])
+        if factory is not None:
+            with rejecting(kind, data, is_header=True), _quiet(kind):
+                return factory(io.BytesIO(data), "")
+    raise RejectError(
+        RejectReason.NOT_AN_IMAGE,
+        f"expected JPEG, {', '.join(_MODULES)}, got {len(data):,} bytes beginning with {data[:8].hex(' ')}",
+    )
+
+
+def _find_factory(kind: str, module: str, prefix: bytes) -> Callable[[io.BytesIO, str], ImageFile.ImageFile] | None:
+    """Return what opens `kind` if the file begins as one. Raises RejectError where Pillow lacks the library for it."""
+    if kind not in Image.OPEN:
+        try:
+            importlib.import_module(f"PIL.{module}")
+        except ModuleNotFoundError:  # AVIF came with Pillow 11.3.
+            return None
+    factory, accept = Image.OPEN[kind]
+    verdict = accept(prefix) if accept else False
+    if isinstance(verdict, str):
+        raise RejectError(RejectReason.UNSUPPORTED, f"{kind}: {verdict}")
+    return factory if verdict else None
+
+
+def _shrink(image: JpegImagePlugin.JpegImageFile, request: Size) -> Extent:
+    """Have the decoder halve the picture up to three times; return what the source will measure in its pixels."""
+    if image.mode == "CMYK" and _ADOBE not in image.info:
+        # Pillow inverts every CMYK JPEG, as Adobe writes them; without Adobe's marker the values are plain ink.
+        image.tile = [tile._replace(args=("CMYK", "")) for tile in image.tile]
+    drafted = image.draft(None, request)
+    return drafted[1][2:] if drafted else image.size
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    return parse_orientation(image.info.get("exif"))
+
+
+def _quiet(kind: str) -> AbstractContextManager[None]:
+    """Only libtiff prints, and only its images pay for keeping it quiet."""
+    return captured_stderr() if kind == "TIFF" else nullcontext()
+
+
+def _check_pixels(size: Size, max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise RejectError(
+            RejectReason.TOO_MANY_PIXELS,
+            f"expected at most {max_pixels:,} pixels (--max-pixels), got {size[0]}x{size[1]}",
+        )
+
+
+def _check_jpeg_end(image: JpegImagePlugin.JpegImageFile, data: bytes) -> None:
+    """Look for the end marker behind the header, where a thumbnail has its own; Pillow may do without."""
+    scan_start = image.fp.tell() if image.fp else 0
+    if data.rfind(JPEG_END, scan_start) < 0:
+        raise RejectError(RejectReason.TRUNCATED, "JPEG: expected an end marker (EOI), got the end of the file")
+
+
+def _check_png_end(kind: str, data: bytes) -> None:
+    """Pillow forgives a PNG without its last chunks; a file that was cut is not to be trusted."""
+    if kind == "PNG" and is_cut(kind, data):
+        raise RejectError(RejectReason.TRUNCATED, "PNG: expected an IEND chunk, got the end of the file")

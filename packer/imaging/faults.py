@@ -1,0 +1,68 @@
+"""The one boundary at which whatever a decoder raises becomes a RejectError with a reason."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+from PIL import Image
+
+from packer.imaging.rejects import RejectError, RejectReason
+
+_WEAK_SIGNATURES = frozenset({"BMP", "PPM"})
+"""Any text may begin with two such letters, so an unreadable header means that the file is no image."""
+
+_TRUNCATED_WORDS = ("truncat", "premature", "end of file", "not enough", "incomplete", "read error", "out of order")
+_UNSUPPORTED_WORDS = ("cannot handle", "unsupported", "not supported", "unknown", "unrecogni")
+
+JPEG_END = b"\xff\xd9"
+_PNG_END = b"IEND\xaeB`\x82"
+
+_IS_CUT: Mapping[str, Callable[[bytes], bool]] = MappingProxyType(
+    {
+        "JPEG": lambda data: not data.rstrip(b"\0").endswith(JPEG_END),
+        "PNG": lambda data: data.rfind(_PNG_END) < 0,
+        "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
+        "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
+        "BMP": lambda data: int.from_bytes(data[2:6], "little") > len(data),
+    }
+)
+"""By format: whether the file's end, or a length in its header, shows that a part is missing."""
+
+
+def is_cut(kind: str, data: bytes) -> bool:
+    """Say whether a file of format `kind` visibly ends too early. Formats without a visible end never do."""
+    check = _IS_CUT.get(kind)
+    return check is not None and check(data)
+
+
+@contextmanager
+def rejecting(kind: str, data: bytes, *, is_header: bool = False) -> Iterator[None]:
+    """Turn every error inside the block, which decodes `data` of format `kind`, into a RejectError."""
+    try:
+        yield
+    except RejectError:
+        raise
+    # Decoders raise anything on mangled bytes: OSError, SyntaxError, struct.error, ValueError, ZeroDivisionError ...
+    except Exception as error:
+        notes = "; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])])
+        raise RejectError(_reason(error, notes, kind, data, is_header), f"{kind}: {notes}") from error
+
+
+def _reason(error: Exception, text: str, kind: str, data: bytes, is_header: bool) -> RejectReason:
+    lower = text.lower()
+    if isinstance(error, Image.DecompressionBombError):
+        return RejectReason.TOO_MANY_PIXELS
+    if isinstance(error, MemoryError):
+        return RejectReason.OUT_OF_MEMORY
+    if is_header and kind in _WEAK_SIGNATURES:
+        return RejectReason.NOT_AN_IMAGE
+    if is_cut(kind, data):
+        return RejectReason.TRUNCATED
+    if any(word in lower for word in _UNSUPPORTED_WORDS):
+        return RejectReason.UNSUPPORTED
+    if isinstance(error, EOFError | struct.error) or any(word in lower for word in _TRUNCATED_WORDS):
+        return RejectReason.TRUNCATED
+    return RejectReason.CORRUPT

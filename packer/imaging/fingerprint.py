@@ -1,0 +1,74 @@
+"""Do two workers make the same bytes? A digest of what the transform makes of a few images that are built in.
+
+The images are drawn with integers, so that only libraries and processor can make a difference: textures that the
+decoder keeps whole or halves once, twice and three times; greyscale, CMYK, alpha, and a colour profile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import msgspec
+from PIL import Image, features
+
+from packer.imaging.transform import transform_image
+from packer.imaging.values import EncoderFingerprint
+from packer.options import ImageSpec
+
+_PERIOD = 1021
+_TARGET_WIDTH = 24
+_TARGET_HEIGHT = 20
+_SCALES = (2, 6, 11, 22)
+"""Source sides over the target's; decoders leave at least 2, so these are decoded at 1, 1/2, 1/4 and 1/8."""
+
+
+def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
+    """Return this process's fingerprint for the spec's fit, encoding and quality. Takes some milliseconds."""
+    # Small targets for whatever size was asked, and no limit that would reject the images themselves.
+    small = msgspec.structs.replace(spec, width=_TARGET_WIDTH, height=_TARGET_HEIGHT, max_pixels=10**9)
+    digest = hashlib.sha256()
+    for source in _sources():
+        digest.update(transform_image(source, small).encoded)
+    return EncoderFingerprint(
+        sha256=digest.hexdigest(),
+        pillow=version("pillow"),
+        libjpeg_turbo=features.version("libjpeg_turbo") or "none",
+        resizer=version("cykooz-resizer"),
+        machine=platform.machine(),
+    )
+
+
+def _sources() -> Iterator[bytes]:
+    """Yield the built-in images as files."""
+    for scale in _SCALES:
+        yield _file(_texture("RGB", _TARGET_WIDTH * scale + 1, _TARGET_HEIGHT * scale + 3), "JPEG")
+    for mode in ("L", "CMYK"):
+        yield _file(_texture(mode, 67, 53), "JPEG")
+    yield _file(_texture("RGBA", 41, 37), "PNG")
+    yield _file(_texture("RGB", 9, 7), "PNG", _swapped_profile())
+
+
+def _texture(mode: str, width: int, height: int) -> Image.Image:
+    num_bytes = width * len(mode)
+    line = bytes((i * i * 31 // 64 + i % 17 * 5) % 256 for i in range(_PERIOD)) * (num_bytes // _PERIOD + 2)
+    offsets = (row * 37 % _PERIOD for row in range(height))
+    return Image.frombytes(mode, (width, height), b"".join(line[start : start + num_bytes] for start in offsets))
+
+
+def _file(image: Image.Image, kind: str, icc_profile: bytes = b"") -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, icc_profile=icc_profile)
+    return file.getvalue()
+
+
+def _swapped_profile() -> bytes:
+    """Return sRGB with its red and blue primaries exchanged: a profile that every pixel shows."""
+    from PIL import ImageCms  # Loads LittleCMS.
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    red, blue = b"rXYZ", b"bXYZ"
+    return profile.replace(red, b"\0tmp", 1).replace(blue, red, 1).replace(b"\0tmp", blue, 1)

@@ -1,0 +1,105 @@
+"""From the many pixel layouts of decoders to the four that are resampled, and from those to RGB or greyscale.
+
+    before resampling                                                       resampled   after
+    L                                                                       L           RGB, all three equal
+    1, and I;16, I, F scaled to 8 bits, and LA over white                   L           RGB, all three equal
+    RGB, and YCbCr, LAB and whatever else Pillow converts                   RGB         RGB
+    P (never its indices)                                                   RGB         RGB
+    RGBA, PA, P or RGB with a transparent colour: premultiplied             RGBa        over white
+    CMYK                                                                    CMYK        its profile, or the plain rule
+
+Scaling to 8 bits is linear and clips nothing. I;16 spans 0 to 65535. I spans the same, F spans 0 to 1, 0 to 255 or
+0 to 65535, whichever is the first to hold every pixel; otherwise they span what the image itself holds.
+
+Full-size pixels are the memory of a worker (Pillow stores four bytes for each but the one-byte L), so nothing here
+holds two four-byte copies, except of an RGB image with a transparent colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+from cykooz_resizer import AlphaMulDiv
+from PIL import Image, ImageChops
+
+from packer.imaging.rejects import RejectError, RejectReason
+
+_STRIP_PIXELS = 1 << 18
+"""Pixels converted at a time where an intermediate layout is wider than both ends: 1 MB at four bytes each."""
+
+_WHITE = 255
+_SPANS = {"I": ((0, 65535),), "F": ((0, 1), (0, 255), (0, 65535))}
+
+
+def to_resampled_mode(image: Image.Image) -> Image.Image:
+    """Return loaded pixels as L, RGB, RGBa or CMYK; `image` itself where it is one of these, else `image` is used up.
+
+    Raises RejectError for floating-point pixels that are infinite or not numbers.
+    """
+    has_key = "transparency" in image.info
+    if image.mode in ("L", "RGB", "CMYK", "RGBa") and not has_key:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _to_eight_bits(image)
+    if image.mode == "L" or image.mode == "La":
+        image = image.convert("LA")
+    if image.mode == "LA":
+        return _by_strips(image, _grey_over_white)
+    if image.mode == "1" and not has_key:
+        return image.convert("L")
+    if image.has_transparency_data:
+        return _premultiplied(image)
+    return image.convert("RGB")
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """Return premultiplied RGBa pixels on a white ground, as RGB."""
+    *colours, alpha = image.split()
+    ground = ImageChops.invert(alpha)
+    return Image.merge("RGB", [ImageChops.add(colour, ground) for colour in colours])
+
+
+def _premultiplied(image: Image.Image) -> Image.Image:
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
+    AlphaMulDiv().multiply_alpha_pil_inplace(image)
+    return image
+
+
+def _grey_over_white(strip: Image.Image) -> Image.Image:
+    grey, alpha = strip.split()
+    return ImageChops.add(ImageChops.multiply(grey, alpha), ImageChops.invert(alpha))
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    if isinstance(key := image.info.get("transparency"), int):
+        levels = [(value + 128) // 257 for value in range(65536)]
+        levels[key] = _WHITE
+        return _by_strips(image, lambda strip: strip.convert("I").point(levels, "L"))
+    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _span(image)
+    # An image of one value outside every span has no contrast to scale; it becomes black.
+    scale = _WHITE / (high - low) if high > low else 0.0
+    # Conversion from F cuts fractions off; half a level turns that into rounding.
+    shift = 0.5 - low * scale
+    return _by_strips(image, lambda strip: strip.convert("F").point(lambda value: value * scale + shift).convert("L"))
+
+
+def _span(image: Image.Image) -> tuple[float, float]:
+    low, high = cast("tuple[float, float]", image.getextrema())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RejectError(
+            RejectReason.UNSUPPORTED, f"{image.format}: expected finite pixels, got values from {low} to {high}"
+        )
+    return next((span for span in _SPANS[image.mode] if span[0] <= low and high <= span[1]), (low, high))
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert to L a few rows at a time."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    grey = Image.new("L", image.size, None)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        grey.paste(convert(strip), (0, top))
+    return grey

@@ -1,0 +1,51 @@
+"""Measuring records before planning: some items are really decoded and encoded, nothing is written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from packer.engines.base import Tick
+from packer.formats.registry import get_format
+from packer.imaging.rejects import RejectError
+from packer.options import FormatName, ImageSpec
+from packer.packing.fetch import fetch_ahead
+from packer.packing.sample import ItemRow, build_sample
+from packer.stores.open import open_store
+
+ITEMS_PER_TASK = 8
+
+
+class ProbeContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Items to measure; task t measures ``items[8 t : 8 t + 8]``."""
+
+    source_root: str
+    format: FormatName
+    image: ImageSpec
+    items: tuple[ItemRow, ...]
+
+
+class ProbedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured item: the framed size of its record, or why it has none."""
+
+    num_bytes: int | None
+    problem: str
+
+
+def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list[ProbedItem]]:
+    """Return the task's number and its items' sizes in their order. Raises as `fetch_ahead`."""
+    items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
+    source, container = open_store(context.source_root), get_format(context.format)
+    probed = []
+    fetched = fetch_ahead(source, items)
+    for item, data in zip(items, fetched, strict=True):
+        try:
+            if isinstance(data, RejectError):
+                raise data
+            sample, _ = build_sample(item, data, context.image)
+        except RejectError as error:
+            probed.append(ProbedItem(num_bytes=None, problem=f"{item.key}: {error.reason}: {error.detail}"))
+        else:
+            frames = container.frame(container.encode_sample(sample, position=0))
+            probed.append(ProbedItem(num_bytes=sum(map(len, frames)), problem=""))
+        tick(1, item.num_bytes)
+    return task, probed

@@ -1,0 +1,85 @@
+"""`pack_shard`: one task of a plan becomes one shard. The same bytes wherever and however often it runs.
+
+rows of the plan -> bytes, read ahead -> samples -> shard
+"""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+
+from packer.dataset.planfile import load_shard_items
+from packer.engines.base import Tick
+from packer.errors import EncoderMismatchError, PackerError
+from packer.imaging.fingerprint import encoder_fingerprint
+from packer.imaging.rejects import RejectError
+from packer.imaging.values import EncoderFingerprint
+from packer.options import ImageSpec
+from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
+from packer.packing.fetch import fetch_ahead
+from packer.packing.sample import build_sample, item_rows
+from packer.planning.plan import PlanHeader
+from packer.stores.open import open_store
+
+
+class PackContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What every task of a run is given."""
+
+    source_root: str
+    dest: str
+    header: PlanHeader
+    encoder: EncoderFingerprint
+    fail_on_reject: bool
+    resume: bool
+    """Keep a shard whose receipt and digest match instead of packing it again."""
+
+
+def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
+    """Pack the shard of one task and leave its receipt.
+
+    Raises:
+        EncoderMismatchError: this process encodes differently from the one that planned.
+        SourceChangedError, SourceError: an item is not what was listed, or may not be read.
+        DataSetError: the plan's file is damaged, or a training shard has no good item.
+        PackerError: an item was rejected and the run must fail on rejects, or the shard would pass 128 MB.
+    """
+    header, dest = context.header, open_store(context.dest)
+    if context.resume and (summary := reuse_shard(dest, header, task)):
+        return summary
+    check_encoder(header.image, context.encoder)
+    table = load_shard_items(dest, header, task)
+    items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
+    shard = OpenShard(header, task, items)
+    source = open_store(context.source_root)
+    for index, (item, data) in enumerate(zip(items, fetch_ahead(source, items), strict=True)):
+        try:
+            if isinstance(data, RejectError):
+                raise data
+            sample, histogram = build_sample(item, data, header.image)
+        except RejectError as error:
+            if context.fail_on_reject:
+                raise PackerError(f"{source.uri}/{item.key}: {error} (--on-reject fail)") from None
+            shard.reject(index, error)
+        else:
+            shard.add(index, sample, histogram)
+        tick(1, item.num_bytes)
+    return finish_shard(dest, task, shard, table)
+
+
+@functools.lru_cache(maxsize=4)
+def check_encoder(spec: ImageSpec, expected: EncoderFingerprint) -> None:
+    """Compare this process's encoder with the plan's, once. Raises EncoderMismatchError naming both versions."""
+    found = encoder_fingerprint(spec)
+    if found.sha256 != expected.sha256:
+        raise EncoderMismatchError(
+            f"this worker's image libraries give other bytes than those that made the plan: expected "
+            f"{_versions(expected)}, found {_versions(found)}; install the same versions everywhere"
+        )
+
+
+def _versions(encoder: EncoderFingerprint) -> str:
+    return (
+        f"pillow {encoder.pillow}, libjpeg-turbo {encoder.libjpeg_turbo}, cykooz-resizer {encoder.resizer} "
+        f"on {encoder.machine}"
+    )

@@ -1,0 +1,169 @@
+"""THE way of the data, top to bottom. Start reading here.
+
+    list -> probe -> plan        (prepare.py)  -> claim -> pack, one task = one shard -> commit
+
+None of it knows how images, containers, places or engines work.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from packer.dataset.commit import check_rejects, clear_receipts, commit
+from packer.dataset.destination import check_same_options, claim_destination
+from packer.dataset.load import load_manifest
+from packer.dataset.model import Manifest
+from packer.dataset.planfile import PlanDocument, load_plan
+from packer.dataset.report import run_report
+from packer.engines.base import Engine
+from packer.engines.create import create_engine
+from packer.errors import DataSetError, OptionsError
+from packer.options import OnReject, PackOptions, parse_options
+from packer.packing.assemble import ShardSummary
+from packer.packing.shard import PackContext, pack_shard
+from packer.prepare import lasting_options, make_plan
+from packer.progress import Progress, SilentProgress
+from packer.stores.base import Store
+from packer.stores.open import open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackResult:
+    """What `pack` did."""
+
+    dest: str
+    manifest: Manifest | None
+    """None after one part of several: `commit_parts` makes the data set when all are done."""
+    num_shards: int
+    """Shards that are done after this run."""
+    num_reused: int
+    """Shards of these that an earlier, interrupted run had finished."""
+
+
+def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
+    """Pack a source into a data set, or one part of its shards.
+
+    Args:
+        options: what to do.
+        engine: runs the tasks; by default the one that the options name, closed at the end.
+        progress: is told of phases and of items done.
+
+    Raises:
+        OptionsError: options or input that must be mended; nothing was written.
+        PackerError: the work failed; what was packed stays for ``resume``.
+    """
+    progress = progress or SilentProgress()
+    started = time.time()
+    check_places(options)
+    dest = open_store(options.dest)
+    with engine_of(options, engine) as engine:
+        try:
+            document = _claimed_plan(dest, options, engine, progress)
+            if (finished := load_manifest(dest, missing_ok=True)) is not None:
+                clear_receipts(dest, document.header)
+                num_shards = document.header.num_tasks
+                return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
+            summaries = _pack_shards(document, dest, options, engine, progress)
+        except KeyboardInterrupt:
+            engine.close()
+            _sweep(dest, options)
+            raise
+    num_reused = sum(summary.reused for summary in summaries)
+    manifest = None
+    if options.part is None:
+        report = run_report(options, started=started, num_reused=num_reused)
+        manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
+    return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
+
+
+def commit_parts(uri: str) -> PackResult:
+    """Make a data set of shards that several runs with ``part`` packed.
+
+    Raises:
+        DataSetError: the destination has no plan, or shards are missing.
+        TooManyRejectsError: more items were rejected than the plan's options allow.
+    """
+    dest = open_store(uri)
+    document = load_plan(dest)
+    if document is None:
+        raise DataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
+    options = parse_options({**document.options, "dest": uri})
+    manifest = load_manifest(dest, missing_ok=True)
+    if manifest is None:
+        report = run_report(options, started=time.time(), num_reused=0)
+        manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
+    return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
+
+
+def check_places(options: PackOptions) -> None:
+    """Raise OptionsError where the destination lies in the source or the source in the destination."""
+    source, dest = (os.path.realpath(path) for path in (options.source, options.dest))
+    if os.path.commonpath([source, dest]) in (source, dest):
+        inside = "inside the source" if dest.startswith(source) else "around the source"
+        raise OptionsError(f"DEST: expected a folder apart from the source, got {options.dest}, which is {inside}")
+    if os.path.isfile(dest):
+        raise OptionsError(f"DEST: expected a folder that is new or empty, got the file {options.dest}")
+
+
+@contextmanager
+def engine_of(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
+    """Give the engine that was passed in, or start the one that the options name and close it at the end."""
+    if given is not None:
+        yield given
+        return
+    engine = create_engine(options.engine, options.workers)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: Progress) -> PlanDocument:
+    """Return the plan that the destination is claimed for: a stored one to go on with, or a new one."""
+    if options.resume or options.part is not None:
+        stored = load_plan(dest)
+        if stored is not None:
+            check_same_options(stored, lasting_options(options))
+            if options.resume:
+                _sweep(dest, options)
+            return stored
+    plan, document = make_plan(options, engine=engine, progress=progress)
+    claim_destination(dest, plan, document, overwrite=options.overwrite, shared=options.part is not None)
+    return document
+
+
+def _sweep(dest: Store, options: PackOptions) -> None:
+    """Remove what interrupted writes left, unless other parts may be writing at this moment."""
+    if options.part is None:
+        dest.sweep()
+
+
+def _pack_shards(
+    document: PlanDocument, dest: Store, options: PackOptions, engine: Engine, progress: Progress
+) -> list[ShardSummary]:
+    header = document.header
+    context = PackContext(
+        source_root=document.source_root,
+        dest=dest.uri,
+        header=header,
+        encoder=document.encoder,
+        fail_on_reject=options.on_reject is OnReject.FAIL,
+        resume=options.resume or options.part is not None,
+    )
+    tasks = options.tasks_of_part(header.num_tasks)
+    summaries: list[ShardSummary] = []
+    with progress.phase("packing", total=_num_items(document, tasks)):
+        for summary in engine.run(pack_shard, context, tasks, progress.advance):
+            summaries.append(summary)
+            num_rejects = sum(s.num_rejects for s in summaries)
+            check_rejects(num_rejects, header, options.max_rejects, example=f"see {dest.uri}/meta/receipts")
+    return summaries
+
+
+def _num_items(document: PlanDocument, tasks: Sequence[int]) -> int:
+    located = (document.header.locate(task) for task in tasks)
+    return sum(split.num_items_of(shard_index) for split, shard_index in located)

@@ -1,0 +1,233 @@
+"""The plan: which item goes to which split, shard and position. Pure: the same items and options give the same plan.
+
+    items, in any order -> hash order -> splits -> shards, dealt round-robin -> sorted by (split, shard, hash)
+
+A task packs one shard from its own rows of the plan and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.errors import OptionsError
+from packer.options import FormatName, ImageSpec, ShardSpec, SplitSpec, check_split_name, is_training_split
+from packer.planning.digest import table_digest
+from packer.planning.order import hash_order
+from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
+from packer.planning.splits import IntArray, assign_splits
+
+_ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
+"""Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
+
+PLAN_VERSION = 1
+"""Part of every plan id: raised when the same options would give other bytes."""
+
+
+class PlannedSplit(msgspec.Struct, frozen=True, kw_only=True):
+    """One split of the plan."""
+
+    name: str
+    is_training: bool
+    num_items: int
+    num_shards: int
+    num_fills: int
+    """Samples to be repeated so that shards are equal, before any reject; 0 for evaluation."""
+
+    def num_items_of(self, shard_index: int) -> int:
+        """Return how many items are dealt to a shard."""
+        return self.num_items // self.num_shards + (shard_index < self.num_items % self.num_shards)
+
+    @property
+    def records_per_shard(self) -> int:
+        """Records of each training shard; the most that an evaluation shard can hold."""
+        return -(-self.num_items // self.num_shards)
+
+
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan decides, without the items: all that determines the bytes of a data set, and nothing else."""
+
+    version: int
+    format: FormatName
+    image: ImageSpec
+    encoder_sha256: str
+    seed: int
+    world: int
+    target_bytes: int
+    stratify: bool
+    label_kind: str
+    class_names: tuple[str, ...]
+    num_classes: int
+    extra_names: tuple[str, ...]
+    splits: tuple[PlannedSplit, ...]
+    mean_record_bytes: int
+    """Integer mean of the framed sizes that were measured."""
+    items_sha256: str
+    """Digest of the planned items in their order."""
+
+    @property
+    def plan_id(self) -> str:
+        """The sha256 of this header's canonical JSON."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+    def locate(self, task: int) -> tuple[PlannedSplit, int]:
+        """Return the split and shard index of a task; tasks number the shards of all splits in order, from 0."""
+        for split in self.splits:
+            if task < split.num_shards:
+                return split, task
+            task -= split.num_shards
+        raise IndexError(f"task {task} is beyond the plan's shards")
+
+    @property
+    def num_tasks(self) -> int:
+        """Shards of all splits."""
+        return sum(split.num_shards for split in self.splits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A header and its items: one table a split, sorted by (shard, position), with the column `shard` added."""
+
+    header: PlanHeader
+    tables: tuple[pa.Table, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What `build_plan` is asked for, beside the items."""
+
+    format: FormatName
+    image: ImageSpec
+    encoder_sha256: str
+    seed: int
+    sharding: ShardSpec
+    splits: Sequence[SplitSpec]
+    split_column: str | None
+    """Column that names each item's split; `splits` then does not count."""
+    group_column: str | None
+    label_kind: str
+    class_names: tuple[str, ...]
+
+
+def extra_names(items: pa.Table) -> tuple[str, ...]:
+    """Return the names of the extra columns of an item table."""
+    return tuple(name for name in items.column_names if name not in _ITEM_COLUMNS and not name.startswith("_"))
+
+
+def order_items(items: pa.Table, *, seed: int) -> pa.Table:
+    """Return the items in hash order, whatever order they came in."""
+    return items.take(pa.array(hash_order(items.column("key"), seed=seed)))
+
+
+def build_plan(ordered: pa.Table, estimate: SizeEstimate, request: PlanRequest) -> Plan:
+    """Plan the items, which must come in hash order.
+
+    Raises:
+        OptionsError: the group column is missing, --stratify lacks class labels, a split has fewer items than shards,
+            or equal shards would repeat too many samples.
+    """
+    classes = _classes(ordered, request)
+    groups = _groups(ordered, request.group_column)
+    if request.split_column is not None:
+        names, split_of_item = _named_splits(ordered, request.split_column)
+    else:
+        names = [spec.name for spec in request.splits]
+        split_of_item = assign_splits(ordered.num_rows, request.splits, groups=groups, classes=classes)
+    planned, tables = [], []
+    for index, name in enumerate(names):
+        rows = np.flatnonzero(split_of_item == index)
+        split = plan_split(name, len(rows), estimate, request.sharding)
+        shard_of_item = deal(len(rows), split.num_shards, classes=None if classes is None else classes[rows])
+        by_shard = np.argsort(shard_of_item, kind="stable")
+        table = ordered.take(pa.array(rows[by_shard])).append_column(
+            "shard", pa.array(shard_of_item[by_shard].astype(np.int32))
+        )
+        planned.append(split)
+        tables.append(table)
+    return Plan(header=_header(planned, tables, estimate, request), tables=tuple(tables))
+
+
+def plan_split(name: str, num_items: int, estimate: SizeEstimate, sharding: ShardSpec) -> PlannedSplit:
+    """Decide a split's shards and fills. Raises OptionsError where it cannot be cut evenly."""
+    num_shards = choose_num_shards(num_items, estimate, sharding)
+    is_training = is_training_split(name)
+    return PlannedSplit(
+        name=name,
+        is_training=is_training,
+        num_items=num_items,
+        num_shards=num_shards,
+        num_fills=check_fit(name, num_items, num_shards, is_training=is_training, spec=sharding),
+    )
+
+
+def _header(
+    splits: list[PlannedSplit], tables: list[pa.Table], estimate: SizeEstimate, request: PlanRequest
+) -> PlanHeader:
+    digests = "".join(table_digest(table) for table in tables)
+    return PlanHeader(
+        version=PLAN_VERSION,
+        format=request.format,
+        image=request.image,
+        encoder_sha256=request.encoder_sha256,
+        seed=request.seed,
+        world=request.sharding.world,
+        target_bytes=request.sharding.target_bytes,
+        stratify=request.sharding.stratify,
+        label_kind=request.label_kind,
+        class_names=request.class_names,
+        num_classes=_num_classes(tables, request),
+        extra_names=extra_names(tables[0]),
+        splits=tuple(splits),
+        mean_record_bytes=estimate.mean_bytes,
+        items_sha256=hashlib.sha256(digests.encode()).hexdigest(),
+    )
+
+
+def _num_classes(tables: list[pa.Table], request: PlanRequest) -> int:
+    if request.label_kind != "class":
+        return 0
+    highest = max(int(np.max(table.column("label").to_numpy())) for table in tables if table.num_rows)
+    return max(highest + 1, len(request.class_names))
+
+
+def _classes(ordered: pa.Table, request: PlanRequest) -> IntArray | None:
+    if not request.sharding.stratify:
+        return None
+    if request.label_kind != "class":
+        raise OptionsError(
+            f"--stratify: expected class labels, got a source with labels of kind {request.label_kind!r}"
+        )
+    return np.asarray(ordered.column("label").to_numpy(), dtype=np.int64)
+
+
+def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
+    """Return the names of the splits, sorted, and the index of each item's."""
+    values = _column(ordered, column, "--split-column").cast(pa.string())
+    if values.null_count:
+        raise OptionsError(f"--split-column: expected a split in each row of {column!r}, {values.null_count} have none")
+    names = sorted(pc.unique(values).to_pylist())
+    for name in names:
+        check_split_name(name, "--split-column")
+    return names, np.asarray(pc.index_in(values, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
+
+
+def _column(ordered: pa.Table, name: str, option: str) -> pa.ChunkedArray:
+    if name not in ordered.column_names:
+        raise OptionsError(
+            f"{option}: expected a column of the source ({', '.join(ordered.column_names)}), got {name!r}"
+        )
+    return ordered.column(name)
+
+
+def _groups(ordered: pa.Table, group_column: str | None) -> IntArray | None:
+    if group_column is None:
+        return None
+    column = _column(ordered, group_column, "--group-column")
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)

@@ -1,0 +1,78 @@
+"""The canonical item table, which every kind of source ends in and every plan starts from.
+
+Nothing here reads files. A table built here is sorted, so it depends on what the source holds and never on the order
+in which a file system or a listing gave it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+KEY = "key"
+NUM_BYTES = "num_bytes"
+LABEL = "label"
+ITEM_COLUMNS = (KEY, NUM_BYTES, LABEL)
+"""Names that an extra column cannot have."""
+
+Columns: TypeAlias = "Mapping[str, pa.Array | pa.ChunkedArray]"
+
+
+class LabelKind(enum.StrEnum):
+    NONE = "none"
+    """No label column."""
+    CLASS = "class"
+    """int64 class ids of at least 0, without nulls."""
+    FLOATS = "floats"
+    """large_list<float32>, all of one length, finite, without nulls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec:
+    """What to list, as the user named it."""
+
+    source: str
+    """Folder of images, listing file, or folder of Parquet files."""
+    label_column: str | None = None
+    """None: found by name, or no labels."""
+    key_column: str | None = None
+    """None: found by name."""
+    root: str | None = None
+    """Folder that a listing's paths start from; None: the listing's own."""
+    flat: bool = False
+    """Folders are not classes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Everything that a source holds."""
+
+    items: pa.Table
+    """Sorted by `key` as UTF-8 bytes. Columns: `key` large_string, unique, relative to `root`, with ``/`` between its
+    parts; `num_bytes` int64; `label` by `label_kind`; then extra columns by name, of int64, float64, large_string,
+    large_binary or large_list of the first three. Only extra columns hold nulls."""
+    label_kind: LabelKind
+    class_names: tuple[str, ...]
+    """Name by class id; empty unless names are known."""
+    root: str
+    """Absolute folder that keys are relative to."""
+    notices: tuple[str, ...] = ()
+    """What was left out, in plain sentences."""
+
+
+def build_items(columns: Columns) -> pa.Table:
+    """Return the columns as a table sorted by `key`, with `key` and `num_bytes` marked as never null.
+
+    `columns` holds `key`, `num_bytes`, perhaps `label`, and extra columns, all of the types that `Listing` states.
+    """
+    extras = sorted(set(columns) - set(ITEM_COLUMNS))
+    names = [name for name in ITEM_COLUMNS if name in columns] + extras
+    fields = [pa.field(name, columns[name].type, nullable=name in extras) for name in names]
+    table = pa.table([columns[name] for name in names], schema=pa.schema(fields)).combine_chunks()
+    # Arrow compares strings as unsigned bytes, which for UTF-8 is the order of code points.
+    return table.take(pc.sort_indices(table.column(KEY))).combine_chunks()

@@ -1,0 +1,126 @@
+"""Line numbers in CSV and JSONL files, found by reading the file again once something is wrong.
+
+Slow, plain Python, and only on the way to an error message: the fast readers do not tell lines.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+_FAULTS = (OSError, EOFError, csv.Error)
+"""What makes a file unreadable as a whole: damaged gzip, or a field larger than the csv module takes."""
+
+
+def find_row_lines(path: str, *, is_csv: bool) -> list[int]:
+    """Return the line, from 1, on which each row starts; shorter than the file where reading it fails."""
+    numbers: list[int] = []
+    try:
+        if is_csv:
+            numbers.extend(number for number, _ in _iter_csv_rows(path))
+            return numbers[1:]
+        numbers.extend(number for number, _ in _iter_json_lines(path))
+    except _FAULTS:
+        pass
+    return numbers
+
+
+def find_csv_fault(path: str) -> str:
+    """Return the first thing wrong in a CSV file, with its line, or nothing."""
+    try:
+        with _open(path) as stream:
+            for number, line in enumerate(stream, 1):
+                if not _is_utf8(line):
+                    return f"line {number}: not UTF-8; save the listing as UTF-8"
+        rows = _iter_csv_rows(path)
+        _, header = next(rows, (0, []))
+        for number, row in rows:
+            if len(row) != len(header):
+                return f"line {number}: expected {len(header)} values as in the header, got {len(row)}"
+    except _FAULTS as error:
+        return str(error)
+    return ""
+
+
+def find_json_fault(path: str) -> str:
+    """Return the first thing wrong in a JSONL file, with its line, or nothing."""
+    kinds: dict[str, tuple[str, int]] = {}
+    try:
+        for number, line in _iter_json_lines(path):
+            fault = _find_line_fault(line, number, kinds)
+            if fault:
+                return f"line {number}: {fault}"
+    except _FAULTS as error:
+        return str(error)
+    return ""
+
+
+def _find_line_fault(line: bytes, number: int, kinds: dict[str, tuple[str, int]]) -> str:
+    """Return what is wrong with a line; `kinds` gains the kind of each field and the line that first had it."""
+    if not _is_utf8(line):
+        return "not UTF-8; save the listing as UTF-8"
+    try:
+        fields = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        return f"expected one JSON object, got {_shorten(line)} ({error})"
+    if not isinstance(fields, dict):
+        return f"expected one JSON object, got {_shorten(line)}"
+    for name, value in fields.items():
+        kind = _name_kind(value)
+        known, first = kinds.setdefault(name, (kind, number)) if kind else ("", 0)
+        if known != kind:
+            return f"column {name!r} holds {kind}, but {known} on line {first}; expected one kind throughout"
+    return ""
+
+
+def _name_kind(value: object) -> str:
+    """Return the JSON kind that a column must keep; empty for null."""
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    if value is None:
+        return ""
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _iter_csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line and the values of every row that is not blank, the header included."""
+    with _open(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
+        reader = csv.reader(text)
+        start = 1
+        for row in reader:
+            if row:
+                yield start, row
+            start = reader.line_num + 1
+
+
+def _iter_json_lines(path: str) -> Iterator[tuple[int, bytes]]:
+    with _open(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+
+
+def _open(path: str) -> BinaryIO:
+    return gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shorten(line: bytes) -> str:
+    text = line.decode().strip()
+    return repr(text if len(text) <= 40 else text[:37] + "...")

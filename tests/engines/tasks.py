@@ -1,0 +1,54 @@
+"""Tasks for the tests of engines; other processes import them by name."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from packer.engines.base import Tick
+from packer.errors import CorruptRecordError
+
+
+def square(context: int, task: int, tick: Tick) -> tuple[int, int]:
+    tick(1, 10)
+    return task, context * task * task
+
+
+def process_of(context: Any, task: int, tick: Tick) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def fail_on_three(context: Any, task: int, tick: Tick) -> int:
+    if task == 3:
+        raise CorruptRecordError("shard.tfrecord", 7, 1234, "expected this, found that")
+    return task
+
+
+def bug_on_three(context: Any, task: int, tick: Tick) -> int:
+    return 1 // (task - 3)
+
+
+def die_once(folder: str, task: int, tick: Tick) -> int:
+    """Kill this process the first time that task 2 comes."""
+    mark = Path(folder) / "died"
+    if task == 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), 9)
+    return task
+
+
+def die_always(context: Any, task: int, tick: Tick) -> int:
+    if task == 2:
+        os.kill(os.getpid(), 9)
+    return task
+
+
+def sleep_long(context: str, task: int, tick: Tick) -> int:
+    (Path(context) / f"{task}-{os.getpid()}").touch()
+    time.sleep(60)
+    return task
+
+
+def chatter(context: Any, task: int, tick: Tick) -> str:
+    return os.environ.get("PYTHONPATH", "")

@@ -1,0 +1,130 @@
+from datetime import date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from packer.sources.items import LabelKind
+from tests.sources.listings import failure, listed, write_csv, write_parquet
+
+
+def extra(folder, column):
+    """Return the column as an extra of a Parquet listing."""
+    names = ["a.jpg", "b.jpg", "c.jpg"][: len(column)]
+    return listed(write_parquet(folder, path=names, x=column)).items["x"]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (pa.array([1, 0, 1], pa.uint8()), [1, 0, 1]),
+        (pa.array([True, False, True]), [1, 0, 1]),
+        (pa.array(["z", "a", "z"]).dictionary_encode(), [1, 0, 1]),
+        (pa.array(["\uffff", "é", "😀"]), [1, 0, 2]),
+    ],
+)
+def test_class_labels(folder, label, expected):
+    listing = listed(write_parquet(folder, path=["a.jpg", "b.jpg", "c.jpg"], label=label))
+    assert listing.items["label"].to_pylist() == expected
+    assert listing.label_kind is LabelKind.CLASS
+    assert listing.items.schema.field("label").equals(pa.field("label", pa.int64(), nullable=False))
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (pa.array([0.5, 2.0]), [[0.5], [2.0]]),
+        (pa.array([[1, 2], [3, 4]]), [[1.0, 2.0], [3.0, 4.0]]),
+        (pa.array([[1.5, 2], [3, 4]], pa.list_(pa.float32(), 2)), [[1.5, 2.0], [3.0, 4.0]]),
+        (pa.array([[True, False], [False, True]]), [[1.0, 0.0], [0.0, 1.0]]),
+    ],
+)
+def test_float_labels(folder, label, expected):
+    listing = listed(write_parquet(folder, path=["a.jpg", "b.jpg"], label=label))
+    assert listing.items["label"].to_pylist() == expected
+    assert listing.items["label"].type == pa.large_list(pa.float32())
+    assert listing.label_kind is LabelKind.FLOATS
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [
+        (pa.array([1, None, None]), "no label in column 'label' of 2 of 3 rows: row 2, row 3"),
+        (pa.array([0, -1, 2]), "a negative class id in column 'label' of 1 of 3 rows: row 2"),
+        (pa.array([0.0, 1.0, float("nan")]), "not a finite 32-bit float in column 'label' of 1 of 3 rows: row 3"),
+        (pa.array([0.0, 1e300, 1.0]), "not a finite 32-bit float"),
+        (pa.array([[1.0], [1.0, 2.0], [1.0]]), "other than the 1 of the first row"),
+        (pa.array([[1.0, None], [1.0, 2.0], [1.0, 2.0]]), "not a finite 32-bit float"),
+        (pa.array([[], [], []], pa.list_(pa.int64())), "an empty list"),
+        (pa.array([["a"], ["b"], ["c"]]), "expected text, integers, floats"),
+        (pa.array([b"a", b"b", b"c"]), "expected text, integers, floats"),
+    ],
+)
+def test_bad_labels_are_located(folder, label, problem):
+    assert problem in failure(write_parquet(folder, path=["a.jpg", "b.jpg", "c.jpg"], label=label))
+
+
+def test_labels_that_are_all_missing_are_no_labels(folder):
+    listing = listed(write_csv(folder, "path,label\na.jpg,\nb.jpg,\n"))
+    assert listing.label_kind is LabelKind.NONE
+    assert listing.items.column_names == ["key", "num_bytes"]
+    assert "line 3" in failure(write_csv(folder, "path,label\na.jpg,cat\nb.jpg,\n"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1", "-2"], [1, -2]),
+        (["1", "2.5"], [1.0, 2.5]),
+        (["1", ""], [1, None]),
+        (["1", "x"], ["1", "x"]),
+        (["01", "2"], ["01", "2"]),
+        (["0x10", "1"], ["0x10", "1"]),
+        (["98765432109876543210", "1"], ["98765432109876543210", "1"]),
+        (["True", "false"], [1, 0]),
+        (["NA", "null"], ["NA", "null"]),
+        (["2024-01-01", "2024-01-02"], ["2024-01-01", "2024-01-02"]),
+        (["", ""], [None, None]),
+    ],
+)
+def test_csv_values_get_the_narrowest_type_that_loses_nothing(folder, values, expected):
+    path = write_csv(folder, f"path,x\na.jpg,{values[0]}\nb.jpg,{values[1]}\n")
+    found = listed(path).items["x"].to_pylist()
+    assert found == expected
+    assert [type(value) for value in found] == [type(value) for value in expected]
+
+
+def test_csv_true_and_false_labels_are_names(folder):
+    assert listed(write_csv(folder, "path,label\na.jpg,true\nb.jpg,false\n")).class_names == ("false", "true")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "expected"),
+    [
+        (pa.array([True, None]), "int64", [1, None]),
+        (pa.array([1, 2], pa.uint16()), "int64", [1, 2]),
+        (pa.array([1.5], pa.float32()), "double", [1.5]),
+        (pa.array([Decimal("1.50")]), "double", [1.5]),
+        (pa.array(["x", None]).dictionary_encode(), "large_string", ["x", None]),
+        (pa.array([b"x"]), "large_binary", [b"x"]),
+        (pa.array([[1], [], None], pa.list_(pa.int8())), "large_list<item: int64>", [[1], [], None]),
+        (pa.array([[1.5, 2.5]], pa.list_(pa.float32(), 2)), "large_list<item: double>", [[1.5, 2.5]]),
+        (pa.array([["x"]]), "large_list<item: large_string>", [["x"]]),
+        (pa.array([date(2024, 1, 2)]), "large_string", ["2024-01-02"]),
+        (pa.array([datetime(2024, 1, 2, 3)], pa.timestamp("s")), "large_string", ["2024-01-02 03:00:00.000"]),
+        (pa.array([None]), "large_string", [None]),
+        (pa.array([{"b": 1, "a": [2]}, None]), "large_string", ['{"a":[2],"b":1}', None]),
+        (pa.array([[[1, 2], [3]]]), "large_string", ["[[1,2],[3]]"]),
+    ],
+)
+def test_extra_columns_become_plain(folder, column, kind, expected):
+    found = extra(folder, column)
+    assert str(found.type) == kind
+    assert found.to_pylist() == expected
+
+
+def test_extra_values_that_do_not_fit_are_refused(folder):
+    text = failure(write_parquet(folder, path=["a.jpg"], x=pa.array([2**63], pa.uint64())))
+    assert "column 'x' holds uint64" in text
+    text = failure(write_parquet(folder, path=["a.jpg", "b.jpg"], x=[[1], [1, None]]))
+    assert "a list with a missing element in column 'x' of 1 of 2 rows: row 2" in text

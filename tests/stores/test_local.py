@@ -1,0 +1,59 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from packer.stores.base import Store
+from packer.stores.local import TEMPORARY_FOLDER, LocalStore
+from packer.stores.open import open_store
+from tests.stores.contract import StoreContract
+
+
+class TestLocalStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return LocalStore(tmp_path / "root")
+
+    def again(self, store: Store) -> Store:
+        return open_store(store.uri)
+
+
+def test_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("data").uri == str(tmp_path / "data")
+    assert open_store(f"file://{tmp_path}/data").uri == str(tmp_path / "data")
+
+
+def test_a_failed_write_leaves_the_old_content_and_no_key(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put("k", [b"old"])
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(OSError, match="folder"):
+        store.put("folder", [b"cannot replace a folder"])
+    with pytest.raises(TypeError):
+        store.put("k", [b"new", None])  # type: ignore[list-item]
+    assert store.get("k") == b"old"
+    assert list((tmp_path / TEMPORARY_FOLDER).iterdir()) == []
+
+
+def test_sweep_removes_what_interrupted_writes_left(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put("k", [b"x"])
+    (tmp_path / TEMPORARY_FOLDER / "left-behind").write_bytes(b"partial")
+    assert [info.key for info in store.list()] == ["k"]
+    store.sweep()
+    assert os.listdir(tmp_path) == ["k"]
+
+
+def test_delete_removes_folders_that_became_empty(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "root")
+    store.put("a/b/c", [b"x"])
+    store.delete("a/b/c")
+    store.sweep()
+    assert os.listdir(tmp_path / "root") == []
+
+
+def test_a_file_that_grows_is_read_whole(tmp_path: Path) -> None:
+    """Files of /proc say size 0 and have content: sizes are a hint only."""
+    assert LocalStore("/proc/self").get("status").startswith(b"Name:")
