@@ -38,7 +38,7 @@ def test_a_missing_shard_is_found_before_the_first_step(root):
 def test_a_rank_that_cannot_start_says_so_to_all(root):
     with pytest.raises(OptionsError, match=r"rank 0 \(.*\) cannot start: batch size: expected 1 to 12"):
         agree_on_job(TrainOptions(data=str(root), batch_size=13), World(), SoloCollective())
-    with pytest.raises(DataSetError, match=r"rank 0 \(.*\) cannot start: .*no finished data set"):
+    with pytest.raises(OptionsError, match=r"rank 0 \(.*\) cannot start: .*expected a finished data set"):
         agree_on_job(TrainOptions(data=str(root / "val")), World(), SoloCollective())
 
 
