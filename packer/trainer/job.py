@@ -35,7 +35,8 @@ def load_job(options: TrainOptions, world: World) -> Job:
     """Open the data set, look whether the rank's shards are there and count the steps.
 
     Raises:
-        DataSetError: there is no data set, a split or shard is missing or empty, or its labels are not classes.
+        NotADataSetError: there is no data set.
+        DataSetError: a split or shard is missing or empty, or labels are not classes.
         OptionsError: the shards do not divide by the world, or the batch is larger than a rank's share.
     """
     dataset = open_dataset(options.data)

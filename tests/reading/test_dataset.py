@@ -1,5 +1,6 @@
 import pytest
 
+from packer.dataset.load import NotADataSetError
 from packer.errors import DataSetError, OptionsError
 from packer.planning.names import MANIFEST_KEY
 from packer.reading.dataset import open_dataset
@@ -23,7 +24,11 @@ def test_a_finished_data_set_opens(root):
 
 
 def test_a_folder_without_a_manifest_is_no_data_set(tmp_path):
+<<<<<<< HEAD
     with pytest.raises(DataSetError, match=rf"{tmp_path}: .*expected a finished data set, found no manifest.json"):
+=======
+    with pytest.raises(NotADataSetError, match=rf"{tmp_path}: expected a finished data set.*no manifest.json"):
+>>>>>>> trainer
         open_dataset(str(tmp_path))
 
 

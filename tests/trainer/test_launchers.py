@@ -101,9 +101,9 @@ def test_a_rank_without_its_data_set_ends_all_ranks_with_its_reason(launch, tmp_
     learnable(tmp_path / "0")
     status, lines = launch("bash", "-c", OWN_DATA, tmp_path, *SMALL)
     assert status != 0
-    assert len([line for line in lines if "cannot start" in line and "/1: expected a manifest.json" in line]) == 2, (
-        lines
-    )
+    assert (
+        len([line for line in lines if "cannot start" in line and "/1: expected a finished data set" in line]) == 2
+    ), lines
 
 
 def test_a_rank_that_fails_in_the_middle_ends_the_job(launch, tmp_path):
