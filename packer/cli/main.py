@@ -28,6 +28,8 @@ _Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Y
 _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
 _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
 
+_INTERRUPTED = 130
+
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
@@ -120,12 +122,16 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; what was packed stays: the same command with --resume goes on from there", 130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None  # the reader of the output is gone: nothing is left to flush to
         return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    if code == _INTERRUPTED:  # Typer makes this code of a KeyboardInterrupt, and says nothing
+        is_pack = arguments[:1] == ["pack"]
+        remedy = "; what was packed stays: the same command with --resume goes on from there" if is_pack else ""
+        return _fail(f"interrupted{remedy}", code)
     return code if isinstance(code, int) else 0
 
 
