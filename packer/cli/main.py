@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad optio
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -29,14 +30,19 @@ _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as th
 _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
 
 _INTERRUPTED = 130
-
+_RESHARD_OPTIONS = (
+    *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
+    *("engine", "workers", "resume", "overwrite"),
+)
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
 
   shardpack pack labels.csv packed --gpus 16 --split train=0.9,val=0.1 --format recordio
 
-  shardpack pack photos packed --config pack.yaml --resume"""
+  shardpack pack photos packed --config pack.yaml --resume
+
+  shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
 
 
 @app.command(epilog=_EXAMPLES)
@@ -51,11 +57,35 @@ def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 
 @app.command()
+def commit(dest: _Dest, json: _Json = False) -> None:
+    """Make a data set of the shards that several runs of pack --part have packed under DEST."""
+    from packer.pipeline import commit_parts
+
+    Output(as_json=json).packed(commit_parts(dest))
+
+
+@app.command()
+@partial(with_pack_options, only=_RESHARD_OPTIONS)
+def reshard(given: dict[str, Any], json: _Json = False) -> None:
+    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
+    from packer.dataset.load import load_manifest
+    from packer.resharding import reshard as run_reshard
+    from packer.stores.open import open_store
+
+    output = Output(as_json=json)
+    options = parse_options(given)
+    if "format" not in given:
+        options = parse_options({**given, "format": load_manifest(open_store(options.source)).format})
+    output.packed(run_reshard(options, progress=output.progress))
+
+
+@app.command()
 @with_pack_options
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
     from packer.engines.create import create_engine
-    from packer.pipeline import check_places, make_plan
+    from packer.pipeline import check_places
+    from packer.prepare import make_plan
 
     output = Output(as_json=json)
     options = _options({"dest": "packed", **given}, config)

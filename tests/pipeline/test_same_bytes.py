@@ -26,7 +26,7 @@ from tests.tools.datasets import (
     write_listing,
 )
 
-GOLDEN_KEYS = "k0/4.ppm k1/5.ppm k0/6.ppm k0/2.ppm k0/0.ppm k1/1.ppm k1/3.ppm k1/7.ppm".split()
+GOLDEN_KEYS = ["k0/4.ppm", "k1/5.ppm", "k0/6.ppm", "k0/2.ppm", "k0/0.ppm", "k1/1.ppm", "k1/3.ppm", "k1/7.ppm"]
 GOLDEN_MANIFEST = "1d318a4908d97c21c1949585afa6e708df7c00b5b5dfaaf67c2073f15053f0c6"
 
 SPLITS = {"split": "train=0.8,val=0.2", "stratify": True, "allow_fill": True}
