@@ -29,6 +29,7 @@ from packer.errors import OptionsError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import OnReject, PackOptions
+from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
@@ -145,7 +146,7 @@ def _engine(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
     if given is not None:
         yield given
         return
-    engine = create_engine(options.engine, options.workers)
+    engine = create_engine(options.engine, options.workers, modules=TASK_MODULES)
     try:
         yield engine
     finally:
