@@ -33,13 +33,19 @@ _Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Y
 _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
 _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
 
+_RESHARD_OPTIONS = (
+    *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
+    *("engine", "workers", "resume", "overwrite"),
+)
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
 
   shardpack pack labels.csv packed --gpus 16 --split train=0.9,val=0.1 --format recordio
 
-  shardpack pack photos packed --config pack.yaml --resume"""
+  shardpack pack photos packed --config pack.yaml --resume
+
+  shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
 
 
 @app.command(epilog=_EXAMPLES)
@@ -56,13 +62,37 @@ def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 
 @app.command()
+def commit(dest: _Dest, json: _Json = False) -> None:
+    """Make a data set of the shards that several runs of pack --part have packed under DEST."""
+    from packer.pipeline import commit_parts
+
+    Output(as_json=json).packed(commit_parts(dest))
+
+
+@app.command()
+@partial(with_pack_options, only=_RESHARD_OPTIONS)
+def reshard(given: dict[str, Any], json: _Json = False) -> None:
+    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
+    from packer.dataset.load import load_manifest
+    from packer.resharding import reshard as run_reshard
+    from packer.stores.open import open_store
+
+    output = Output(as_json=json)
+    options = parse_options(given)
+    if "format" not in given:
+        options = parse_options({**given, "format": load_manifest(open_store(options.source)).format})
+    output.packed(run_reshard(options, progress=output.progress))
+
+
+@app.command()
 @with_pack_options
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
     output = Output(as_json=json)
     options = _options({"dest": "packed", **given}, config)
     with _engine(options) as engine:
-        from packer.pipeline import check_places, make_plan
+        from packer.pipeline import check_places
+        from packer.prepare import make_plan
 
         check_places(options)
         planned, _ = make_plan(options, engine=engine, progress=output.progress)

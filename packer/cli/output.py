@@ -29,7 +29,10 @@ class Output:
     def packed(self, result: PackResult) -> None:
         """Show a finished data set."""
         if self._as_json:
-            self._json({"dest": result.dest, "reused_shards": result.num_reused, **_summary(result.manifest)})
+            shards = {"dest": result.dest, "num_shards": result.num_shards, "reused_shards": result.num_reused}
+            self._json({**shards, **(_summary(result.manifest) if result.manifest else {})})
+        elif result.manifest is None:
+            _print(f"{result.dest}: {result.num_shards:,} shards of this part are done; after the last part: commit")
         else:
             _print_manifest(result.dest, result.manifest)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from packer.dataset.model import Manifest, SplitEntry, encode_manifest
+from packer.dataset.load import LabelsDocument
+from packer.dataset.model import Manifest, PixelStatistics, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument
 from packer.dataset.receipt import Receipt, load_receipt
@@ -29,7 +30,22 @@ from packer.planning.plan import PlanHeader, PlannedSplit
 from packer.stores.base import Store
 
 
-def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_report: bytes) -> Manifest:
+class Inherited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy takes over from the data set that it was made of."""
+
+    pixels: PixelStatistics | None
+    rejects: dict[str, int]
+    rejects_file: bytes
+
+
+def commit(
+    dest: Store,
+    document: PlanDocument,
+    *,
+    max_rejects: float,
+    run_report: bytes,
+    inherited: Inherited | None = None,
+) -> Manifest:
     """Make a data set of packed shards and return its manifest.
 
     Args:
@@ -37,6 +53,7 @@ def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_repor
         document: its plan.
         max_rejects: share of the items that may have been rejected.
         run_report: content of `meta/run.json`: what is known of this run and not of the data.
+        inherited: rejects and statistics, where no image was decoded.
 
     Raises:
         DataSetError: a shard has no receipt, or its counts are not those of the plan.
@@ -50,12 +67,15 @@ def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_repor
         len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
     )
     dest.put(LABELS_KEY, [_labels(header)])
-    dest.put(REJECTS_KEY, [b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)])
+    own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
+    dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
     dest.put(RUN_KEY, [run_report])
     if header.format is FormatName.RECORDIO:
         for split in header.splits:
             dest.put(merged_index_key(split.name), [_merged_index(dest, split, receipts[split.name])])
     manifest = _manifest(header, receipts, every)
+    if inherited is not None:
+        manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
     dest.put(MANIFEST_KEY, [data])
     clear_receipts(dest, header)
@@ -98,7 +118,7 @@ def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[
 
 def _labels(header: PlanHeader) -> bytes:
     names = {str(index): name for index, name in enumerate(header.class_names)}
-    document = {"kind": header.label_kind, "num_classes": header.num_classes, "names": names}
+    document = LabelsDocument(kind=header.label_kind, num_classes=header.num_classes, names=names)
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 

@@ -37,6 +37,7 @@ def encode_records(items: pa.Table, rows: Sequence[RecordRow]) -> tuple[bytes, s
         rows: its records in their order.
     """
     table = items.take(pa.array([row.item_index for row in rows], pa.int64()))
+    table = table.select([name for name in table.column_names if not name.startswith("_")])
     names = ["source_num_bytes" if name == "num_bytes" else name for name in table.column_names]
     table = table.rename_columns(names)
     table = table.append_column("source_sha256", pa.array([row.source_sha256 for row in rows], pa.binary(32)))

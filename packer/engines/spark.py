@@ -22,7 +22,7 @@ class SparkEngine:
     """Runs tasks in the SparkSession that is active, or in one that it makes and then also stops."""
 
     def __init__(self) -> None:
-        sql = require_extra("spark", "pyspark.sql")
+        sql = require_extra("pyspark.sql", "spark", purpose="the spark engine")
         active = sql.SparkSession.getActiveSession()
         self._owns_session = active is None
         self._spark = active or sql.SparkSession.builder.appName("shardpack").getOrCreate()
