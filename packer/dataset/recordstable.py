@@ -48,9 +48,9 @@ def encode_records(items: pa.Table, rows: Sequence[RecordRow]) -> tuple[bytes, s
     return sink.getvalue().to_pybytes(), table_digest(table)
 
 
-def decode_records(data: bytes | memoryview, *, name: str) -> pa.Table:
-    """Return the table of a records file. Raises DataSetError where it cannot be read."""
+def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of a records file, or some of its columns. Raises DataSetError where it cannot be read."""
     try:
-        return pq.read_table(pa.BufferReader(data))
+        return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DataSetError(f"{name}: the table of records cannot be read: {error}") from None
