@@ -23,6 +23,7 @@ from packer.engines.base import Engine
 from packer.engines.create import create_engine
 from packer.errors import DataSetError, OptionsError
 from packer.options import OnReject, PackOptions, parse_options
+from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import lasting_options, make_plan
@@ -115,7 +116,7 @@ def engine_of(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
     if given is not None:
         yield given
         return
-    engine = create_engine(options.engine, options.workers)
+    engine = create_engine(options.engine, options.workers, modules=TASK_MODULES)
     try:
         yield engine
     finally:

@@ -6,8 +6,9 @@ Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad optio
 from __future__ import annotations
 
 import sys
-from functools import partial
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,9 @@ from packer.cli.options import load_config, with_pack_options
 from packer.cli.output import Output
 from packer.errors import PackerError
 from packer.options import PackOptions, parse_options
+
+if TYPE_CHECKING:
+    from packer.engines.base import Engine
 
 app = typer.Typer(
     name="shardpack",
@@ -49,10 +53,12 @@ _EXAMPLES = """Examples:
 @with_pack_options
 def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Resize the images of SOURCE, pack them into shards under DEST and write its manifest."""
-    from packer.pipeline import pack as run_pack
-
     output = Output(as_json=json)
-    result = run_pack(_options(given, config), progress=output.progress)
+    options = _options(given, config)
+    with _engine(options) as engine:
+        from packer.pipeline import pack as run_pack
+
+        result = run_pack(options, engine=engine, progress=output.progress)
     output.packed(result)
 
 
@@ -83,18 +89,14 @@ def reshard(given: dict[str, Any], json: _Json = False) -> None:
 @with_pack_options
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
-    from packer.engines.create import create_engine
-    from packer.pipeline import check_places
-    from packer.prepare import make_plan
-
     output = Output(as_json=json)
     options = _options({"dest": "packed", **given}, config)
-    check_places(options)
-    engine = create_engine(options.engine, options.workers)
-    try:
+    with _engine(options) as engine:
+        from packer.pipeline import check_places
+        from packer.prepare import make_plan
+
+        check_places(options)
         planned, _ = make_plan(options, engine=engine, progress=output.progress)
-    finally:
-        engine.close()
     output.planned(planned.header)
 
 
@@ -128,6 +130,19 @@ def inspect(dest: _Dest, json: _Json = False) -> None:
 
     store = open_store(dest)
     Output(as_json=json).inspected(store.uri, load_manifest(store))
+
+
+@contextmanager
+def _engine(options: PackOptions) -> Iterator[Engine]:
+    """Start the engine before the imports that this process has to do: its workers do theirs at the same time."""
+    from packer.engines.create import create_engine
+    from packer.packing import TASK_MODULES
+
+    engine = create_engine(options.engine, options.workers, modules=TASK_MODULES)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def _options(given: dict[str, Any], config: str | None) -> PackOptions:

@@ -24,11 +24,7 @@ def test_a_finished_data_set_opens(root):
 
 
 def test_a_folder_without_a_manifest_is_no_data_set(tmp_path):
-<<<<<<< HEAD
-    with pytest.raises(DataSetError, match=rf"{tmp_path}: .*expected a finished data set, found no manifest.json"):
-=======
     with pytest.raises(NotADataSetError, match=rf"{tmp_path}: expected a finished data set.*no manifest.json"):
->>>>>>> trainer
         open_dataset(str(tmp_path))
 
 
