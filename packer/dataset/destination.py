@@ -14,8 +14,12 @@ from packer.stores.base import Store
 _PLAN_PARTS_PREFIX = META_PREFIX + "plan/"
 
 
-def claim_destination(dest: Store, plan: Plan, document: PlanDocument, *, overwrite: bool) -> None:
+def claim_destination(
+    dest: Store, plan: Plan, document: PlanDocument, *, overwrite: bool, shared: bool = False
+) -> None:
     """Make the destination this plan's, or raise before a byte of the data set is written.
+
+    With `shared`, other runs of the same plan may have claimed it already.
 
     Raises:
         DestinationTakenError: another run's plan or a finished data set is there.
@@ -24,12 +28,19 @@ def claim_destination(dest: Store, plan: Plan, document: PlanDocument, *, overwr
     if overwrite:
         clear(dest)
     elif _is_taken(dest):
+        if shared and _is_same_plan(dest, document):
+            return
         raise DestinationTakenError(_taken_text(dest, document))
-    check_empty(dest)
+    if not shared:
+        check_empty(dest)
     keys = store_plan(dest, plan)
     if not claim(dest, document):
-        for key in keys:
-            dest.delete(key)
+        if _is_same_plan(dest, document):  # its files are those that were just written once more
+            if shared:
+                return
+        else:
+            for key in keys:
+                dest.delete(key)
         raise DestinationTakenError(_taken_text(dest, document))
     for info in list(dest.list(_PLAN_PARTS_PREFIX)):  # left by runs that were killed before they could claim
         if info.key not in keys:
@@ -38,6 +49,11 @@ def claim_destination(dest: Store, plan: Plan, document: PlanDocument, *, overwr
 
 def _is_taken(dest: Store) -> bool:
     return any(True for key in (MANIFEST_KEY, PLAN_KEY) for info in dest.list(key) if info.key == key)
+
+
+def _is_same_plan(dest: Store, document: PlanDocument) -> bool:
+    found = load_plan(dest)
+    return found is not None and found.plan_id == document.plan_id
 
 
 def _taken_text(dest: Store, document: PlanDocument) -> str:
@@ -64,8 +80,8 @@ def check_empty(dest: Store) -> None:
             raise OptionsError(f"DEST: expected a place that is new or empty, but {dest.uri} holds {info.key}")
 
 
-def reopen(dest: Store, document: PlanDocument, options: dict[str, Any]) -> None:
-    """Check that a resumed run asks for what the interrupted one did, and sweep up after that one.
+def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
+    """Check that a run which goes on with a stored plan asks for what that plan was made for.
 
     Raises:
         OptionsError: an option differs; the message names it and both values.
@@ -77,7 +93,6 @@ def reopen(dest: Store, document: PlanDocument, options: dict[str, Any]) -> None
                 f"--{name.replace('_', '-')}: expected {before!r} as in the run to be resumed, got {now!r}; give the "
                 f"same options, or start anew with --overwrite"
             )
-    dest.sweep()
 
 
 def clear(dest: Store) -> None:

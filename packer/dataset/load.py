@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
+import msgspec
+
 from packer.dataset.model import Manifest, decode_manifest
-from packer.errors import OptionsError
-from packer.planning.names import MANIFEST_KEY
+from packer.errors import DataSetError, NotADataSetError
+from packer.planning.names import LABELS_KEY, MANIFEST_KEY
 from packer.stores.base import ObjectNotFoundError, Store
 
 
-class NotADataSetError(OptionsError):
-    """The folder or prefix holds no finished data set."""
+class LabelsDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """`meta/labels.json`."""
+
+    kind: str
+    num_classes: int
+    names: dict[str, str]
+    """Class id to name; empty where classes have no names."""
+
+
+def load_labels(store: Store) -> tuple[str, ...]:
+    """Return the class names of a data set by class id; empty without names. Raises DataSetError."""
+    name = f"{store.uri}/{LABELS_KEY}"
+    try:
+        names = msgspec.json.decode(store.get(LABELS_KEY), type=LabelsDocument).names
+        return tuple(names[str(index)] for index in range(len(names)))
+    except (ObjectNotFoundError, msgspec.DecodeError, KeyError) as error:
+        raise DataSetError(f"{name}: the names of the classes cannot be read: {error}") from None
 
 
 @overload
@@ -31,7 +48,7 @@ def load_manifest(store: Store, *, missing_ok: bool = False) -> Manifest | None:
         if missing_ok:
             return None
         raise NotADataSetError(
-            f"{store.uri}: expected a finished data set, but there is no {MANIFEST_KEY}; an interrupted run is "
+            f"{store.uri}: expected a finished data set, found no {MANIFEST_KEY}; an interrupted run is "
             f"finished by the same pack command with --resume"
         ) from None
     return decode_manifest(data, name=f"{store.uri}/{MANIFEST_KEY}")

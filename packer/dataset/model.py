@@ -71,6 +71,7 @@ class Manifest(_Document, frozen=True, kw_only=True):
     splits: dict[str, SplitEntry]
     pixels: PixelStatistics | None
     rejects: Annotated[dict[str, Count], Meta(description="items that could not be packed, by reason")]
+    num_duplicates: Annotated[int, Meta(ge=0, description="packed items whose bytes an item before them has too")]
     digest: Annotated[str, Meta(description="sha256 of this document with the digest empty")] = ""
 
     def split(self, name: str) -> SplitEntry:

@@ -166,7 +166,9 @@ def _sample_faults(context: VerifyContext, shard: ShardEntry, records: list[Reco
     digests = table.column("source_sha256").to_pylist()
     for record, key, label, digest in zip(records, keys, labels, digests, strict=True):
         try:
-            sample = container.decode_sample(record.payload, name=shard.key, record_index=record.index)
+            sample = container.decode_sample(
+                record.payload, name=shard.key, record_index=record.index, offset_bytes=record.offset_bytes
+            )
             if context.decode:
                 _decode_image(sample)
         except PackerError as error:

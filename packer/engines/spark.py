@@ -48,7 +48,7 @@ class _Outcomes:
     def zero(self, value: list[_Outcome]) -> list[_Outcome]:
         return []
 
-    def addInPlace(self, value1: list[_Outcome], value2: list[_Outcome]) -> list[_Outcome]:  # noqa: N802
+    def addInPlace(self, value1: list[_Outcome], value2: list[_Outcome]) -> list[_Outcome]:
         value1.extend(value2)
         return value1
 
@@ -57,7 +57,7 @@ class SparkEngine:
     """Runs tasks in the Spark application that is there, or in one that it starts and then also stops."""
 
     def __init__(self) -> None:
-        pyspark = require_extra("spark", "pyspark")
+        pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
         # Not getActiveSession: a context without a session, or with one of another thread, is somebody's too.
         self._owns_spark = pyspark.SparkContext._active_spark_context is None
         self._spark = _start_spark(pyspark) if self._owns_spark else pyspark.SparkContext.getOrCreate()
@@ -94,7 +94,7 @@ class _Job:
     """The Spark job of one run."""
 
     def __init__(self, spark: Any, function: Task, context: Any, tasks: Sequence[int]) -> None:
-        pyspark = require_extra("spark", "pyspark")
+        pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
         self._spark, self._tasks = spark, list(tasks)
         self._tag = f"shardpack-{uuid.uuid4().hex}"
         self._description = f"{function.__name__}: {len(self._tasks)} tasks"
@@ -104,6 +104,7 @@ class _Job:
         self._rdd = spark.range(0, len(self._tasks), 1, len(self._tasks)).mapPartitions(run_partition)
         self._collected: list[_Outcome] = []
         self._error: Exception | None = None
+        self._released = False
         self._ended = threading.Event()
         # This kind of thread takes over the caller's local properties, such as its scheduler pool.
         self._thread = pyspark.InheritableThread(target=self._collect, name="shardpack-job", daemon=True)
@@ -124,7 +125,10 @@ class _Job:
         yield from (outcome for outcome in self._collected if outcome.position not in seen)
 
     def cancel(self) -> None:
-        """End the job and free what it held; does little when the job has ended."""
+        """End the job and free what it held. May be called more than once."""
+        if self._released:
+            return
+        self._released = True
         with contextlib.suppress(*_connection_errors()):
             if not self._ended.is_set():
                 self._spark.cancelJobsWithTag(self._tag)
@@ -155,7 +159,7 @@ def _start_spark(pyspark: Any) -> Any:
 
 def _connection_errors() -> tuple[type[Exception], ...]:
     """Return what a call to a JVM that has ended raises."""
-    protocol = require_extra("spark", "py4j.protocol")
+    protocol = require_extra("py4j.protocol", "spark", purpose="the spark engine")
     return (protocol.Py4JError, OSError)
 
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, TypeAlias
 
-ExtraValue: TypeAlias = "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]"
+ExtraValue: TypeAlias = (
+    "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | tuple[bytes, ...]"
+)
 """Value of an extra column. Booleans are stored as integers; a missing value is left out."""
 
 Label: TypeAlias = "int | tuple[float, ...] | None"
@@ -81,5 +83,10 @@ class RecordFormat(Protocol):
     def encode_sample(self, sample: Sample, *, position: int) -> bytes:
         """Serialise a sample to a payload; `position` is its index in the shard."""
 
-    def decode_sample(self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0) -> Sample:
-        """Parse a payload that `encode_sample` (or TensorFlow or MXNet) wrote."""
+    def decode_sample(
+        self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+    ) -> Sample:
+        """Parse a payload that `encode_sample` (or TensorFlow or MXNet) wrote.
+
+        Raises CorruptRecordError with `name`, `record_index` and the record's `offset_bytes`.
+        """

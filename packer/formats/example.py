@@ -5,14 +5,14 @@
     Feature  { oneof: BytesList = 1, FloatList = 2, Int64List = 3 }          each list: repeated value = 1
 
 A protobuf message is a run of (tag, value), tag = field number << 3 | wire type. The writer gives each set of features
-one encoding: names sorted, numbers packed, the bytes of protobuf's deterministic serialisation. The reader takes
+one encoding: names in code point order (which protobuf's maps do not promise), numbers packed. The reader takes
 everything protobuf may write: any order, packed and unpacked numbers, fields it does not know, messages in pieces.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TypeAlias, cast
 
@@ -78,8 +78,10 @@ def _encode_tuple(name: str, values: tuple[object, ...]) -> tuple[bytes, bytes]:
     if all(isinstance(value, int | float) for value in values):
         return _value_head(name, _FLOAT_LIST, 4 * len(values)), struct.pack(f"<{len(values)}f", *values)
     if all(isinstance(value, str | bytes) for value in values):
-        encoded = [value.encode() if isinstance(value, str) else bytes(value) for value in values]  # type: ignore[call-overload]
-        body = b"".join(piece for value in encoded for piece in (b"\x0a", _varint(len(value)), value))
+        pieces = [
+            value.encode() if isinstance(value, str) else value for value in values if isinstance(value, str | bytes)
+        ]
+        body = b"".join(part for piece in pieces for part in (b"\x0a", _varint(len(piece)), piece))
         return _list_head(name, _BYTES_LIST, len(body)), body
     raise _wrong_type(name, values)
 
@@ -186,7 +188,7 @@ def _parse_feature(data: bytes, at: int, end: int, kind: int, values: FeatureVal
         if tag in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST):
             if tag != kind:
                 kind, values = tag, ()
-            more: FeatureValues = _LIST_PARSERS[tag](data, start, at)
+            more = _LIST_PARSERS[tag](data, start, at)
             values = cast("FeatureValues", (*values, *more)) if values else more
     return kind, values
 
@@ -222,7 +224,11 @@ def _parse_int64_list(data: bytes, at: int, end: int) -> tuple[int, ...]:
     return tuple(values)
 
 
-_LIST_PARSERS = {_BYTES_LIST: _parse_bytes_list, _FLOAT_LIST: _parse_float_list, _INT64_LIST: _parse_int64_list}
+_LIST_PARSERS: dict[int, Callable[[bytes, int, int], FeatureValues]] = {
+    _BYTES_LIST: _parse_bytes_list,
+    _FLOAT_LIST: _parse_float_list,
+    _INT64_LIST: _parse_int64_list,
+}
 
 
 def _next_field(data: bytes, at: int, end: int) -> tuple[int, int, int]:

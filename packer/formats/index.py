@@ -136,7 +136,7 @@ def format_list(entries: Iterable[ListEntry]) -> str:
     """Return an image list with labels as im2rec writes them: six decimals, or as many as the value needs.
 
     Raises:
-        OptionsError: a path that a list cannot hold (empty, or with a tab, a line break or outer spaces).
+        OptionsError: an entry without a label, or whose path is empty or has a tab, a line break or outer spaces.
     """
     return "".join(map(_format_entry, entries))
 
@@ -146,6 +146,8 @@ def _format_entry(entry: ListEntry) -> str:
         raise OptionsError(
             f"{entry.path!r}: expected a path without tabs, line breaks and outer spaces for a .lst file"
         )
+    if not entry.labels:
+        raise OptionsError(f"{entry.path!r}: expected at least one label for a .lst file, got none")
     labels = "\t".join(map(_format_label, entry.labels))
     return f"{entry.index}\t{labels}\t{entry.path}\n"
 

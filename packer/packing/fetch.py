@@ -8,6 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from packer.errors import SourceChangedError, SourceError
 from packer.imaging.rejects import RejectError, RejectReason
+from packer.packing.sample import ItemRow
+from packer.sources.members import unpack_member
 from packer.stores.base import ObjectNotFoundError, Store
 
 _NUM_THREADS = 4
@@ -15,13 +17,13 @@ _MAX_AHEAD = 16
 _MAX_AHEAD_BYTES = 32_000_000
 
 
-def fetch_ahead(store: Store, keys: Sequence[str], sizes: Sequence[int]) -> Iterator[bytes | RejectError]:
-    """Yield each item's bytes in the order of `keys`, or the RejectError that says why it has none.
+def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | RejectError]:
+    """Yield each item's bytes in their order, or the RejectError that says why it has none.
 
     At most 16 items and, beside the largest, 32 MB are held at a time.
 
     Raises:
-        SourceChangedError: an item's size in bytes is not the one in `sizes`.
+        SourceChangedError: an item's size in bytes is not the one that was listed.
         SourceError: an item may not be read.
         OSError: the source failed; nothing is known about the item.
     """
@@ -29,12 +31,12 @@ def fetch_ahead(store: Store, keys: Sequence[str], sizes: Sequence[int]) -> Iter
     held: deque[int] = deque()
     with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="read-ahead") as threads:
         try:
-            for key, num_bytes in zip(keys, sizes, strict=True):
-                while waiting and (len(waiting) >= _MAX_AHEAD or sum(held) + num_bytes > _MAX_AHEAD_BYTES):
+            for item in items:
+                while waiting and (len(waiting) >= _MAX_AHEAD or sum(held) + item.num_bytes > _MAX_AHEAD_BYTES):
                     yield waiting.popleft().result()
                     held.popleft()
-                waiting.append(threads.submit(_fetch, store, key, num_bytes))
-                held.append(num_bytes)
+                waiting.append(threads.submit(_fetch, store, item))
+                held.append(item.num_bytes)
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -42,20 +44,29 @@ def fetch_ahead(store: Store, keys: Sequence[str], sizes: Sequence[int]) -> Iter
                 future.cancel()
 
 
-def _fetch(store: Store, key: str, num_bytes: int) -> bytes | RejectError:
+def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
     try:
-        data = store.get(key)
+        data = _read(store, item)
     except ObjectNotFoundError:
         return RejectError(RejectReason.MISSING, "it was listed, but is not there any more")
     except PermissionError as error:
-        raise SourceError(
-            f"{store.uri}/{key}: may not be read ({error.strerror}); grant access, then --resume"
-        ) from None
-    if len(data) != num_bytes:
+        problem = f"may not be read ({error.strerror}); grant access, then --resume"
+        raise SourceError(f"{store.uri}/{item.key}: {problem}") from None
+    except ValueError as error:
+        return RejectError(RejectReason.UNREADABLE, f"its archive member cannot be unpacked: {error}")
+    if len(data) != item.num_bytes:
         raise SourceChangedError(
-            f"{store.uri}/{key}: expected {num_bytes:,} bytes as listed, found {len(data):,}; the source changed "
-            f"since the plan was made: pack it anew with --overwrite"
+            f"{store.uri}/{item.key}: expected {item.num_bytes:,} bytes as listed, found {len(data):,}; the source "
+            f"changed since the plan was made: pack it anew with --overwrite"
         )
     if not data:
         return RejectError(RejectReason.EMPTY_FILE, "it has 0 bytes")
     return data
+
+
+def _read(store: Store, item: ItemRow) -> bytes:
+    member = item.member
+    if member is None:
+        return store.get(item.key)
+    stored = store.get_range(member.archive, member.offset_bytes, member.offset_bytes + member.stored_bytes)
+    return unpack_member(stored, method=member.method, num_bytes=item.num_bytes)

@@ -36,7 +36,7 @@ def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list
     items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
     source, container = open_store(context.source_root), get_format(context.format)
     probed = []
-    fetched = fetch_ahead(source, [item.key for item in items], [item.num_bytes for item in items])
+    fetched = fetch_ahead(source, items)
     for item, data in zip(items, fetched, strict=True):
         try:
             if isinstance(data, RejectError):

@@ -11,6 +11,7 @@ import msgspec
 from packer.formats.base import ExtraValue, Label, Sample
 from packer.imaging.transform import transform_image
 from packer.options import ImageSpec
+from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, Member
 
 
 class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,8 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
     num_bytes: int
     label: Label
     class_text: str
+    member: Member | None
+    """Where it lies, if it is a member of an archive."""
     extras: Mapping[str, ExtraValue]
 
 
@@ -37,11 +40,23 @@ def item_rows(
                 key=key,
                 num_bytes=columns["num_bytes"][index],
                 label=tuple(label) if isinstance(label, list) else label,
+                member=_member(columns, index),
                 class_text=class_names[label] if class_names and isinstance(label, int) else "",
                 extras={name: tuple(value) if isinstance(value, list) else value for name, value in extras.items()},
             )
         )
     return rows
+
+
+def _member(columns: Mapping[str, list[Any]], index: int) -> Member | None:
+    if ARCHIVE not in columns or columns[ARCHIVE][index] is None:
+        return None
+    return Member(
+        archive=columns[ARCHIVE][index],
+        offset_bytes=columns[OFFSET_BYTES][index],
+        stored_bytes=columns[STORED_BYTES][index],
+        method=columns[METHOD][index],
+    )
 
 
 def build_sample(row: ItemRow, data: bytes, spec: ImageSpec) -> tuple[Sample, tuple[int, ...]]:

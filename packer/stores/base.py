@@ -36,6 +36,9 @@ class Store(Protocol):
     def get(self, key: str) -> bytes:
         """Return an object's bytes. Raises ObjectNotFoundError or OSError."""
 
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """Return the bytes ``[start, stop)`` of an object; fewer where it ends before. Raises as `get`."""
+
     def view(self, key: str) -> memoryview:
         """Return an object's bytes as a view that may be backed by the file itself. Raises as `get`."""
 

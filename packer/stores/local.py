@@ -39,6 +39,17 @@ class LocalStore:
         finally:
             os.close(descriptor)
 
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        descriptor = self._open(key)
+        try:
+            parts, at = [], start
+            while at < stop and (part := os.pread(descriptor, stop - at, at)):
+                parts.append(part)
+                at += len(part)
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
+
     def view(self, key: str) -> memoryview:
         descriptor = self._open(key)
         try:

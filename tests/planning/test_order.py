@@ -37,7 +37,7 @@ def test_reads_chunked_and_sliced_columns() -> None:
 
 
 def test_equal_first_words_are_settled_by_the_rest_of_the_digest_and_the_key(monkeypatch) -> None:
-    """Collisions of 64 bits cannot be made to order, so the digests are replaced by ones that share their first word."""
+    """Collisions of 64 bits cannot be made to order, so digests that share their first word stand in for real ones."""
     digests = {"a": b"\0" * 31 + b"\2", "b": b"\0" * 31 + b"\1", "c": b"\0" * 31 + b"\1"}
 
     class State:

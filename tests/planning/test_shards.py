@@ -93,7 +93,7 @@ def test_too_many_fills_name_the_numbers_that_fit() -> None:
 
 def test_exactly_two_percent_is_accepted() -> None:
     assert check_fit("train", 150, 9, is_training=True, spec=sharding()) == 3
-    with pytest.raises(OptionsError, match="2.7 %"):
+    with pytest.raises(OptionsError, match=r"2\.7 %"):
         check_fit("train", 149, 9, is_training=True, spec=sharding())
 
 

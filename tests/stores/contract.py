@@ -36,13 +36,20 @@ class StoreContract:
         store.put("large", buffers)
         assert store.get("large") == b"".join(buffers)
 
+    def test_ranges(self, store: Store) -> None:
+        store.put("k", [b"0123456789"])
+        assert store.get_range("k", 2, 5) == b"234"
+        assert store.get_range("k", 0, 10) == b"0123456789"
+        assert store.get_range("k", 8, 20) == b"89"
+        assert store.get_range("k", 4, 4) == b""
+
     def test_put_replaces(self, store: Store) -> None:
         store.put("k", [b"a longer old content"])
         store.put("k", [b"new"])
         assert store.get("k") == b"new"
 
     def test_missing_objects(self, store: Store) -> None:
-        for read in (store.get, store.view):
+        for read in (store.get, store.view, lambda key: store.get_range(key, 0, 1)):
             with pytest.raises(ObjectNotFoundError, match="nowhere/at-all"):
                 read("nowhere/at-all")
 

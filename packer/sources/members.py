@@ -1,0 +1,49 @@
+"""Items that are members of an archive: addressed where they lie, never unpacked.
+
+Such an item's key is ``ARCHIVE/MEMBER`` and its row has four more columns, named here with a leading underscore, which
+no listing's column can have. All other items have none of them, or nulls.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+ARCHIVE = "_archive"
+"""Key of the archive, relative to the root."""
+OFFSET_BYTES = "_offset_bytes"
+"""Where the member's stored bytes start in the archive."""
+STORED_BYTES = "_stored_bytes"
+"""How many stored bytes there are; `num_bytes` is their size after decompression."""
+METHOD = "_method"
+"""ZIP's number of the compression: 0 stored as they are, 8 deflated."""
+MEMBER_COLUMNS = (ARCHIVE, OFFSET_BYTES, STORED_BYTES, METHOD)
+
+STORED, DEFLATED = 0, 8
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a member's bytes lie: ``[offset_bytes, offset_bytes + stored_bytes)`` of its archive."""
+
+    archive: str
+    offset_bytes: int
+    stored_bytes: int
+    method: int
+
+
+def unpack_member(stored: bytes, *, method: int, num_bytes: int) -> bytes:
+    """Return a member's own bytes from its stored ones; never more than `num_bytes` + 1 of them.
+
+    Raises:
+        ValueError: they cannot be decompressed.
+    """
+    if method == STORED:
+        return stored
+    if method != DEFLATED:
+        raise ValueError(f"expected ZIP method {STORED} or {DEFLATED}, got {method}")
+    decompressor = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    try:
+        return decompressor.decompress(stored, num_bytes + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
