@@ -99,6 +99,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
                 key_column=options.key_column,
                 root=options.root,
                 flat=options.flat,
+                class_map=options.class_map,
             )
         )
     for notice in listing.notices:

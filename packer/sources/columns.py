@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,6 +54,28 @@ def build_label(raw: RawTable, name: str) -> LabelledColumn:
         f"{raw.name}: label column {name!r} holds {raw.table.column(name).type}; "
         "expected text, integers, floats, or lists of numbers"
     )
+
+
+def build_vector_label(raw: RawTable, names: Sequence[str]) -> LabelledColumn:
+    """Return several columns of numbers as one vector a row, in the order of `names`.
+
+    Raises:
+        SourceError: a column that is not of numbers, or a value that is missing or not finite, with its lines.
+    """
+    columns = []
+    for name in names:
+        column = _load_column(raw, name, with_booleans=True)
+        if not (_types.is_int64(column.type) or _types.is_float64(column.type)):
+            raise SourceError(
+                f"{raw.name}: label column {name!r} holds {raw.table.column(name).type}; expected numbers, since "
+                f"--label-column names several"
+            )
+        _refuse_rows(raw, name, pc.is_null(column), "no label")
+        columns.append(column.to_numpy().astype(np.float64))
+    values = np.stack(columns, axis=1).reshape(-1)
+    offsets = np.arange(0, len(values) + 1, len(names), dtype=np.int64)
+    vectors = pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))])
+    return LabelledColumn(kind=LabelKind.FLOATS, values=_build_vectors(raw, ",".join(names), vectors))
 
 
 def build_extra(raw: RawTable, name: str) -> pa.ChunkedArray:
