@@ -25,14 +25,18 @@ MAX_NAMED_ID = 1_000_000
 """Names are kept by id, so an id costs memory however few there are."""
 
 
+def find_references(raw: RawTable) -> list[str]:
+    """Return the columns that hold paths in an augmented manifest; empty for another kind of listing."""
+    names = raw.table.column_names if raw.kind is TableKind.JSON else []
+    return [name for name in names if name.endswith(_REFERENCE)]
+
+
 def find_reference(raw: RawTable) -> str | None:
-    """Return the column of an augmented manifest's paths: `source-ref`, or the only one that ends in ``-ref``.
+    """Return the column of an augmented manifest's images: `source-ref`, or the only one that ends in ``-ref``.
 
     None for another kind of listing. Raises SourceError where several could be meant.
     """
-    if raw.kind is not TableKind.JSON:
-        return None
-    found = [name for name in raw.table.column_names if name.endswith(_REFERENCE)]
+    found = find_references(raw)
     if _SOURCE in found:
         return _SOURCE
     if len(found) > 1:
@@ -41,8 +45,8 @@ def find_reference(raw: RawTable) -> str | None:
 
 
 def find_metadata(raw: RawTable) -> tuple[str, ...]:
-    """Return the columns that hold Ground Truth's metadata of another column."""
-    names = raw.table.column_names
+    """Return the columns of an augmented manifest that hold Ground Truth's metadata of another column."""
+    names = raw.table.column_names if find_references(raw) else []
     return tuple(
         name
         for name in names

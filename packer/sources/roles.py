@@ -37,7 +37,7 @@ def find_roles(raw: RawTable, spec: SourceSpec) -> Roles:
     """
     names: list[str] = raw.table.column_names
     key = _find_key(raw, spec)
-    metadata = find_metadata(raw) if find_reference(raw) else ()
+    metadata = find_metadata(raw)
     labels = _find_labels([name for name in names if name != key and name not in metadata], spec)
     notices = [f"column {name!r} left out: metadata of Ground Truth" for name in metadata]
     if not labels and (found := find_labelled(metadata)):

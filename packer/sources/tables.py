@@ -178,7 +178,8 @@ def _replace_timestamps(kind: Any) -> Any:
     if pa.types.is_list(kind):
         return pa.list_(_replace_timestamps(kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_replace_timestamps(field.type)) for field in kind])
+        # By name, since Arrow lets names pass that are not UTF-8, and would fail on them later.
+        return pa.struct([pa.field(field.name, _replace_timestamps(field.type)) for field in kind])
     return kind
 
 

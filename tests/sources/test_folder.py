@@ -244,7 +244,9 @@ parts = st.text(st.sampled_from("ab.é-Z/😀\uffff"), min_size=1, max_size=6)
 @given(names=st.sets(parts, min_size=2, max_size=12), data=st.data())
 def test_order_on_disk_does_not_matter(names, data):
     tables = []
-    clean = sorted({"/".join(part for part in name.split("/") if part.strip(".")) for name in names} - {""})
+    clean = sorted(
+        {"/".join(part for part in name.split("/") if part and not part.startswith(".")) for name in names} - {""}
+    )
     assume(clean)
     for order in (clean, data.draw(st.permutations(clean))):
         with tempfile.TemporaryDirectory() as folder:
