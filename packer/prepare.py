@@ -87,6 +87,7 @@ def _source_spec(options: PackOptions) -> SourceSpec:
         key_column=options.key_column,
         root=options.root,
         flat=options.flat,
+        class_map=options.class_map,
     )
 
 
