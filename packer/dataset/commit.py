@@ -90,7 +90,8 @@ def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, e
     if num_rejects > max_rejects * num_items:
         raise TooManyRejectsError(
             f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
-            f"(--max-rejects); nothing was committed; for example {example}"
+            f"(--max-rejects); nothing was committed; mend the source and start anew, or raise --max-rejects and "
+            f"--resume; for example {example}"
         )
 
 
