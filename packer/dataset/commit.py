@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from packer.dataset.duplicates import count_duplicates
 from packer.dataset.load import LabelsDocument
 from packer.dataset.model import Manifest, PixelStatistics, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
@@ -25,6 +26,7 @@ from packer.planning.names import (
     index_key,
     merged_index_key,
     receipt_key,
+    records_key,
     shard_stem,
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
@@ -74,7 +76,10 @@ def commit(
     if header.format is FormatName.RECORDIO:
         for split in header.splits:
             dest.put(merged_index_key(split.name), [_merged_index(dest, split, receipts[split.name])])
-    manifest = _manifest(header, receipts, every)
+    keys = [records_key(name, _stem(receipt)) for name, packed in receipts.items() for receipt in packed]
+    num_items = sum(split.num_items for split in header.splits)
+    duplicates = count_duplicates(dest, keys, num_items=num_items)
+    manifest = _manifest(header, receipts, num_duplicates=duplicates)
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
@@ -146,10 +151,14 @@ def _merged_index(dest: Store, split: PlannedSplit, receipts: list[Receipt]) -> 
     return format_merged_index(spans).encode()
 
 
-def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], every: list[Receipt]) -> Manifest:
+def _stem(receipt: Receipt) -> str:
+    return receipt.shard.key.rpartition("/")[2].rpartition(".")[0]
+
+
+def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:
     pixels = PixelSums()
     reasons: Counter[str] = Counter()
-    for receipt in every:
+    for receipt in (receipt for packed in receipts.values() for receipt in packed):
         pixels = pixels + receipt.pixels
         reasons.update(reject.reason for reject in receipt.rejects)
     return Manifest(
@@ -166,6 +175,7 @@ def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], every: lis
         splits={name: _split_entry(packed) for name, packed in receipts.items()},
         pixels=pixel_statistics(pixels),
         rejects=dict(sorted(reasons.items())),
+        num_duplicates=num_duplicates,
     )
 
 

@@ -55,10 +55,10 @@ def encode_records(records: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def decode_records(data: bytes | memoryview, *, name: str) -> pa.Table:
-    """Return the table of a records file. Raises DataSetError where it cannot be read."""
+def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of a records file, or some of its columns. Raises DataSetError where it cannot be read."""
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problem = " ".join(str(error).split())

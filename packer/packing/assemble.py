@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_rece
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
 from packer.dataset.sidefiles import index_file, list_file
 from packer.errors import DataSetError, PackerError
-from packer.formats.base import RecordFormat, Sample
+from packer.formats.base import Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
 from packer.options import MAX_SHARD_BYTES, FormatName

@@ -130,11 +130,10 @@ class LocalStore:
         folder = os.path.join(self._root, TEMPORARY_FOLDER)
         path = os.path.join(folder, uuid.uuid4().hex)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            return path, os.open(path, flags, 0o666)
-        except FileNotFoundError:  # nobody made the folder yet, or another run swept it away
-            os.makedirs(folder, exist_ok=True)
-            return path, os.open(path, flags, 0o666)
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return path, os.open(path, flags, 0o666)
+            os.makedirs(folder, exist_ok=True)  # nobody made it yet, or another run has just swept it away
 
     def _place(self, key: str, place: Callable[[str], None]) -> None:
         """Call `place` with the key's path, making its folder first where it is missing."""

@@ -27,7 +27,7 @@ from tests.tools.datasets import (
 )
 
 GOLDEN_KEYS = ["k0/4.ppm", "k1/5.ppm", "k0/6.ppm", "k0/2.ppm", "k0/0.ppm", "k1/1.ppm", "k1/3.ppm", "k1/7.ppm"]
-GOLDEN_MANIFEST = "1d318a4908d97c21c1949585afa6e708df7c00b5b5dfaaf67c2073f15053f0c6"
+GOLDEN_MANIFEST = "f2fddfa9de1996f2860d9cad6f4a2c37d35a871c1ab33e5e323b54c377bc8fc1"
 
 SPLITS = {"split": "train=0.8,val=0.2", "stratify": True, "allow_fill": True}
 

@@ -80,6 +80,7 @@ def make_dataset(
         splits={name: _write_split(root, name, shards, container) for name, shards in splits.items()},
         pixels=PixelStatistics(mean=(127.0, 127.0, 127.0), std=(50.0, 50.0, 50.0)),
         rejects={},
+        num_duplicates=0,
     )
     (root / MANIFEST_KEY).write_bytes(encode_manifest(manifest))
     return manifest
