@@ -28,7 +28,7 @@ from packer.options import MAX_SHARD_BYTES, FormatName
 from packer.packing.sample import ItemRow
 from packer.planning.digest import table_digest
 from packer.planning.fills import choose_fills
-from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem
+from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem, stem_of
 from packer.planning.plan import PlanHeader
 from packer.stores.base import ObjectNotFoundError, Store
 
@@ -158,7 +158,7 @@ def reuse_shard(dest: Store, header: PlanHeader, task: int) -> ShardSummary | No
 def _is_intact(dest: Store, header: PlanHeader, split: str, receipt: Receipt) -> bool:
     """Compare a shard and its side files with its receipt. Raises ObjectNotFoundError or DataSetError."""
     shard = receipt.shard
-    stem = shard.key.rpartition("/")[2].rpartition(".")[0]
+    stem = stem_of(shard.key)
     key = records_key(split, stem)
     records = decode_records(dest.get(key), name=key)
     return (

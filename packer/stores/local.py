@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,10 +110,15 @@ class LocalStore:
         return os.path.join(self._root, key)
 
     def _open(self, key: str) -> int:
+        path = self._path(key)
         try:
-            return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path(key)) from error
+            raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):  # reading would fail without telling what
+            os.close(descriptor)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return descriptor
 
     def _write_temporary(self, buffers: Buffers) -> str:
         path, descriptor = self._create_temporary()
