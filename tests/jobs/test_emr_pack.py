@@ -13,16 +13,6 @@ PROGRAM = ROOT / "jobs/emr_pack.py"
 OPTIONS = ("--gpus", 4, "--resize", 24, "--split", "train=0.8,val=0.2", "--stratify", "--allow-fill")
 
 
-@pytest.fixture(scope="module")
-def submitter(tmp_path_factory: pytest.TempPathFactory) -> Submitter:
-    return Submitter(tmp_path_factory.mktemp("elsewhere"))
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("images"), 60)
-
-
 def test_the_package_comes_from_the_zip_alone(submitter: Submitter, tmp_path: Path) -> None:
     imported = submitter.run_python("import pyarrow, pyspark, typer, packer")
     assert imported.stderr.strip().splitlines()[-1] == "ModuleNotFoundError: No module named 'packer'"

@@ -11,7 +11,7 @@ pytest.importorskip("pyspark")
 pytest.importorskip("awsglue")
 
 import packer
-from tests.tools.datasets import digests, pack_small, write_images
+from tests.tools.datasets import digests, pack_small
 from tests.tools.submit import ROOT, Submitter
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -39,16 +39,6 @@ def glue_pack() -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="module")
-def submitter(tmp_path_factory: pytest.TempPathFactory) -> Submitter:
-    return Submitter(tmp_path_factory.mktemp("elsewhere"))
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_images(tmp_path_factory.mktemp("images"), 60)
 
 
 def read(module: types.ModuleType, *arguments: object) -> packer.PackOptions:
