@@ -37,7 +37,8 @@ def read_options(arguments: list[str]) -> packer.PackOptions:
     fields = {"config", *(field.name for field in msgspec.structs.fields(packer.PackOptions))}
     present = sorted({text.partition("=")[0][2:] for text in arguments[1:] if text.startswith("--")})
     own = {name: name.replace("-", "_") for name in present if name.replace("-", "_") in fields}
-    print("shardpack: not read:", *(f"--{n}" for n in present if n not in own), file=sys.stderr)  # noqa: T201
+    if foreign := [f"--{name}" for name in present if name not in own]:
+        print("shardpack: parameters that are Glue's or unknown:", *foreign, file=sys.stderr)  # noqa: T201
     resolved = getResolvedOptions(arguments, list(own))  # requires all that it is asked for, so only what is there
     values = load_config(resolved["config"]) if "config" in own else {}
     values |= {field: resolved[field] for field in own.values() if field != "config"}
