@@ -5,7 +5,8 @@
     │   └── SourceError              exit code 2: the source is missing, empty or unreadable
     ├── DestinationTakenError        another plan or a finished data set is at the destination
     ├── CorruptRecordError           a record or an index does not hold what its framing promises
-    ├── DataSetError                 a data set is incomplete, edited or not one at all
+    ├── DataSetError                 a data set is incomplete, edited or damaged
+    │   └── NotADataSetError         exit code 2: the folder or prefix holds no finished data set
     ├── SourceChangedError           an item is no longer what the plan saw
     ├── EncoderMismatchError         a worker's encoder differs from the plan's
     ├── TooManyRejectsError          more items were rejected than --max-rejects allows
@@ -61,7 +62,13 @@ class CorruptRecordError(PackerError):
 
 
 class DataSetError(PackerError):
-    """A data set that is incomplete, edited, damaged, or not a data set at all."""
+    """A data set that is incomplete, edited or damaged."""
+
+
+class NotADataSetError(DataSetError):
+    """A folder or prefix that holds no finished data set."""
+
+    exit_code = 2
 
 
 class SourceChangedError(PackerError):

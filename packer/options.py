@@ -113,6 +113,9 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     shard_size: Annotated[str, Meta(description="wanted size of a shard, 1MB to 128MB")] = "100MB"
     split: Annotated[str, Meta(description="splits and shares, such as train=0.9,val=0.1")] = "train=1"
     stratify: Annotated[bool, Meta(description="deal classes evenly over splits and shards")] = False
+    split_column: Annotated[str | None, Meta(description="column that names each row's split, instead of --split")] = (
+        None
+    )
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
     seed: Annotated[int, Meta(description="seed of the order")] = 0
     resize: Annotated[str, Meta(description="N (one side or a square) or WxH, in pixels")] = "256"
@@ -131,7 +134,9 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     workers: Annotated[int | None, Meta(description="worker processes of the local engine (default: CPU cores)")] = None
     on_reject: Annotated[OnReject, Meta(description="what stands in for an item that cannot be packed")] = OnReject.FILL
     max_rejects: Annotated[float, Meta(ge=0, le=1, description="share of rejected items that fails the run")] = 0.01
+    dedupe: Annotated[bool, Meta(description="pack one of each set of exact copies; reads the source twice")] = False
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
+    part: Annotated[str | None, Meta(description="I/N: pack every Nth shard from I on; then commit")] = None
     resume: Annotated[bool, Meta(description="go on with an interrupted run of the same options")] = False
     overwrite: Annotated[bool, Meta(description="remove the data set that is at the destination first")] = False
 
@@ -153,12 +158,25 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 "--on-reject: expected fill or fail for a training split, got skip, which would leave "
                 "its shards unequal"
             )
-        _ = self.image_spec(), self.shard_spec()
+        if self.split_column is not None and self.split != "train=1":
+            raise OptionsError("--split-column: expected without --split, since the column names the splits")
+        if self.part is not None and self.overwrite:
+            raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
+        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1)
 
     @property
     def world(self) -> int:
         """Number of ranks that will train on the data set."""
         return self.gpus if self.gpus is not None else self.instances * self.gpus_per_instance
+
+    def tasks_of_part(self, num_tasks: int) -> range:
+        """Return the tasks of `num_tasks` that this run packs: all, or those of --part. Raises OptionsError."""
+        if self.part is None:
+            return range(num_tasks)
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.part)
+        if not match or int(match[1]) >= int(match[2]):
+            raise OptionsError(f"--part: expected I/N with I from 0 to N-1, such as 0/4, got {self.part!r}")
+        return range(int(match[1]), num_tasks, int(match[2]))
 
     def image_spec(self) -> ImageSpec:
         """Return what imaging needs. Raises OptionsError for a malformed --resize or a --fit that does not suit it."""
@@ -202,18 +220,23 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def _parse_split(part: str, text: str) -> SplitSpec:
     name, _, share = part.strip().partition("=")
+    check_split_name(name, "--split")
     try:
         fraction = Fraction(share)
     except (ValueError, ZeroDivisionError):
         fraction = Fraction(0)
-    # "meta" is a folder of the layout; a trailing "_<digits>" collides with the FIFO of another channel's epoch.
-    bad_name = not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name) or name == "meta"
-    if bad_name or fraction <= 0:
-        raise OptionsError(
-            f"--split: expected name=share pairs such as train=0.9,val=0.1 (names of lower-case letters, digits "
-            f"and hyphens, not 'meta'; shares above 0), got {text!r}"
-        )
+    if fraction <= 0:
+        raise OptionsError(f"--split: expected name=share pairs such as train=0.9,val=0.1, got {text!r}")
     return SplitSpec(name=name, numerator=fraction.numerator, denominator=fraction.denominator)
+
+
+def check_split_name(name: str, option: str) -> None:
+    """Raise OptionsError for a name that the layout, a SageMaker channel or an environment variable cannot have."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name) or name == "meta":
+        raise OptionsError(
+            f"{option}: expected names of splits of 1 to 32 lower-case letters, digits and hyphens, beginning with a "
+            f"letter, and not 'meta', got {name!r}"
+        )
 
 
 def parse_size(text: str, field: str) -> int:

@@ -6,7 +6,10 @@ Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad optio
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +17,9 @@ from packer.cli.options import load_config, with_pack_options
 from packer.cli.output import Output
 from packer.errors import PackerError
 from packer.options import PackOptions, parse_options
+
+if TYPE_CHECKING:
+    from packer.engines.base import Engine
 
 app = typer.Typer(
     name="shardpack",
@@ -28,41 +34,70 @@ _Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Y
 _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
 _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
 
+_INTERRUPTED = 130
+_RESHARD_OPTIONS = (
+    *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
+    *("engine", "workers", "resume", "overwrite"),
+)
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
 
   shardpack pack labels.csv packed --gpus 16 --split train=0.9,val=0.1 --format recordio
 
-  shardpack pack photos packed --config pack.yaml --resume"""
+  shardpack pack photos packed --config pack.yaml --resume
+
+  shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
 
 
 @app.command(epilog=_EXAMPLES)
 @with_pack_options
 def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Resize the images of SOURCE, pack them into shards under DEST and write its manifest."""
-    from packer.pipeline import pack as run_pack
+    output = Output(as_json=json)
+    options = _options(given, config)
+    with _engine(options) as engine:
+        from packer.pipeline import pack as run_pack
+
+        result = run_pack(options, engine=engine, progress=output.progress)
+    output.packed(result)
+
+
+@app.command()
+def commit(dest: _Dest, json: _Json = False) -> None:
+    """Make a data set of the shards that several runs of pack --part have packed under DEST."""
+    from packer.pipeline import commit_parts
+
+    Output(as_json=json).packed(commit_parts(dest))
+
+
+@app.command()
+@partial(with_pack_options, only=_RESHARD_OPTIONS)
+def reshard(given: dict[str, Any], json: _Json = False) -> None:
+    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
+    from packer.dataset.load import load_manifest
+    from packer.resharding import reshard as run_reshard
+    from packer.stores.open import open_store
 
     output = Output(as_json=json)
-    result = run_pack(_options(given, config), progress=output.progress)
-    output.packed(result)
+    options = parse_options(given)
+    if "format" not in given:
+        options = parse_options({**given, "format": load_manifest(open_store(options.source)).format})
+    output.packed(run_reshard(options, progress=output.progress))
 
 
 @app.command()
 @with_pack_options
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
-    from packer.engines.create import create_engine
-    from packer.pipeline import check_places, make_plan
-
     output = Output(as_json=json)
     options = _options({"dest": "packed", **given}, config)
-    check_places(options)
-    engine = create_engine(options.engine, options.workers)
-    try:
+    with _engine(options) as engine:
+        from packer.pipeline import check_places
+        from packer.prepare import make_plan
+
+        check_places(options)
         planned, _ = make_plan(options, engine=engine, progress=output.progress)
-    finally:
-        engine.close()
     output.planned(planned.header)
 
 
@@ -98,6 +133,19 @@ def inspect(dest: _Dest, json: _Json = False) -> None:
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
+@contextmanager
+def _engine(options: PackOptions) -> Iterator[Engine]:
+    """Start the engine before the imports that this process has to do: its workers do theirs at the same time."""
+    from packer.engines.create import create_engine
+    from packer.packing import TASK_MODULES
+
+    engine = create_engine(options.engine, options.workers, modules=TASK_MODULES)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
 def _options(given: dict[str, Any], config: str | None) -> PackOptions:
     """Return the options of the command line over those of the file."""
     return parse_options({**(load_config(config) if config else {}), **given})
@@ -120,12 +168,16 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; what was packed stays: the same command with --resume goes on from there", 130)
+        code = _INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None  # the reader of the output is gone: nothing is left to flush to
         return 1
     except OSError as error:
         return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+    if code == _INTERRUPTED:  # Typer makes this code of a KeyboardInterrupt, and says nothing
+        is_pack = arguments[:1] == ["pack"]
+        remedy = "; what was packed stays: the same command with --resume goes on from there" if is_pack else ""
+        return _fail(f"interrupted{remedy}", code)
     return code if isinstance(code, int) else 0
 
 

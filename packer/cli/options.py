@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -20,17 +20,20 @@ _METAVARS = {"format": "tfrecord|recordio", "fit": "short|long|cover|contain|str
     "shard_size": "SIZE",
     "split": "NAME=SHARE,...",
     "resize": "N|WxH",
+    "part": "I/N",
 }
 
 
-def with_pack_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one parameter for each field of PackOptions, in place of its parameter `given`.
+def with_pack_options(
+    command: Callable[..., None], only: Collection[str] = PackOptions.__struct_fields__
+) -> Callable[..., None]:
+    """Give a command one parameter for each field of PackOptions in `only`, in place of its parameter `given`.
 
     The command is called with `given`, a dict of the options that were really on the command line, as texts and bools.
     """
     parameters = inspect.signature(command, eval_str=True).parameters.values()
     own = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.name != "given"]
-    fields = msgspec.structs.fields(PackOptions)
+    fields = [field for field in msgspec.structs.fields(PackOptions) if field.name in only]
     names = [field.name for field in fields]
 
     def run(**parameters: Any) -> None:

@@ -29,7 +29,10 @@ class Output:
     def packed(self, result: PackResult) -> None:
         """Show a finished data set."""
         if self._as_json:
-            self._json({"dest": result.dest, "reused_shards": result.num_reused, **_summary(result.manifest)})
+            shards = {"dest": result.dest, "num_shards": result.num_shards, "reused_shards": result.num_reused}
+            self._json({**shards, **(_summary(result.manifest) if result.manifest else {})})
+        elif result.manifest is None:
+            _print(f"{result.dest}: {result.num_shards:,} shards of this part are done; after the last part: commit")
         else:
             _print_manifest(result.dest, result.manifest)
 
@@ -89,6 +92,7 @@ def _summary(manifest: Manifest) -> dict[str, object]:
             for name, split in manifest.splits.items()
         },
         "rejects": manifest.rejects,
+        "num_duplicates": manifest.num_duplicates,
         "pixels": msgspec.to_builtins(manifest.pixels),
     }
 
@@ -111,6 +115,8 @@ def _print_manifest(uri: str, manifest: Manifest) -> None:
         _print(f"pixels 0-255: mean {mean}; standard deviation {std}")
     rejects = ", ".join(f"{count:,} {reason}" for reason, count in manifest.rejects.items())
     _print(f"rejected: {rejects} (see meta/rejects.jsonl)" if rejects else "rejected: none")
+    if manifest.num_duplicates:
+        _print(f"exact copies of other items: {manifest.num_duplicates:,} (--dedupe leaves them out)")
 
 
 def format_size(num_bytes: int) -> str:

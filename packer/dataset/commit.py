@@ -7,29 +7,48 @@ from collections.abc import Iterator
 
 import msgspec
 
-from packer.dataset.model import Manifest, SplitEntry, encode_manifest
+from packer.dataset.duplicates import count_duplicates
+from packer.dataset.load import LabelsDocument
+from packer.dataset.model import Manifest, PixelStatistics, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
-from packer.dataset.planfile import PlanDocument
+from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
-from packer.errors import DataSetError, TooManyRejectsError
+from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
 from packer.options import FormatName
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
+    PLAN_PARTS_PREFIX,
     RECEIPTS_PREFIX,
     REJECTS_KEY,
     RUN_KEY,
     index_key,
     merged_index_key,
     receipt_key,
+    records_key,
     shard_stem,
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
 from packer.stores.base import Store
 
 
-def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_report: bytes) -> Manifest:
+class Inherited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy takes over from the data set that it was made of."""
+
+    pixels: PixelStatistics | None
+    rejects: dict[str, int]
+    rejects_file: bytes
+
+
+def commit(
+    dest: Store,
+    document: PlanDocument,
+    *,
+    max_rejects: float,
+    run_report: bytes,
+    inherited: Inherited | None = None,
+) -> Manifest:
     """Make a data set of packed shards and return its manifest.
 
     Args:
@@ -37,6 +56,7 @@ def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_repor
         document: its plan.
         max_rejects: share of the items that may have been rejected.
         run_report: content of `meta/run.json`: what is known of this run and not of the data.
+        inherited: rejects and statistics, where no image was decoded.
 
     Raises:
         DataSetError: a shard has no receipt, or its counts are not those of the plan.
@@ -50,15 +70,22 @@ def commit(dest: Store, document: PlanDocument, *, max_rejects: float, run_repor
         len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
     )
     dest.put(LABELS_KEY, [_labels(header)])
-    dest.put(REJECTS_KEY, [b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)])
+    own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
+    dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
     dest.put(RUN_KEY, [run_report])
     if header.format is FormatName.RECORDIO:
         for split in header.splits:
             dest.put(merged_index_key(split.name), [_merged_index(dest, split, receipts[split.name])])
-    manifest = _manifest(header, receipts, every)
+    keys = [records_key(name, _stem(receipt)) for name, packed in receipts.items() for receipt in packed]
+    num_items = sum(split.num_items for split in header.splits)
+    duplicates = count_duplicates(dest, keys, num_items=num_items)
+    manifest = _manifest(header, receipts, num_duplicates=duplicates)
+    if inherited is not None:
+        manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
+    check_claim(dest, header)
     dest.put(MANIFEST_KEY, [data])
-    clear_receipts(dest, header)
+    clear_scaffolding(dest, header)
     return msgspec.json.decode(data, type=Manifest)
 
 
@@ -72,11 +99,21 @@ def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, e
         )
 
 
-def clear_receipts(dest: Store, header: PlanHeader) -> None:
-    """Remove what only an unfinished run needs."""
+def check_claim(dest: Store, header: PlanHeader) -> None:
+    """Raise DestinationTakenError where another run has replaced the claim, and with it perhaps some shards."""
+    claimed = load_plan(dest)
+    if claimed is None or claimed.plan_id != header.plan_id:
+        raise DestinationTakenError(f"{dest.uri}: another run took it over meanwhile; nothing was committed")
+
+
+def clear_scaffolding(dest: Store, header: PlanHeader) -> None:
+    """Remove what only an unfinished run needs, and what runs left that were killed before they could claim."""
     for split in header.splits:
         for shard_index in range(split.num_shards):
             dest.delete(receipt_key(shard_stem(split.name, shard_index, split.num_shards)))
+    for info in list(dest.list(PLAN_PARTS_PREFIX)):
+        if not info.key.startswith(PLAN_PARTS_PREFIX + header.plan_id[:16]):
+            dest.delete(info.key)
     dest.sweep()
 
 
@@ -98,7 +135,7 @@ def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[
 
 def _labels(header: PlanHeader) -> bytes:
     names = {str(index): name for index, name in enumerate(header.class_names)}
-    document = {"kind": header.label_kind, "num_classes": header.num_classes, "names": names}
+    document = LabelsDocument(kind=header.label_kind, num_classes=header.num_classes, names=names)
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
@@ -113,10 +150,14 @@ def _merged_index(dest: Store, split: PlannedSplit, receipts: list[Receipt]) -> 
     return format_merged_index(spans).encode()
 
 
-def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], every: list[Receipt]) -> Manifest:
+def _stem(receipt: Receipt) -> str:
+    return receipt.shard.key.rpartition("/")[2].rpartition(".")[0]
+
+
+def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:
     pixels = PixelSums()
     reasons: Counter[str] = Counter()
-    for receipt in every:
+    for receipt in (receipt for packed in receipts.values() for receipt in packed):
         pixels = pixels + receipt.pixels
         reasons.update(reject.reason for reject in receipt.rejects)
     return Manifest(
@@ -133,6 +174,7 @@ def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], every: lis
         splits={name: _split_entry(packed) for name, packed in receipts.items()},
         pixels=pixel_statistics(pixels),
         rejects=dict(sorted(reasons.items())),
+        num_duplicates=num_duplicates,
     )
 
 

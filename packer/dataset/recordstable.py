@@ -37,6 +37,7 @@ def encode_records(items: pa.Table, rows: Sequence[RecordRow]) -> tuple[bytes, s
         rows: its records in their order.
     """
     table = items.take(pa.array([row.item_index for row in rows], pa.int64()))
+    table = table.select([name for name in table.column_names if not name.startswith("_")])
     names = ["source_num_bytes" if name == "num_bytes" else name for name in table.column_names]
     table = table.rename_columns(names)
     table = table.append_column("source_sha256", pa.array([row.source_sha256 for row in rows], pa.binary(32)))
@@ -47,9 +48,9 @@ def encode_records(items: pa.Table, rows: Sequence[RecordRow]) -> tuple[bytes, s
     return sink.getvalue().to_pybytes(), table_digest(table)
 
 
-def decode_records(data: bytes | memoryview, *, name: str) -> pa.Table:
-    """Return the table of a records file. Raises DataSetError where it cannot be read."""
+def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table of a records file, or some of its columns. Raises DataSetError where it cannot be read."""
     try:
-        return pq.read_table(pa.BufferReader(data))
+        return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise DataSetError(f"{name}: the table of records cannot be read: {error}") from None

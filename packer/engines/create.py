@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from packer.engines.base import Engine
 from packer.options import EngineName
 
 
-def create_engine(name: EngineName, num_workers: int | None) -> Engine:
-    """Return a started engine. Raises MissingExtraError where its library is not installed."""
+def create_engine(name: EngineName, num_workers: int | None, *, modules: Sequence[str] = ()) -> Engine:
+    """Return a started engine; `modules` are those that tasks will come from, so that workers import them ahead.
+
+    Raises MissingExtraError where its library is not installed.
+    """
     if name is EngineName.SPARK:
         from packer.engines.spark import SparkEngine
 
         return SparkEngine()
     from packer.engines.local import LocalEngine
 
-    return LocalEngine(num_workers)
+    return LocalEngine(num_workers, modules=modules)

@@ -22,16 +22,19 @@ from packer.errors import WorkerError
 
 _ATTEMPTS = 2
 """A task whose worker died is tried this many times in all."""
+_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
+"""Environment of workers: there is one for each core, so libraries' own pools of threads would only cost memory."""
 
 
 class _Worker:
     """A worker process and this side of its socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-            command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid())]
+            path = os.pathsep.join(path or os.getcwd() for path in sys.path)
+            environment = {**os.environ, **_SINGLE_THREADED, "PYTHONPATH": path}
+            command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid()), *modules]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
             )
@@ -65,7 +68,9 @@ class _Worker:
 class LocalEngine:
     """A pool of worker processes. Use it as a context manager, or call `close`."""
 
-    def __init__(self, num_workers: int | None = None) -> None:
+    def __init__(self, num_workers: int | None = None, *, modules: Sequence[str] = ()) -> None:
+        """`modules` are those that tasks will come from: workers import them ahead."""
+        self._modules = tuple(modules)
         self._num_workers = num_workers or available_cores()
         self._workers: list[_Worker] = []
         self._grow()
@@ -119,7 +124,7 @@ class LocalEngine:
 
     def _grow(self) -> None:
         while len(self._workers) < self._num_workers:
-            self._workers.append(_Worker())
+            self._workers.append(_Worker(self._modules))
 
     def _hand_over(self, worker: _Worker, function: Task, context: Any, pending: deque[int]) -> None:
         if pending:
@@ -129,7 +134,7 @@ class LocalEngine:
     def _replace(self, worker: _Worker) -> _Worker:
         worker.kill()
         self._workers.remove(worker)
-        self._workers.append(_Worker())
+        self._workers.append(_Worker(self._modules))
         return self._workers[-1]
 
 

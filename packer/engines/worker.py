@@ -1,13 +1,15 @@
-"""The process of one local worker: ``python -m packer.engines.worker FD``.
+"""The process of one local worker: ``python -m packer.engines.worker FD PARENT_PID MODULE...``.
 
 Started as a program of its own rather than by multiprocessing, so that a user's unguarded script is not run again in
-it, and nothing of the parent's threads or clients is inherited. It talks over one socket: receives
+it, and nothing of the parent's threads or clients is inherited. While it has nothing to do it imports the modules,
+which hold the tasks to come. It talks over one socket: receives
 (function, context), then task numbers; sends ("tick", items, bytes), ("done", result) or ("error", exception). The
 socket's end means that the parent is gone.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
@@ -15,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -51,9 +54,11 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     _exit_with_parent(int(sys.argv[2]))
     ticker = _Ticker(connection)
+    modules = deque(sys.argv[3:])
     try:
-        function, context = connection.recv()
         while True:
+            if modules and not connection.poll():  # one at a time, so that the first task need not wait for the last
+                importlib.import_module(modules.popleft())
             message = connection.recv()
             if isinstance(message, tuple):
                 function, context = message

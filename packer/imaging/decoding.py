@@ -17,7 +17,7 @@ from types import MappingProxyType
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from packer.imaging.chatter import captured_stderr
-from packer.imaging.faults import is_cut, rejecting
+from packer.imaging.faults import JPEG_END, is_cut, rejecting
 from packer.imaging.geometry import Extent, Size
 from packer.imaging.modes import to_resampled_mode
 from packer.imaging.orientation import parse_orientation
@@ -66,11 +66,12 @@ def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size,
     """
     if not data:
         raise RejectError(RejectReason.EMPTY_FILE, "expected an image, got a file of 0 bytes")
-    image = _open(data)
+    image = open_image(data)
     source = image.size
     _check_pixels(source, max_pixels)
     extent: Extent | None = None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
+        _check_jpeg_end(image, data)
         extent = _shrink(image, draft_request(source, _orientation(image)))
     kind = image.format or ""
     with rejecting(kind, data), _quiet(kind):
@@ -78,7 +79,7 @@ def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size,
     if extent is None:
         # Pillow turns a TIFF upright while it loads it.
         source = extent = image.size
-        _check_end(kind, data)
+        _check_png_end(kind, data)
     with rejecting(kind, data):
         pixels = to_resampled_mode(image)
     return DecodedImage(
@@ -91,7 +92,7 @@ def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size,
     )
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
+def open_image(data: bytes) -> ImageFile.ImageFile:
     """Read the header of the first format that recognises the bytes."""
     if data.startswith(b"\xff\xd8\xff"):
         with rejecting("JPEG", data, is_header=True):
@@ -109,9 +110,12 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
 
 def _find_factory(kind: str, module: str, prefix: bytes) -> Callable[[io.BytesIO, str], ImageFile.ImageFile] | None:
-    """Return what opens `kind` if the file begins as one. Raises RejectError where Pillow was built without it."""
+    """Return what opens `kind` if the file begins as one. Raises RejectError where Pillow lacks the library for it."""
     if kind not in Image.OPEN:
-        importlib.import_module(f"PIL.{module}")
+        try:
+            importlib.import_module(f"PIL.{module}")
+        except ModuleNotFoundError:  # AVIF came with Pillow 11.3.
+            return None
     factory, accept = Image.OPEN[kind]
     verdict = accept(prefix) if accept else False
     if isinstance(verdict, str):
@@ -145,7 +149,14 @@ def _check_pixels(size: Size, max_pixels: int) -> None:
         )
 
 
-def _check_end(kind: str, data: bytes) -> None:
+def _check_jpeg_end(image: JpegImagePlugin.JpegImageFile, data: bytes) -> None:
+    """Look for the end marker behind the header, where a thumbnail has its own; Pillow may do without."""
+    scan_start = image.fp.tell() if image.fp else 0
+    if data.rfind(JPEG_END, scan_start) < 0:
+        raise RejectError(RejectReason.TRUNCATED, "JPEG: expected an end marker (EOI), got the end of the file")
+
+
+def _check_png_end(kind: str, data: bytes) -> None:
     """Pillow forgives a PNG without its last chunks; a file that was cut is not to be trusted."""
     if kind == "PNG" and is_cut(kind, data):
         raise RejectError(RejectReason.TRUNCATED, "PNG: expected an IEND chunk, got the end of the file")

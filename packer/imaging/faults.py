@@ -17,10 +17,13 @@ _WEAK_SIGNATURES = frozenset({"BMP", "PPM"})
 _TRUNCATED_WORDS = ("truncat", "premature", "end of file", "not enough", "incomplete", "read error", "out of order")
 _UNSUPPORTED_WORDS = ("cannot handle", "unsupported", "not supported", "unknown", "unrecogni")
 
+JPEG_END = b"\xff\xd9"
+_PNG_END = b"IEND\xaeB`\x82"
+
 _IS_CUT: Mapping[str, Callable[[bytes], bool]] = MappingProxyType(
     {
-        "JPEG": lambda data: not data.rstrip(b"\0").endswith(b"\xff\xd9"),
-        "PNG": lambda data: data.rfind(b"IEND\xaeB`\x82") < 0,
+        "JPEG": lambda data: not data.rstrip(b"\0").endswith(JPEG_END),
+        "PNG": lambda data: data.rfind(_PNG_END) < 0,
         "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
         "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
         "BMP": lambda data: int.from_bytes(data[2:6], "little") > len(data),

@@ -73,6 +73,10 @@ def _grey_over_white(strip: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
+    if isinstance(key := image.info.get("transparency"), int):
+        levels = [(value + 128) // 257 for value in range(65536)]
+        levels[key] = _WHITE
+        return _by_strips(image, lambda strip: strip.convert("I").point(levels, "L"))
     low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _span(image)
     # An image of one value outside every span has no contrast to scale; it becomes black.
     scale = _WHITE / (high - low) if high > low else 0.0

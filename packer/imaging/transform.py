@@ -40,17 +40,30 @@ class TransformedImage:
 def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
     """Decode an image file, resize it as `spec` asks and encode it.
 
-    Needs about four bytes of memory for each pixel of the source, besides `data`; a JPEG four for each pixel that
-    its decoder shrinks it to.
+    Needs about four bytes of memory for each pixel of the source, besides `data`; for a JPEG, for each pixel that its
+    decoder leaves. Progressive JPEG, WebP and AVIF decoders hold more of their own.
 
     Raises:
         RejectError: for an image that cannot become a sample, with the reason.
     """
     encoder = encoder_of(spec)
+    pixels = sample_pixels(data, spec)
+    return TransformedImage(
+        encoded=encoder.encode(pixels, spec),
+        image_format=encoder.image_format,
+        width=pixels.width,
+        height=pixels.height,
+        channels=len(pixels.getbands()),
+        histogram=tuple(pixels.histogram()),
+    )
+
+
+def sample_pixels(data: bytes, spec: ImageSpec) -> Image.Image:
+    """Return the pixels of the sample before encoding, in mode RGB. Raises RejectError as `transform_image`."""
 
     def plan(source: Size, orientation: int) -> Geometry:
         geometry = _plan_stored(source, orientation, spec)
-        _check_output(geometry.canvas, spec.max_pixels, encoder.max_side_px)
+        _check_output(geometry.canvas, spec.max_pixels, encoder_of(spec).max_side_px)
         return geometry
 
     decoded = decode_image(
@@ -61,15 +74,7 @@ def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
     geometry = plan(decoded.source, decoded.orientation)
     box = scale_box(geometry.box, decoded.source, decoded.extent)
     pixels = _to_rgb(resample(decoded.pixels, box, geometry.resized), decoded.icc_profile)
-    canvas = _place(apply_orientation(pixels, decoded.orientation), decoded.orientation, geometry)
-    return TransformedImage(
-        encoded=encoder.encode(canvas, spec),
-        image_format=encoder.image_format,
-        width=canvas.width,
-        height=canvas.height,
-        channels=len(canvas.getbands()),
-        histogram=tuple(canvas.histogram()),
-    )
+    return _place(apply_orientation(pixels, decoded.orientation), decoded.orientation, geometry)
 
 
 def _plan_stored(source: Size, orientation: int, spec: ImageSpec) -> Geometry:

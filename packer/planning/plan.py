@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from packer.errors import OptionsError
-from packer.options import FormatName, ImageSpec, ShardSpec, SplitSpec
+from packer.options import FormatName, ImageSpec, ShardSpec, SplitSpec, check_split_name, is_training_split
 from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
 from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
@@ -107,6 +108,8 @@ class PlanRequest:
     seed: int
     sharding: ShardSpec
     splits: Sequence[SplitSpec]
+    split_column: str | None
+    """Column that names each item's split; `splits` then does not count."""
     group_column: str | None
     label_kind: str
     class_names: tuple[str, ...]
@@ -131,11 +134,15 @@ def build_plan(ordered: pa.Table, estimate: SizeEstimate, request: PlanRequest) 
     """
     classes = _classes(ordered, request)
     groups = _groups(ordered, request.group_column)
-    split_of_item = assign_splits(ordered.num_rows, request.splits, groups=groups, classes=classes)
+    if request.split_column is not None:
+        names, split_of_item = _named_splits(ordered, request.split_column)
+    else:
+        names = [spec.name for spec in request.splits]
+        split_of_item = assign_splits(ordered.num_rows, request.splits, groups=groups, classes=classes)
     planned, tables = [], []
-    for index, spec in enumerate(request.splits):
+    for index, name in enumerate(names):
         rows = np.flatnonzero(split_of_item == index)
-        split = plan_split(spec, len(rows), estimate, request.sharding)
+        split = plan_split(name, len(rows), estimate, request.sharding)
         shard_of_item = deal(len(rows), split.num_shards, classes=None if classes is None else classes[rows])
         by_shard = np.argsort(shard_of_item, kind="stable")
         table = ordered.take(pa.array(rows[by_shard])).append_column(
@@ -146,15 +153,16 @@ def build_plan(ordered: pa.Table, estimate: SizeEstimate, request: PlanRequest) 
     return Plan(header=_header(planned, tables, estimate, request), tables=tuple(tables))
 
 
-def plan_split(spec: SplitSpec, num_items: int, estimate: SizeEstimate, sharding: ShardSpec) -> PlannedSplit:
+def plan_split(name: str, num_items: int, estimate: SizeEstimate, sharding: ShardSpec) -> PlannedSplit:
     """Decide a split's shards and fills. Raises OptionsError where it cannot be cut evenly."""
     num_shards = choose_num_shards(num_items, estimate, sharding)
+    is_training = is_training_split(name)
     return PlannedSplit(
-        name=spec.name,
-        is_training=spec.is_training,
+        name=name,
+        is_training=is_training,
         num_items=num_items,
         num_shards=num_shards,
-        num_fills=check_fit(spec.name, num_items, num_shards, is_training=spec.is_training, spec=sharding),
+        num_fills=check_fit(name, num_items, num_shards, is_training=is_training, spec=sharding),
     )
 
 
@@ -198,11 +206,28 @@ def _classes(ordered: pa.Table, request: PlanRequest) -> IntArray | None:
     return np.asarray(ordered.column("label").to_numpy(), dtype=np.int64)
 
 
+def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
+    """Return the names of the splits, sorted, and the index of each item's."""
+    values = _column(ordered, column, "--split-column").cast(pa.string())
+    if values.null_count:
+        raise OptionsError(f"--split-column: expected a split in each row of {column!r}, {values.null_count} have none")
+    names = sorted(pc.unique(values).to_pylist())
+    for name in names:
+        check_split_name(name, "--split-column")
+    return names, np.asarray(pc.index_in(values, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
+
+
+def _column(ordered: pa.Table, name: str, option: str) -> pa.ChunkedArray:
+    if name not in ordered.column_names:
+        raise OptionsError(
+            f"{option}: expected a column of the source ({', '.join(ordered.column_names)}), got {name!r}"
+        )
+    return ordered.column(name)
+
+
 def _groups(ordered: pa.Table, group_column: str | None) -> IntArray | None:
     if group_column is None:
         return None
-    if group_column not in ordered.column_names:
-        names = ", ".join(ordered.column_names)
-        raise OptionsError(f"--group-column: expected a column of the source ({names}), got {group_column!r}")
-    encoded = ordered.column(group_column).combine_chunks().dictionary_encode(null_encoding="encode")
+    column = _column(ordered, group_column, "--group-column")
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)

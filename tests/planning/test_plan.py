@@ -34,6 +34,7 @@ def request(options: PackOptions, *, label_kind: str = "class") -> PlanRequest:
         seed=options.seed,
         sharding=options.shard_spec(),
         splits=options.splits(),
+        split_column=options.split_column,
         group_column=options.group_column,
         label_kind=label_kind,
         class_names=(),

@@ -1,0 +1,106 @@
+# `make demo` packs photographs and shows the verified data set; `make test` sets up everything and runs all checks.
+# Both start from a clone and a Python of 3.11 or later with pip (`make test`: exactly 3.11, for TensorFlow and MXNet).
+#
+#   make demo SOURCE=/a/folder/of/images     your own photographs: one folder per class, or flat
+#   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
+#   make test-core | test-all | lint | types | contracts | photographs | bench | schemas | clean
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SOURCE ?=
+DEMO_OPTIONS ?= --instances 1 --gpus-per-instance 2 --split train=0.9,val=0.1
+PYTEST_OPTIONS ?=
+BENCH_OPTIONS ?=
+
+CORE := .venv/.installed
+TEST := .venv-test/.installed
+LATEST := .venv-latest/.installed
+PHOTOGRAPHS := build/photographs
+# Wheels that carry real photographs; only their image files are read, none of their code is installed.
+PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
+SLOW_MARKERS := spark or tensorflow or mxnet or horovod or slow
+PIP := -m pip --disable-pip-version-check --quiet
+# aiobotocore (of s3fs) fixes botocore's version; named first, it spares pip a minute of trying boto3's releases.
+SHARDPACK := 'aiobotocore>=2.19' --editable
+
+.PHONY: help demo photographs test test-core test-all lint types contracts bench schemas clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+# --- the demonstration ------------------------------------------------------------------------------------------
+
+ifeq ($(SOURCE),)
+demo: private SOURCE := demo/photographs
+demo: private DEMO_OPTIONS += --stratify --shard-size 2MB
+demo: demo/.photographs
+endif
+demo: $(CORE)
+	@.venv/bin/shardpack pack "$(SOURCE)" demo/dataset $(DEMO_OPTIONS) --overwrite
+	@.venv/bin/shardpack verify demo/dataset
+	@.venv/bin/shardpack inspect demo/dataset
+
+demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(CORE)
+	.venv/bin/python tests/tools/photographs.py demo/photographs --wheels $(PHOTOGRAPHS) --count 400
+	@touch $@
+
+# --- the tests --------------------------------------------------------------------------------------------------
+
+test: lint types contracts test-core test-all
+
+test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
+	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
+
+# The last lines list each skipped test with its reason, then the counts.
+test-all: $(TEST) $(PHOTOGRAPHS)/.downloaded
+	.venv-test/bin/python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(LATEST)
+	.venv-latest/bin/ruff check .
+	.venv-latest/bin/ruff format --check .
+
+types: $(LATEST)
+	.venv-latest/bin/mypy --strict packer
+
+contracts: $(LATEST)
+	.venv-latest/bin/lint-imports
+
+# Of the photographs that SHARDPACK_SAMPLE names, or of the demonstration's.
+bench: $(CORE) $(if $(SHARDPACK_SAMPLE),,demo/.photographs)
+	.venv/bin/python -m tests.benchmarks.pack_cost "$${SHARDPACK_SAMPLE:-demo/photographs}" $(BENCH_OPTIONS)
+
+schemas: $(LATEST)
+	.venv-latest/bin/python tests/tools/write_schemas.py
+
+# --- environments, each from scratch; a stamp says that it is complete --------------------------------------------
+
+$(CORE): pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) install $(SHARDPACK) .
+	@touch $@
+
+# The newest release of every library.
+$(LATEST): pyproject.toml
+	$(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager $(SHARDPACK) '.[dev]'
+	@touch $@
+
+# The trainers' libraries side by side, which holds numpy, protobuf and setuptools back.
+$(TEST): pyproject.toml tests/tools/trainers.txt tests/tools/install_horovod.sh
+	$(PYTHON) -m venv .venv-test
+	.venv-test/bin/python $(PIP) install --requirement tests/tools/trainers.txt $(SHARDPACK) '.[dev]'
+	tests/tools/install_horovod.sh .venv-test/bin/python
+	@touch $@
+
+photographs: $(PHOTOGRAPHS)/.downloaded
+
+$(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
+	.venv/bin/python $(PIP) download --no-deps --only-binary :all: --dest $(PHOTOGRAPHS) $(PHOTOGRAPH_WHEELS)
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-test .venv-latest build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,206 @@
+"""From samples to a shard in its place: records, fills, files, receipt. Shared by all that make shards.
+
+Everything is held in memory until the shard is whole and is then written with one atomic put for each file, the
+receipt last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import accumulate
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from packer.dataset.model import ShardEntry
+from packer.dataset.pixels import PixelSums, pixel_sums
+from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_receipt
+from packer.dataset.recordstable import RecordRow, encode_records
+from packer.errors import DataSetError, PackerError
+from packer.formats.base import RecordFormat, Sample
+from packer.formats.index import ListEntry, RecordSpans, format_dali_index, format_list, format_mxnet_index
+from packer.formats.registry import get_format
+from packer.imaging.rejects import RejectError
+from packer.options import MAX_SHARD_BYTES, FormatName
+from packer.packing.sample import ItemRow
+from packer.planning.fills import choose_fills
+from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem
+from packer.planning.plan import PlanHeader
+from packer.stores.base import ObjectNotFoundError, Store
+
+
+class ShardSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task tells its driver; the rest is in the receipt."""
+
+    task: int
+    num_records: int
+    num_rejects: int
+    num_bytes: int
+    reused: bool
+
+
+class OpenShard:
+    """A shard that is being filled with the samples of its items, in their order."""
+
+    def __init__(self, header: PlanHeader, task: int, items: Sequence[ItemRow]) -> None:
+        self.header = header
+        self.items = items
+        self.split, shard_index = header.locate(task)
+        self.stem = shard_stem(self.split.name, shard_index, self.split.num_shards)
+        self.container = get_format(header.format)
+        self.rows: list[RecordRow] = []
+        self.frames: list[list[bytes]] = []
+        self.rejected: list[tuple[ItemRow, RejectError]] = []
+        self.num_bytes = 0
+        self.histogram: npt.NDArray[np.int64] | None = None
+
+    def add(self, item_index: int, sample: Sample, histogram: tuple[int, ...] = ()) -> None:
+        """Append an item's sample; `histogram` holds channels x 256 counts of its pixels.
+
+        Raises PackerError when the shard passes 128 MB.
+        """
+        frames = self.container.frame(self.container.encode_sample(sample, position=len(self.rows)))
+        row = RecordRow(
+            item_index=item_index,
+            source_sha256=bytes.fromhex(sample.source_sha256),
+            is_fill=False,
+            num_bytes=sum(map(len, frames)),
+        )
+        self._append(row, frames)
+        if histogram:
+            counts = np.array(histogram, dtype=np.int64)
+            self.histogram = counts if self.histogram is None else self.histogram + counts
+
+    def reject(self, item_index: int, error: RejectError) -> None:
+        """Note that an item has no sample."""
+        self.rejected.append((self.items[item_index], error))
+
+    def fill(self) -> None:
+        """Repeat samples until a training shard has its full number of records.
+
+        Raises DataSetError when records are missing and none is there to be repeated.
+        """
+        missing: list[int | None] = [_class_of(item) for item, _ in self.rejected]
+        missing += [None] * (self.split.records_per_shard - len(self.items))
+        good = [_class_of(self.items[row.item_index]) for row in self.rows]
+        try:
+            fills = choose_fills(good, missing, by_class=self.header.stratify)
+        except DataSetError as error:
+            first, reject = self.rejected[0]
+            raise DataSetError(f"shard {self.stem}: {error}; the first, {first.key}: {reject}") from None
+        for index in fills:
+            self._append(msgspec.structs.replace(self.rows[index], is_fill=True), self.frames[index])
+
+    def _append(self, row: RecordRow, frames: list[bytes]) -> None:
+        self.rows.append(row)
+        self.frames.append(frames)
+        self.num_bytes += row.num_bytes
+        if self.num_bytes > MAX_SHARD_BYTES:
+            raise PackerError(
+                f"shard {self.stem} passes {MAX_SHARD_BYTES // 10**6} MB, since its samples are larger than those that "
+                f"were measured for the plan: start anew with a smaller --shard-size and --overwrite"
+            )
+
+
+def finish_shard(dest: Store, task: int, shard: OpenShard, table: pa.Table) -> ShardSummary:
+    """Add the fills of a training shard and put the shard and its side files.
+
+    Args:
+        dest: the claimed destination.
+        task: the shard's number among those of all splits.
+        shard: its samples.
+        table: its items as planned, for the table of records.
+    """
+    if shard.split.is_training:
+        shard.fill()
+    split, stem = shard.split.name, shard.stem
+    buffers = [buffer for frames in shard.frames for buffer in frames]
+    digest = hashlib.sha256()
+    for buffer in buffers:
+        digest.update(buffer)
+    index = index_file(shard.container, [row.num_bytes for row in shard.rows])
+    records, records_sha256 = encode_records(table, shard.rows)
+    entry = ShardEntry(
+        key=shard_key(split, stem, shard.container.suffix),
+        num_records=len(shard.rows),
+        num_fills=sum(row.is_fill for row in shard.rows),
+        num_bytes=shard.num_bytes,
+        sha256=digest.hexdigest(),
+        index_sha256=hashlib.sha256(index).hexdigest(),
+        records_sha256=records_sha256,
+    )
+    dest.put(entry.key, buffers)
+    dest.put(index_key(split, stem), [index])
+    if shard.header.format is FormatName.RECORDIO:
+        dest.put(list_key(split, stem), [_list_file(shard).encode()])
+    dest.put(records_key(split, stem), [records])
+    receipt = _receipt(shard, entry)
+    put_receipt(dest, stem, receipt)
+    return _summary(task, receipt, reused=False)
+
+
+def reuse_shard(dest: Store, header: PlanHeader, task: int) -> ShardSummary | None:
+    """Return the summary of a shard that an earlier attempt finished, if all that its receipt vouches for is there."""
+    split, shard_index = header.locate(task)
+    stem = shard_stem(split.name, shard_index, split.num_shards)
+    receipt = load_receipt(dest, stem, plan_id=header.plan_id)
+    if receipt is None:
+        return None
+    try:
+        shard = hashlib.sha256(dest.view(receipt.shard.key)).hexdigest()
+        index = hashlib.sha256(dest.view(index_key(split.name, stem))).hexdigest()
+        dest.view(records_key(split.name, stem))
+    except ObjectNotFoundError:
+        return None
+    is_intact = (shard, index) == (receipt.shard.sha256, receipt.shard.index_sha256)
+    return _summary(task, receipt, reused=True) if is_intact else None
+
+
+def index_file(container: RecordFormat, sizes: Sequence[int]) -> bytes:
+    """Return the content of a shard's `.idx` from the framed sizes of its records."""
+    offsets = [0, *accumulate(sizes)][:-1]
+    if container.name == FormatName.TFRECORD:
+        return format_dali_index(RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)).encode()
+    return format_mxnet_index(offsets).encode()
+
+
+def _list_file(shard: OpenShard) -> str:
+    entries = []
+    for position, row in enumerate(shard.rows):
+        item = shard.items[row.item_index]
+        labels = item.label if isinstance(item.label, tuple) else (-1.0 if item.label is None else float(item.label),)
+        entries.append(ListEntry(index=position, labels=labels, path=item.key))
+    return format_list(entries)
+
+
+def _receipt(shard: OpenShard, entry: ShardEntry) -> Receipt:
+    good = [shard.items[row.item_index] for row in shard.rows if not row.is_fill]
+    labels = Counter(label for item in good if (label := _class_of(item)) is not None)
+    return Receipt(
+        plan_id=shard.header.plan_id,
+        shard=entry,
+        label_counts={str(label): labels[label] for label in sorted(labels)},
+        pixels=pixel_sums(shard.histogram.tolist()) if shard.histogram is not None else PixelSums(),
+        rejects=tuple(
+            RejectedItem(key=item.key, split=shard.split.name, shard=shard.stem, reason=e.reason, detail=e.detail)
+            for item, e in shard.rejected
+        ),
+    )
+
+
+def _class_of(item: ItemRow) -> int | None:
+    return item.label if isinstance(item.label, int) else None
+
+
+def _summary(task: int, receipt: Receipt, *, reused: bool) -> ShardSummary:
+    return ShardSummary(
+        task=task,
+        num_records=receipt.shard.num_records,
+        num_rejects=len(receipt.rejects),
+        num_bytes=receipt.shard.num_bytes,
+        reused=reused,
+    )

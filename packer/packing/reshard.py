@@ -1,0 +1,89 @@
+"""`reshard_shard`: records of an existing data set become one shard of another. Images are copied byte by byte.
+
+A record is read where it lies, as a member of an archive is; its framing and serialisation are made anew, since the
+container may be another one and a RecordIO record holds its position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pyarrow as pa
+
+from packer.dataset.planfile import load_shard_items
+from packer.engines.base import Tick
+from packer.errors import DataSetError
+from packer.formats.base import Sample
+from packer.formats.registry import get_format
+from packer.imaging.check import read_size
+from packer.imaging.rejects import RejectError
+from packer.options import FormatName
+from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
+from packer.packing.fetch import fetch_ahead
+from packer.packing.sample import ItemRow, item_rows
+from packer.planning.plan import PlanHeader
+from packer.stores.open import open_store
+
+SOURCE_SHA256 = "_source_sha256"
+SOURCE_NUM_BYTES = "_source_num_bytes"
+
+
+class ReshardContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What every task of a run is given."""
+
+    source: str
+    source_format: FormatName
+    dest: str
+    header: PlanHeader
+    resume: bool
+
+
+def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummary:
+    """Copy the records of one task's shard and leave its receipt.
+
+    Raises:
+        CorruptRecordError: a record is damaged.
+        DataSetError: a record is missing, or the plan's file is damaged.
+    """
+    header, dest = context.header, open_store(context.dest)
+    if context.resume and (summary := reuse_shard(dest, header, task)):
+        return summary
+    table = load_shard_items(dest, header, task)
+    columns = table.to_pydict()
+    items = item_rows(columns, extra_names=header.extra_names, class_names=header.class_names)
+    shard = OpenShard(header, task, items)
+    fetched = fetch_ahead(open_store(context.source), items)
+    for index, (item, data, digest) in enumerate(zip(items, fetched, columns[SOURCE_SHA256], strict=True)):
+        if isinstance(data, RejectError):
+            raise DataSetError(f"{context.source}: the record of {item.key} cannot be read: {data}")
+        shard.add(index, _sample(context, item, data, digest.hex()))
+        tick(1, item.num_bytes)
+    return finish_shard(dest, task, shard, _records_table(table))
+
+
+def _sample(context: ReshardContext, item: ItemRow, record: bytes, source_sha256: str) -> Sample:
+    """Return the sample in a record, with what its container may not hold taken from the table of records."""
+    assert item.member is not None
+    container = get_format(context.source_format)
+    name = f"{context.source}/{item.member.archive} from byte {item.member.offset_bytes:,}"
+    payload = next(container.iter_buffer(memoryview(record), name=name)).payload
+    sample = replace(
+        container.decode_sample(payload, name=name),
+        key=item.key,
+        label=item.label,
+        class_text=item.class_text,
+        source_sha256=source_sha256,
+        extras=item.extras,
+    )
+    if context.header.format is FormatName.RECORDIO or sample.width:
+        return sample
+    width, height, channels = read_size(sample.encoded)
+    return replace(sample, width=width, height=height, channels=channels)
+
+
+def _records_table(table: pa.Table) -> pa.Table:
+    """Return the items as they were when they were first packed."""
+    others = [name for name in table.column_names if name not in ("key", "num_bytes") and not name.startswith("_")]
+    names = ["key", "num_bytes", *others]
+    return table.select(["key", SOURCE_NUM_BYTES, *others]).rename_columns(names)

@@ -1,0 +1,149 @@
+"""The first half of the way: list -> (dedupe) -> probe -> plan. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from packer.dataset.planfile import PlanDocument
+from packer.engines.base import Engine
+from packer.errors import SourceError
+from packer.formats.features import check_extra_names
+from packer.imaging.fingerprint import encoder_fingerprint
+from packer.options import PackOptions
+from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
+from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
+from packer.packing.sample import item_rows
+from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
+from packer.planning.shards import SizeEstimate, estimate_size, num_probes
+from packer.progress import Progress
+from packer.sources.items import Listing, SourceSpec
+from packer.sources.open import list_source
+from packer.stores.open import absolute_uri
+
+_ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part"})
+"""Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
+_ROWS_PER_HASH_RUN = 1 << 16
+
+
+def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tuple[Plan, PlanDocument]:
+    """List the source, measure some of its items and plan.
+
+    Raises:
+        SourceError: there is no source, nothing in it, or nothing in it that can be packed.
+        OptionsError: the items cannot be cut evenly as asked.
+    """
+    with progress.phase("listing", total=None):
+        listing = list_source(_source_spec(options))
+    for notice in listing.notices:
+        progress.note(notice)
+    check_extra_names(extra_names(listing.items))
+    ordered = order_items(listing.items, seed=options.seed)
+    if options.dedupe:
+        ordered = _drop_copies(ordered, listing, engine, progress)
+    estimate = _measure(ordered, listing, options, engine, progress)
+    encoder = encoder_fingerprint(options.image_spec())
+    request = PlanRequest(
+        format=options.format,
+        image=options.image_spec(),
+        encoder_sha256=encoder.sha256,
+        seed=options.seed,
+        sharding=options.shard_spec(),
+        splits=options.splits(),
+        split_column=options.split_column,
+        group_column=options.group_column,
+        label_kind=listing.label_kind,
+        class_names=listing.class_names,
+    )
+    plan = build_plan(ordered, estimate, request)
+    document = PlanDocument(
+        plan_id=plan.header.plan_id,
+        header=plan.header,
+        encoder=encoder,
+        source_root=listing.root,
+        options=lasting_options(options),
+    )
+    return plan, document
+
+
+def lasting_options(options: PackOptions) -> dict[str, Any]:
+    """Return the options that a resumed run or another part of this one must have too."""
+    values = msgspec.to_builtins(options)
+    return {
+        name: absolute_uri(value) if name == "source" else value
+        for name, value in values.items()
+        if name not in _ENGINE_FIELDS
+    }
+
+
+def _source_spec(options: PackOptions) -> SourceSpec:
+    return SourceSpec(
+        source=options.source,
+        label_column=options.label_column,
+        key_column=options.key_column,
+        root=options.root,
+        flat=options.flat,
+        class_map=options.class_map,
+    )
+
+
+def _measure(
+    ordered: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
+) -> SizeEstimate:
+    """Decode and encode the first items in hash order until enough have become records."""
+    sizes: list[int] = []
+    problems: list[str] = []
+    wanted, start = num_probes(ordered.num_rows), 0
+    with progress.phase("measuring", total=wanted):
+        while len(sizes) < wanted and start < ordered.num_rows:
+            batch = ordered.slice(start, wanted - len(sizes))
+            start += batch.num_rows
+            for item in _probe(batch, listing, options, engine, progress):
+                if item.num_bytes is None:
+                    problems.append(item.problem)
+                else:
+                    sizes.append(item.num_bytes)
+            if len(problems) > options.max_rejects * ordered.num_rows:
+                break
+    if not sizes:
+        raise SourceError(f"{options.source}: none of the first {start} items could be packed; {problems[0]}")
+    return estimate_size(sizes)
+
+
+def _probe(
+    batch: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
+) -> Iterator[ProbedItem]:
+    rows = item_rows(batch.to_pydict(), extra_names=extra_names(batch), class_names=listing.class_names)
+    context = ProbeContext(
+        source_root=listing.root, format=options.format, image=options.image_spec(), items=tuple(rows)
+    )
+    tasks = range(-(-len(rows) // ITEMS_PER_TASK))
+    results = dict(engine.run(probe_items, context, tasks, progress.advance))
+    for task in tasks:
+        yield from results[task]
+
+
+def _drop_copies(ordered: pa.Table, listing: Listing, engine: Engine, progress: Progress) -> pa.Table:
+    """Keep the first, in hash order, of the items whose bytes are the same; items that cannot be read stay."""
+    seen: set[bytes] = set()
+    kept = np.ones(ordered.num_rows, dtype=bool)
+    columns = [name for name in ordered.column_names if name not in extra_names(ordered)]
+    with progress.phase("comparing", total=ordered.num_rows):
+        for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
+            batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
+            rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
+            context = HashContext(source_root=listing.root, items=tuple(rows))
+            tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
+            results = dict(engine.run(hash_items, context, tasks, progress.advance))
+            digests = [digest for task in tasks for digest in results[task]]
+            for row, digest in enumerate(digests, start):
+                kept[row] = digest is None or digest not in seen
+                if digest is not None:
+                    seen.add(digest)
+    num_copies = int((~kept).sum())
+    progress.note(f"left out {num_copies:,} exact copies of other items" if num_copies else "found no exact copies")
+    return ordered.filter(pa.array(kept))

@@ -1,0 +1,211 @@
+"""tf.data pipelines over a data set, with exactly the number of batches that the manifest promises.
+
+    shards --> (encoded, label) --> crop, decode, resize --> batch --> exactly `steps` batches
+               TFRecord files on disk: by TensorFlow's own reader; all else: by `iter_samples`, in chunks
+
+Every batch is (images uint8 [batch, size, size, 3] in RGB, labels int64 [batch], weights float32 [batch]).
+This is the only module of `packer.reading` that imports TensorFlow, and only when it is called.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from packer.dataset.model import ShardEntry
+from packer.errors import DataSetError, OptionsError
+from packer.extras import require_extra
+from packer.formats.base import Sample
+from packer.options import FormatName, is_training_split
+from packer.reading.dataset import DataSet
+from packer.reading.records import ReadSpec, iter_samples, shards_in_order
+from packer.stores.local import LocalStore
+
+TfDataset: TypeAlias = Any
+"""A tf.data.Dataset; TensorFlow is not importable where types are checked."""
+
+SAMPLES_PER_CHUNK = 64
+"""A call from TensorFlow into Python costs as much as reading a dozen records, so one call brings many."""
+OPEN_SHARDS = 4
+"""Training shards that one rank reads at a time through TensorFlow's reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec:
+    """The shape of batches and how training images are varied."""
+
+    batch_size: int
+    """Samples per rank and step."""
+    image_px: int
+    """Width and height of the images."""
+    min_area: float = 0.25
+    """A training crop covers at least this share of the image, at an aspect ratio of 3:4 to 4:3."""
+    evaluation_crop: float = 0.875
+    """An evaluation crop is the central square of this share of the short side."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "image_px"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("min_area", "evaluation_crop"):
+            if not 0 < getattr(self, name) <= 1:
+                raise OptionsError(f"{name}: expected a share above 0, up to 1, got {getattr(self, name)}")
+
+
+def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec, *, epoch: int = 0) -> TfDataset:
+    """Return one epoch of a training split: randomly cropped, mirrored and shuffled, as (seed, epoch, rank) say.
+
+    The data set ends after exactly `DataSet.steps` batches, or raises tf.errors.FailedPreconditionError where the
+    shards hold too few records; weights are 1.
+
+    Raises:
+        DataSetError: no such split, nothing in it, or labels that are not class ids.
+        OptionsError: not a training split, or the shards do not divide by the world.
+        MissingExtraError: TensorFlow is not installed.
+    """
+    tf = import_tensorflow()
+    if not is_training_split(split):
+        raise OptionsError(f"split: expected a training split, got {split!r}, whose shards may differ in records")
+    steps = dataset.steps(split, world=read.world, batch_size=batch.batch_size)
+    seed = (read.seed * 1_000_003 + epoch) % 2**31
+
+    def prepare(index: Any, example: tuple[Any, Any]) -> tuple[Any, Any, Any]:
+        encoded, label = example
+        image = _random_crop(tf, encoded, batch, seed=tf.stack([index * read.world + read.rank, seed]))
+        return image, label, 1.0
+
+    return (
+        _examples(tf, dataset, split, read, epoch)
+        .enumerate()
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch.batch_size, drop_remainder=True)
+        .take(steps)
+        .apply(tf.data.experimental.assert_cardinality(steps))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec) -> TfDataset:
+    """Return one pass over the rank's share of a split, cropped around the centre, in stored order.
+
+    Every rank gets exactly `DataSet.steps` batches; the last ones are filled up with black images of label 0 and
+    weight 0. Raises as `training_batches`, except that any split but a training split will do.
+    """
+    tf = import_tensorflow()
+    if is_training_split(split):
+        raise OptionsError(f"split: expected an evaluation split, got {split!r}, which has repeated records")
+    steps = dataset.steps(split, world=read.world, batch_size=batch.batch_size)
+    own = dataset.shards_for(split, rank=read.rank, world=read.world)
+    num_padding = steps * batch.batch_size - sum(shard.num_records for shard in own)
+
+    def prepare(encoded: Any, label: Any) -> tuple[Any, Any, Any]:
+        return _central_crop(tf, encoded, batch), label, 1.0
+
+    black = tf.zeros([batch.image_px, batch.image_px, 3], tf.uint8)
+    padding = tf.data.Dataset.from_tensors((black, tf.constant(0, tf.int64), 0.0)).repeat(num_padding)
+    return (
+        _examples(tf, dataset, split, read, epoch=0)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .concatenate(padding)
+        .batch(batch.batch_size, drop_remainder=True)
+        .apply(tf.data.experimental.assert_cardinality(steps))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def import_tensorflow() -> ModuleType:
+    """Return TensorFlow. Raises MissingExtraError where it is not installed."""
+    return require_extra("tensorflow", "tensorflow", purpose="reading with tf.data")
+
+
+def _examples(tf: ModuleType, dataset: DataSet, split: str, read: ReadSpec, epoch: int) -> TfDataset:
+    """Return (encoded image, label) of each of the rank's records, in the order of the epoch."""
+    if dataset.manifest.label_kind != "class":
+        raise DataSetError(f"{dataset.uri}: expected class labels, found {dataset.manifest.label_kind}")
+    if dataset.manifest.format is not FormatName.TFRECORD or not isinstance(dataset.store, LocalStore):
+        return _from_samples(tf, dataset, split, read, epoch)
+    shards = shards_in_order(dataset, split, read, epoch=epoch)
+    if not is_training_split(split):
+        return _from_files(tf, dataset, shards, open_shards=1)
+    examples = _from_files(tf, dataset, shards, open_shards=OPEN_SHARDS)
+    if read.shuffle_records < 2:
+        return examples
+    seed = (read.seed * 1_000_003 + epoch * read.world + read.rank) % 2**31
+    return examples.shuffle(read.shuffle_records, seed=seed, reshuffle_each_iteration=False)
+
+
+def _from_files(tf: ModuleType, dataset: DataSet, shards: Sequence[ShardEntry], *, open_shards: int) -> TfDataset:
+    """Read TFRecord files with TensorFlow, which checks both checksums of every record."""
+    features = {
+        "image/encoded": tf.io.FixedLenFeature([], tf.string),
+        "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+    }
+
+    def parse(payload: Any) -> tuple[Any, Any]:
+        fields = tf.io.parse_single_example(payload, features)
+        return fields["image/encoded"], fields["image/class/label"]
+
+    paths = [os.path.join(dataset.store.uri, shard.key) for shard in shards]
+    return (
+        tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))
+        .interleave(
+            lambda path: tf.data.TFRecordDataset(path, buffer_size=1 << 20),
+            cycle_length=min(open_shards, len(shards)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    )
+
+
+def _from_samples(tf: ModuleType, dataset: DataSet, split: str, read: ReadSpec, epoch: int) -> TfDataset:
+    """Read with `iter_samples`: any container, any store."""
+
+    def chunks() -> Iterator[tuple[list[bytes], list[int]]]:
+        samples = iter_samples(dataset, split, read, epoch=epoch)
+        while chunk := list(itertools.islice(samples, SAMPLES_PER_CHUNK)):
+            yield [sample.encoded for sample in chunk], [_class_id(dataset, sample) for sample in chunk]
+
+    signature = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int64))
+    return tf.data.Dataset.from_generator(chunks, output_signature=signature).unbatch()
+
+
+def _class_id(dataset: DataSet, sample: Sample) -> int:
+    if not isinstance(sample.label, int):
+        raise DataSetError(f"{dataset.uri}: sample {sample.key!r}: expected a class label, found {sample.label!r}")
+    return sample.label
+
+
+def _random_crop(tf: ModuleType, encoded: Any, batch: BatchSpec, *, seed: Any) -> Any:
+    """Cut a random part of random shape out of a JPEG, scale it to the image size and mirror every other one."""
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.io.extract_jpeg_shape(encoded),
+        bounding_boxes=tf.zeros([1, 0, 4]),
+        seed=seed,
+        min_object_covered=0.0,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(batch.min_area, 1.0),
+        use_image_if_no_bounding_boxes=True,
+    )
+    image = _decode_window(tf, encoded, tf.concat([begin[:2], extent[:2]], axis=0), batch)
+    return tf.image.stateless_random_flip_left_right(image, seed=seed)
+
+
+def _central_crop(tf: ModuleType, encoded: Any, batch: BatchSpec) -> Any:
+    """Cut the central square out of a JPEG and scale it to the image size."""
+    shape = tf.io.extract_jpeg_shape(encoded)[:2]
+    short_side = tf.cast(tf.reduce_min(shape), tf.float32)
+    side = tf.maximum(tf.cast(tf.round(short_side * batch.evaluation_crop), tf.int32), 1)
+    return _decode_window(tf, encoded, tf.concat([(shape - side) // 2, [side, side]], axis=0), batch)
+
+
+def _decode_window(tf: ModuleType, encoded: Any, window: Any, batch: BatchSpec) -> Any:
+    """Decode the window (top, left, height, width) of a JPEG to uint8 [image_px, image_px, 3]."""
+    image = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
+    # Without antialiasing a crop that is scaled down shows moire, which the packer took care to avoid.
+    image = tf.image.resize(image, [batch.image_px, batch.image_px], antialias=True)
+    return tf.saturate_cast(tf.round(image), tf.uint8)

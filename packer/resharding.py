@@ -1,0 +1,138 @@
+"""From a data set to another one: another world, shard size or container. Images are copied, never encoded again.
+
+verify -> records as items -> plan -> claim -> copy, one task = one shard -> commit
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.dataset.commit import Inherited, commit
+from packer.dataset.destination import check_destination, check_same_options, claim_destination
+from packer.dataset.load import load_labels, load_manifest
+from packer.dataset.model import Manifest
+from packer.dataset.planfile import PlanDocument, load_plan
+from packer.dataset.recordstable import decode_records
+from packer.dataset.report import run_report
+from packer.dataset.verify import manifest_shards, verify
+from packer.engines.base import Engine
+from packer.errors import DataSetError
+from packer.options import PackOptions
+from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, reshard_shard
+from packer.pipeline import PackResult, check_places, engine_of
+from packer.planning.names import REJECTS_KEY, records_key
+from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
+from packer.planning.shards import SizeEstimate
+from packer.prepare import lasting_options
+from packer.progress import Progress, SilentProgress
+from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES
+from packer.stores.base import Store
+from packer.stores.open import open_store
+
+_SPLIT = "_split"
+
+
+def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
+    """Copy the records of the data set at `options.source` into a new one; splits, seed and images stay.
+
+    Of the options, the world, format, shard size, allow_fill and those of the run count.
+
+    Raises:
+        OptionsError: options or input that must be mended; nothing was written.
+        PackerError: the data set is damaged, or the work failed; what was copied stays for ``resume``.
+    """
+    progress = progress or SilentProgress()
+    started = time.time()
+    check_places(options)
+    source, dest = open_store(options.source), open_store(options.dest)
+    manifest = load_manifest(source)
+    with engine_of(options, engine) as engine:
+        stored = load_plan(dest) if options.resume else None
+        if stored is not None:
+            check_same_options(stored, lasting_options(options))
+            dest.sweep()
+            document = stored
+        else:
+            check_destination(dest, overwrite=options.overwrite)
+            report = verify(options.source, engine, progress)
+            if report.faults:
+                raise DataSetError(f"{source.uri} is damaged, so it was not copied: {report.faults[0]}")
+            plan, document = _plan(source, manifest, options)
+            claim_destination(dest, plan, document, overwrite=options.overwrite)
+        context = ReshardContext(
+            source=source.uri,
+            source_format=manifest.format,
+            dest=dest.uri,
+            header=document.header,
+            resume=options.resume,
+        )
+        tasks = range(document.header.num_tasks)
+        with progress.phase("copying", total=sum(split.num_items for split in document.header.splits)):
+            summaries = list(engine.run(reshard_shard, context, tasks, progress.advance))
+    num_reused = sum(summary.reused for summary in summaries)
+    inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=source.get(REJECTS_KEY))
+    run = run_report(options, started=started, num_reused=num_reused)
+    copied = commit(dest, document, max_rejects=0, run_report=run, inherited=inherited)
+    return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
+
+
+def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:
+    table = pa.concat_tables([_items(source, split, shard.key) for split, shard in manifest_shards(manifest)])
+    sizes = table.column("num_bytes").to_numpy()
+    estimate = SizeEstimate(
+        mean_bytes=max(1, int(sizes.sum()) // len(sizes)),
+        spread_bytes=int(np.std(sizes)),
+        num_probed=len(sizes),
+    )
+    request = PlanRequest(
+        format=options.format,
+        image=manifest.image,
+        encoder_sha256=manifest.encoder_sha256,
+        seed=manifest.seed,
+        sharding=msgspec.structs.replace(options.shard_spec(), stratify=manifest.stratify),
+        splits=(),
+        split_column=_SPLIT,
+        group_column=None,
+        label_kind=manifest.label_kind,
+        class_names=load_labels(source),
+    )
+    plan = build_plan(order_items(table, seed=manifest.seed), estimate, request)
+    original = load_plan(source)
+    if original is None:
+        raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
+    document = PlanDocument(
+        plan_id=plan.header.plan_id,
+        header=plan.header,
+        encoder=original.encoder,
+        source_root=source.uri,
+        options=lasting_options(options),
+    )
+    return plan, document
+
+
+def _items(source: Store, split: str, shard_key: str) -> pa.Table:
+    """Return a shard's records as items that lie in it; fills are left out."""
+    stem = shard_key.rpartition("/")[2].rpartition(".")[0]
+    key = records_key(split, stem)
+    table = decode_records(source.get(key), name=f"{source.uri}/{key}")
+    sizes = table.column("num_bytes").to_numpy()
+    num = table.num_rows
+    table = table.rename_columns([_RENAMED.get(name, name) for name in table.column_names])
+    located = {
+        ARCHIVE: pa.array([shard_key] * num, pa.large_string()),
+        OFFSET_BYTES: pa.array(np.cumsum(sizes) - sizes, pa.int64()),
+        STORED_BYTES: pa.array(sizes, pa.int64()),
+        METHOD: pa.array([STORED] * num, pa.int64()),
+        _SPLIT: pa.array([split] * num, pa.large_string()),
+    }
+    for name, column in located.items():
+        table = table.append_column(name, column)
+    return table.filter(pc.invert(table.column("is_fill"))).drop_columns(["is_fill"])
+
+
+_RENAMED = {"source_num_bytes": SOURCE_NUM_BYTES, "source_sha256": SOURCE_SHA256}

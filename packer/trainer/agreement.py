@@ -1,0 +1,62 @@
+"""Before the first step: do all ranks see the same data set and the same number of steps?
+
+In synchronous training a rank that runs one step fewer than the others leaves them waiting for ever. So every rank
+first says what it is about to do, or why it cannot, and all of them end with the same message unless they agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from packer.errors import DataSetError, OptionsError, PackerError
+
+RANKS_NAMED = 4
+"""Ranks that a message lists before it counts the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankReport:
+    """What one rank says of itself."""
+
+    rank: int
+    host: str
+    facts: tuple[tuple[str, str], ...] = ()
+    """Names and values that must be the same on every rank, in the order in which they are compared."""
+    error: str = ""
+    """Why the rank cannot start; empty where it can."""
+    exit_code: int = 0
+    """Of the error."""
+
+
+def check_agreement(reports: Sequence[RankReport]) -> None:
+    """Return if all ranks can start and agree; the same error is raised on every rank otherwise.
+
+    Raises:
+        OptionsError: a rank's options or input are at fault.
+        DataSetError: a rank cannot read its data set, or a fact differs; the text names it, its values and the ranks.
+    """
+    for report in reports:
+        if report.error:
+            kind: type[PackerError] = OptionsError if report.exit_code == OptionsError.exit_code else DataSetError
+            raise kind(f"rank {report.rank} ({report.host}) cannot start: {report.error}")
+    for position, (name, _) in enumerate(reports[0].facts):
+        _check_fact(name, [(report, report.facts[position][1]) for report in reports])
+
+
+def _check_fact(name: str, said: Sequence[tuple[RankReport, str]]) -> None:
+    ranks_by_value: dict[str, list[RankReport]] = {}
+    for report, value in said:
+        ranks_by_value.setdefault(value, []).append(report)
+    if len(ranks_by_value) == 1:
+        return
+    views = "; ".join(f"{value} on {_describe_ranks(reports)}" for value, reports in ranks_by_value.items())
+    raise DataSetError(
+        f"ranks disagree on {name}: {views}. Nothing was trained; start all ranks with the same options and data set"
+    )
+
+
+def _describe_ranks(reports: Sequence[RankReport]) -> str:
+    named = ", ".join(f"rank {report.rank} ({report.host})" for report in reports[:RANKS_NAMED])
+    more = len(reports) - RANKS_NAMED
+    return f"{named} and {more} more" if more > 0 else named

@@ -1,0 +1,67 @@
+"""What a training run measured, as a line for people and a JSON document for programs."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from packer.stores.open import open_store
+
+
+class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Over every record of the evaluation split, once, on all ranks together."""
+
+    loss: float
+    accuracy: float
+    """Share of records whose class was guessed, in [0, 1]."""
+    records: int
+    steps: int
+    """Of each rank."""
+
+
+class EpochResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One epoch; epochs count from 1."""
+
+    epoch: int
+    steps: int
+    """Of each rank."""
+    loss: float
+    """Mean over all ranks and steps."""
+    learning_rate: float
+    """Of the last step."""
+    images_per_second: float
+    """Of all ranks together, from first step to last."""
+    evaluation: EvaluationResult | None = None
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished run."""
+
+    manifest_digest: str
+    split: str
+    records: int
+    """In the training split, fills included."""
+    steps_per_epoch: int
+    world: int
+    batch_size: int
+    epochs: tuple[EpochResult, ...]
+
+
+def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> str:
+    """Return ``rank 0/2 epoch 1/5 steps 14 loss 2.3026 images/s 1234``, with the evaluation where there was one."""
+    line = (
+        f"rank {rank}/{world} epoch {result.epoch}/{epochs} steps {result.steps} "
+        f"loss {result.loss:.4f} images/s {result.images_per_second:.0f}"
+    )
+    if result.evaluation is None:
+        return line
+    evaluation = result.evaluation
+    return f"{line} eval steps {evaluation.steps} loss {evaluation.loss:.4f} accuracy {evaluation.accuracy:.4f}"
+
+
+def put_metrics(path: str, metrics: Metrics) -> None:
+    """Write the document, whole or not at all. Raises OSError."""
+    folder, name = os.path.split(path)
+    document = msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
+    open_store(folder or ".").put(name, [document])

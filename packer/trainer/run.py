@@ -1,0 +1,58 @@
+"""A whole training run, from the first word between ranks to the metrics file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from packer.reading.tf_data import import_tensorflow
+from packer.trainer.collective import open_collective
+from packer.trainer.devices import pin_gpu
+from packer.trainer.job import Job, agree_on_job
+from packer.trainer.loop import Trainer
+from packer.trainer.metrics import EpochResult, Metrics, format_epoch, put_metrics
+from packer.trainer.options import TrainOptions
+from packer.trainer.world import World
+
+
+def train(options: TrainOptions, world: World, *, announce: Callable[[str], None]) -> Metrics:
+    """Train as one rank of `world` and return what was measured; rank 0 writes the metrics file.
+
+    Every rank of the job must call this with the same options.
+
+    Args:
+        announce: takes one line of text after each epoch.
+
+    Raises:
+        OptionsError, DataSetError: on every rank before the first step, when one rank cannot start or sees another
+            data set than the others; later, on the rank whose shard cannot be read.
+        WorkerError: another rank stopped.
+        MissingExtraError: TensorFlow, or with several ranks Horovod, is not installed.
+    """
+    pin_gpu(import_tensorflow(), world)
+    collective = open_collective(world)
+    job = agree_on_job(options, world, collective)
+    trainer = Trainer(job, collective)
+    epochs_done = trainer.start()
+    if epochs_done:
+        announce(f"rank {world.rank}/{world.size} goes on after epoch {epochs_done}")
+    results = []
+    for epoch in range(epochs_done, options.epochs):
+        results.append(trainer.run_epoch(epoch))
+        announce(format_epoch(results[-1], rank=world.rank, world=world.size, epochs=options.epochs))
+    metrics = summarise(job, results)
+    if options.metrics and world.rank == 0:
+        put_metrics(options.metrics, metrics)
+    return metrics
+
+
+def summarise(job: Job, results: list[EpochResult]) -> Metrics:
+    """Return the run's document."""
+    return Metrics(
+        manifest_digest=job.dataset.manifest.digest,
+        split=job.options.split,
+        records=job.num_records,
+        steps_per_epoch=job.steps,
+        world=job.world.size,
+        batch_size=job.options.batch_size,
+        epochs=tuple(results),
+    )

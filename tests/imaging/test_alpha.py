@@ -1,0 +1,118 @@
+"""Alpha in every form stands on white, and what hides under transparent pixels never shows."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from packer.imaging.modes import over_white, to_resampled_mode
+from packer.imaging.transform import sample_pixels
+from tests.imaging.images import file_of, image_spec, is_near, middle, png_chunk, png_file
+
+
+@pytest.mark.parametrize(("kind", "parameters"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
+@pytest.mark.parametrize(
+    ("colour", "expected"),
+    [
+        ((200, 0, 100, 255), (200, 0, 100)),
+        ((200, 0, 100, 128), (227, 127, 177)),
+        ((200, 0, 100, 1), (255, 254, 254)),
+        ((0, 0, 0, 0), (255, 255, 255)),
+    ],
+)
+def test_rgba(kind, parameters, colour, expected):
+    data = file_of(Image.new("RGBA", (64, 64), colour), kind, **parameters)
+
+    assert is_near(middle(sample_pixels(data, image_spec(16))), expected, 1)
+
+
+def test_hidden_colours_do_not_leak_over_an_edge():
+    """Red beside transparent green: mixing before multiplying would tint the edge green."""
+    image = Image.new("RGBA", (63, 63), (0, 255, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 31, 63))
+
+    pixels = sample_pixels(file_of(image, "PNG"), image_spec(16))
+
+    row = [pixels.getpixel((x, 8)) for x in range(16)]
+    assert all(abs(green - blue) <= 1 for _, green, blue in row)
+    assert all(red >= 253 for red, _, _ in row)
+    assert row[0] == (255, 0, 0)
+    assert row[-1] == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("grey", "alpha", "expected"), [(80, 255, 80), (80, 128, 167), (0, 0, 255)])
+def test_grey_with_alpha(grey, alpha, expected):
+    data = file_of(Image.new("LA", (64, 64), (grey, alpha)), "PNG")
+
+    assert is_near(middle(sample_pixels(data, image_spec(16))), (expected,) * 3, 1)
+
+
+def test_grey_with_alpha_is_whole_over_many_strips():
+    """Taller and wider than one strip, with another value in each row."""
+    image = Image.linear_gradient("L").resize((700, 1024))
+    with_alpha = Image.merge("LA", [image, Image.new("L", image.size, 255)])
+
+    pixels = to_resampled_mode(with_alpha)
+
+    assert pixels.mode == "L"
+    assert pixels.tobytes() == image.tobytes()
+
+
+def test_a_transparent_colour_of_rgb_is_white():
+    image = Image.new("RGB", (64, 64), (10, 20, 30))
+    image.paste((200, 0, 0), (32, 0, 64, 64))
+
+    pixels = sample_pixels(file_of(image, "PNG", transparency=(10, 20, 30)), image_spec(32))
+
+    assert pixels.getpixel((6, 16)) == (255, 255, 255)
+    assert is_near(pixels.getpixel((26, 16)), (200, 0, 0), 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_a_transparent_level_of_grey_is_white(mode):
+    image = Image.new(mode, (64, 64), 0)
+
+    pixels = sample_pixels(file_of(image, "PNG", transparency=0), image_spec(32))
+
+    assert middle(pixels) == (255, 255, 255)
+
+
+def test_sixteen_bit_rgba():
+    half = (0x8080).to_bytes(2, "big")
+    row = (b"\xc8\xc8" + b"\0\0" + b"\x64\x64" + half) * 8
+
+    data = png_file(8, 8, [row] * 8, colour_type=6)
+
+    assert is_near(middle(sample_pixels(data, image_spec(8))), (227, 127, 177), 1)
+
+
+def test_sixteen_bit_grey_with_alpha():
+    row = (b"\x50\x50" + b"\x80\x80") * 8
+
+    data = png_file(8, 8, [row] * 8, colour_type=4)
+
+    assert is_near(middle(sample_pixels(data, image_spec(8))), (167, 167, 167), 1)
+
+
+def test_sixteen_bit_grey_with_a_transparent_level():
+    """The transparent level is white, others keep their value."""
+    row = b"\x12\x34" * 4 + b"\x50\x50" * 4
+    data = png_file(8, 8, [row] * 8, colour_type=0, before=png_chunk(b"tRNS", b"\x12\x34"))
+
+    pixels = sample_pixels(data, image_spec(8))
+
+    assert pixels.getpixel((0, 4)) == (255, 255, 255)
+    assert pixels.getpixel((7, 4)) == (80, 80, 80)
+
+
+@pytest.mark.parametrize("mode", ["PA", "La", "RGBa"])
+def test_rare_layouts(mode):
+    source = Image.new("LA" if mode == "La" else "RGBA", (8, 8), (100, 128) if mode == "La" else (100, 100, 100, 128))
+    image = source.convert("P").convert("PA") if mode == "PA" else source.convert(mode)
+    if mode == "PA":
+        image.putalpha(128)
+
+    pixels = to_resampled_mode(image)
+
+    rgb = over_white(pixels) if pixels.mode == "RGBa" else pixels.convert("RGB")
+    assert is_near(middle(rgb), (177, 177, 177), 3)

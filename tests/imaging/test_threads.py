@@ -1,0 +1,57 @@
+"""Engines read ahead and pack in threads: the transform gives each thread what it gives one alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+
+from packer.imaging.transform import transform_image
+from tests.imaging.images import file_of, image_spec, quadrants, swapped_profile
+
+PROGRAM = """
+import sys
+from packer.imaging.rejects import RejectError
+from packer.imaging.transform import transform_image
+from packer.options import PackOptions
+
+try:
+    transform_image(sys.stdin.buffer.read(), PackOptions(source="a", dest="b").image_spec())
+except RejectError as error:
+    print(error.reason)
+print("still here", file=sys.stderr)
+"""
+
+
+def test_threads_agree_with_one_alone():
+    noise = Image.effect_noise((300, 200), 60).convert("RGB")
+    files = [
+        file_of(noise, "JPEG"),
+        file_of(noise, "JPEG", icc_profile=swapped_profile()),
+        file_of(quadrants(300, 200), "PNG"),
+        file_of(noise, "TIFF", compression="tiff_lzw"),
+        file_of(noise.quantize(16), "GIF"),
+    ] * 10
+    alone = [transform_image(data, image_spec()) for data in files]
+
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda data: transform_image(data, image_spec()), files))
+
+    assert together == alone
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_standard_error_is_quiet_meanwhile_and_back_afterwards(share):
+    """A process of its own, so that Python's warnings and libtiff's messages go where a user would see them."""
+    whole = file_of(Image.effect_noise((200, 200), 60), "TIFF", compression="tiff_lzw")
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=whole[: int(len(whole) * share)], capture_output=True, check=True
+    )
+
+    assert done.stdout
+    assert done.stderr == b"still here" + os.linesep.encode()

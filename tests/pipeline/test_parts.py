@@ -1,0 +1,112 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from packer.cli.main import run
+from packer.errors import DataSetError, DestinationTakenError, OptionsError
+from packer.options import parse_options
+from packer.pipeline import commit_parts, pack
+from tests.tools.datasets import SerialEngine, command, digests, list_keys, make_options, pack_small, write_images
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    return write_images(tmp_path_factory.mktemp("source"), 96)
+
+
+def pack_part(source: Path, dest: Path, part: str, **options: object) -> None:
+    result = pack(make_options(source, dest, part=part, **options), engine=SerialEngine())
+    assert result.manifest is None
+
+
+@pytest.mark.parametrize("order", [("0/3", "1/3", "2/3"), ("2/3", "0/3", "1/3")])
+def test_parts_in_any_order_give_the_bytes_of_one_run(source: Path, tmp_path: Path, order: tuple[str, ...]) -> None:
+    split = "train=0.75,val=0.25"
+    pack_small(source, tmp_path / "whole", split=split)
+    for part in order:
+        pack_part(source, tmp_path / "parts", part, split=split)
+    commit_parts(str(tmp_path / "parts"))
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_parts_as_processes_at_the_same_time(source: Path, tmp_path: Path) -> None:
+    options = ("--gpus", 4, "--resize", 24, "--workers", 1)
+    pack_small(source, tmp_path / "whole")
+    parts = [
+        subprocess.Popen(command("pack", source, tmp_path / "parts", *options, "--part", f"{index}/3"))
+        for index in range(3)
+    ]
+    assert [part.wait(timeout=120) for part in parts] == [0, 0, 0]
+    assert run(["commit", str(tmp_path / "parts")]) == 0
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_more_parts_than_shards(source: Path, tmp_path: Path) -> None:
+    for index in range(6):
+        pack_part(source, tmp_path / "parts", f"{index}/6")
+    commit_parts(str(tmp_path / "parts"))
+    pack_small(source, tmp_path / "whole")
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_a_part_that_is_run_again_keeps_what_it_packed(source: Path, tmp_path: Path) -> None:
+    pack_part(source, tmp_path / "parts", "0/2")
+    again = pack(make_options(source, tmp_path / "parts", part="0/2"), engine=SerialEngine())
+    assert (again.num_shards, again.num_reused) == (2, 2)
+
+
+def test_a_missing_part_is_named(source: Path, tmp_path: Path) -> None:
+    pack_part(source, tmp_path / "parts", "0/2")
+    with pytest.raises(DataSetError, match=r"shard train-00001-of-00004 has no receipt"):
+        commit_parts(str(tmp_path / "parts"))
+    assert "manifest.json" not in list_keys(tmp_path / "parts")
+
+
+def test_parts_of_other_options_are_refused(source: Path, tmp_path: Path) -> None:
+    pack_part(source, tmp_path / "parts", "0/2")
+    with pytest.raises(OptionsError, match=r"--quality: expected 95 .* got 90"):
+        pack_part(source, tmp_path / "parts", "1/2", quality=90)
+
+
+def test_a_run_without_part_does_not_take_over(source: Path, tmp_path: Path) -> None:
+    pack_part(source, tmp_path / "parts", "0/2")
+    with pytest.raises(DestinationTakenError):
+        pack_small(source, tmp_path / "parts")
+
+
+def test_resume_finishes_what_parts_began(source: Path, tmp_path: Path) -> None:
+    pack_part(source, tmp_path / "parts", "0/2")
+    result = pack_small(source, tmp_path / "parts", resume=True)
+    assert result.num_reused == 2
+    pack_small(source, tmp_path / "whole")
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_commit_without_a_plan(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="there is no plan"):
+        commit_parts(str(tmp_path))
+
+
+def test_commit_twice(source: Path, tmp_path: Path) -> None:
+    for part in ("0/2", "1/2"):
+        pack_part(source, tmp_path / "parts", part)
+    first = commit_parts(str(tmp_path / "parts"))
+    assert commit_parts(str(tmp_path / "parts")).manifest == first.manifest
+
+
+def test_the_last_receipts_go_even_if_the_commit_was_interrupted(source: Path, tmp_path: Path) -> None:
+    for part in ("0/2", "1/2"):
+        pack_part(source, tmp_path / "parts", part)
+    shutil.copytree(tmp_path / "parts" / "meta" / "receipts", tmp_path / "receipts")
+    commit_parts(str(tmp_path / "parts"))
+    shutil.copytree(tmp_path / "receipts", tmp_path / "parts" / "meta" / "receipts")
+    commit_parts(str(tmp_path / "parts"))
+    assert not [key for key in list_keys(tmp_path / "parts") if "receipts" in key]
+
+
+@pytest.mark.parametrize("part", ["1/1", "-1/2", "2", "a/b", "0/0", "1/2/3", ""])
+def test_malformed_parts(part: str) -> None:
+    with pytest.raises(OptionsError, match="--part: expected I/N with I from 0 to N-1"):
+        parse_options({"source": "s", "dest": "d", "part": part})

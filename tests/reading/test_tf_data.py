@@ -1,0 +1,135 @@
+import collections
+import dataclasses
+import io
+import itertools
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from packer.errors import DataSetError, MissingExtraError, OptionsError
+from packer.options import FormatName
+from packer.reading.dataset import open_dataset
+from packer.reading.records import ReadSpec
+from packer.reading.tf_data import BatchSpec, evaluation_batches, import_tensorflow, training_batches
+from tests.reading.make_dataset import deal, make_dataset, make_samples
+
+NUM_TRAIN, NUM_VAL = 48, 13
+
+
+@pytest.fixture(params=list(FormatName))
+def dataset(tmp_path, request):
+    splits = {"train": deal(make_samples(NUM_TRAIN), 4), "val": deal(make_samples(NUM_VAL, first=1), 4)}
+    make_dataset(tmp_path, splits, container=request.param, world=2)
+    return open_dataset(str(tmp_path))
+
+
+def test_without_tensorflow_the_pip_command_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'shardpack\[tensorflow\]'"):
+        import_tensorflow()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"batch_size": 0}, {"image_px": 0}, {"min_area": 0.0}, {"min_area": 1.1}, {"evaluation_crop": 0.0}]
+)
+def test_impossible_batches_are_refused(fields):
+    with pytest.raises(OptionsError, match=next(iter(fields))):
+        BatchSpec(**{"batch_size": 1, "image_px": 1} | fields)
+
+
+@pytest.mark.tensorflow
+class TestWithTensorFlow:
+    """Needs TensorFlow throughout."""
+
+    @pytest.fixture(autouse=True)
+    def _tensorflow(self):
+        self.tf = pytest.importorskip("tensorflow")
+
+    def read_epoch(self, dataset, *, epoch=0, batch_size=6, **read):
+        batch = BatchSpec(batch_size=batch_size, image_px=16)
+        return list(training_batches(dataset, "train", ReadSpec(**read), batch, epoch=epoch).as_numpy_iterator())
+
+    def labels(self, batches):
+        return [int(label) for _, labels, _ in batches for label in labels]
+
+    @pytest.mark.parametrize("world", [1, 2, 4])
+    def test_an_epoch_has_each_record_once_over_all_ranks(self, dataset, world):
+        for epoch in range(2):
+            ranks = [self.read_epoch(dataset, epoch=epoch, rank=rank, world=world) for rank in range(world)]
+            assert {len(batches) for batches in ranks} == {NUM_TRAIN // world // 6}
+            assert sorted(itertools.chain(*map(self.labels, ranks))) == list(range(NUM_TRAIN))
+
+    def test_batches_have_the_promised_shape(self, dataset):
+        images, labels, weights = self.read_epoch(dataset)[0]
+        assert (images.shape, images.dtype) == ((6, 16, 16, 3), np.uint8)
+        assert (labels.shape, labels.dtype) == ((6,), np.int64)
+        assert weights.tolist() == [1.0] * 6
+
+    def test_a_short_last_batch_is_left_out(self, dataset):
+        batches = self.read_epoch(dataset, world=2, batch_size=7)
+        assert len(batches) == dataset.steps("train", world=2, batch_size=7) == 3
+        assert len(set(self.labels(batches))) == 21
+
+    def test_order_and_crops_depend_on_seed_and_epoch_alone(self, dataset):
+        same = [self.read_epoch(dataset, seed=5, epoch=2) for _ in range(2)]
+        for first, second in zip(*same, strict=True):
+            np.testing.assert_array_equal(first[0], second[0])
+            np.testing.assert_array_equal(first[1], second[1])
+        orders = [self.labels(self.read_epoch(dataset, seed=seed, epoch=epoch)) for seed in (0, 1) for epoch in (0, 1)]
+        assert len({tuple(order) for order in orders}) == 4
+
+    @pytest.mark.parametrize(("world", "batch_size"), [(1, 4), (2, 4), (4, 2), (4, 9)])
+    def test_evaluation_has_each_record_once_and_equal_steps(self, dataset, world, batch_size):
+        seen = collections.Counter()
+        for rank in range(world):
+            spec = BatchSpec(batch_size=batch_size, image_px=16)
+            batches = list(evaluation_batches(dataset, "val", ReadSpec(rank=rank, world=world), spec))
+            assert len(batches) == dataset.steps("val", world=world, batch_size=batch_size)
+            for images, labels, weights in batches:
+                assert images.shape == (batch_size, 16, 16, 3)
+                assert not images.numpy()[weights == 0].any()
+                seen.update(int(label) for label in labels.numpy()[weights == 1])
+        assert seen == collections.Counter(range(1, NUM_VAL + 1))
+
+    def test_evaluation_images_are_the_centre_of_the_stored_ones(self, dataset):
+        spec = BatchSpec(batch_size=1, image_px=28)  # 0.875 of the stored 32 pixels: nothing is scaled
+        images, labels, _ = next(iter(evaluation_batches(dataset, "val", ReadSpec(), spec)))
+        stored = {sample.label: sample.encoded for sample in make_samples(NUM_VAL, first=1)}
+        expected = self.tf.io.decode_jpeg(stored[int(labels[0])]).numpy()[2:30, 2:30]
+        assert np.abs(images[0].numpy().astype(int) - expected).mean() < 1
+
+    def test_wide_images_are_not_distorted(self, tmp_path):
+        make_dataset(tmp_path, {"val": [[wide_sample()]]})
+        spec = BatchSpec(batch_size=1, image_px=32, evaluation_crop=1.0)
+        images, _, _ = next(iter(evaluation_batches(open_dataset(str(tmp_path)), "val", ReadSpec(), spec)))
+        # Of a white square on black in the middle, the central crop is white throughout.
+        assert images.numpy().min() > 200
+
+    def test_a_shard_with_too_few_records_does_not_end_the_epoch_quietly(self, dataset, tmp_path):
+        shard = tmp_path / dataset.manifest.split("train").shards[0].key
+        shard.write_bytes(b"")
+        with pytest.raises(self.tf.errors.OpError, match=r"expected to contain 8 elements|found 0"):
+            self.read_epoch(dataset)
+
+    def test_splits_of_the_wrong_kind_are_refused(self, dataset):
+        batch = BatchSpec(batch_size=1, image_px=16)
+        with pytest.raises(OptionsError, match="expected a training split, got 'val'"):
+            training_batches(dataset, "val", ReadSpec(), batch)
+        with pytest.raises(OptionsError, match="expected an evaluation split, got 'train'"):
+            evaluation_batches(dataset, "train", ReadSpec(), batch)
+
+    def test_labels_must_be_classes(self, tmp_path):
+        make_dataset(tmp_path, {"train": [make_samples(4)]}, label_kind="floats")
+        with pytest.raises(DataSetError, match="expected class labels, found floats"):
+            training_batches(open_dataset(str(tmp_path)), "train", ReadSpec(), BatchSpec(batch_size=1, image_px=16))
+
+
+def wide_sample():
+    """Return a JPEG of 96 x 32 pixels, white in the middle third."""
+    image = Image.new("RGB", (96, 32))
+    image.paste((255, 255, 255), (32, 0, 64, 32))
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=95)
+    return dataclasses.replace(make_samples(1)[0], encoded=encoded.getvalue(), width=96, height=32)

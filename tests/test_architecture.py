@@ -1,0 +1,83 @@
+"""Rules about the whole package that no single part can keep: what an import loads, what the wheel holds, sizes."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "packer").rglob("*.py"))
+HEAVY = {
+    *("pyspark", "tensorflow", "mxnet", "horovod", "torch"),
+    *("boto3", "botocore", "s3fs", "obstore", "PIL", "cykooz_resizer", "pyarrow"),
+}
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+MAX_PARAMETERS = 5
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level names in sys.modules of a fresh interpreter that has run `statement`."""
+    code = f"{statement}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    assert "packer" in loaded_by("import packer")
+    assert loaded_by("import packer") & HEAVY == set()
+
+
+def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "packer", tree / "packer", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, "."]
+    subprocess.run(command, cwd=tree, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    packed = {name for name in names if ".dist-info/" not in name}
+    assert packed == {str(path.relative_to(tree)) for path in (tree / "packer").rglob("*") if path.is_file()}
+    entry_points = next(name for name in names if name.endswith("/entry_points.txt"))
+    assert "shardpack = packer.cli.main:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_functions_and_signatures_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        arguments = node.args
+        names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, f"{node.name}: too many lines"
+        is_command = "cli" in path.relative_to(ROOT).with_suffix("").parts
+        # A command's parameters are its options, and Typer reads them from a signature that is made.
+        assert is_command or len([n for n in names if n not in ("self", "cls")]) <= MAX_PARAMETERS, node.name
+        assert is_command or arguments.kwarg is None, f"{node.name}: expected named parameters, got ** ones"
+
+
+OWNERS = {
+    "spark": ("packer/engines/spark.py",),
+    "tensorflow": ("packer/reading/tf_data.py", "packer/trainer/"),
+    "mxnet": ("packer/reading/mxnet_data.py", "packer/trainer/"),
+    "torch": ("packer/reading/torch_data.py", "packer/trainer/"),
+    "horovod": ("packer/trainer/",),
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_optional_libraries_are_required_by_their_owners_alone(path: Path) -> None:
+    """`require_extra` imports by name, which import-linter cannot see."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "require_extra":
+            extra = ast.literal_eval(node.args[1])
+            assert str(path.relative_to(ROOT)).startswith(OWNERS[extra]), f"line {node.lineno}: {extra}"

@@ -1,0 +1,134 @@
+"""Real jobs of two ranks under both launchers. Every one has a hard limit, since the failure to fear is a hang."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from packer.options import FormatName
+from tests.reading.make_dataset import deal, make_dataset, make_samples
+
+pytestmark = [pytest.mark.horovod, pytest.mark.slow]
+
+LIMIT_S = 150
+"""Jobs take 5 to 15 s on two idle cores."""
+MPIRUN = [
+    *("mpirun", "-np", "2", "--oversubscribe", "-bind-to", "none", "-mca", "mpi_yield_when_idle", "1"),
+    *("-mca", "btl", "self,vader", "-mca", "btl_vader_single_copy_mechanism", "none"),
+]
+HOROVODRUN = [str(Path(sys.executable).with_name("horovodrun")), *("-np", "2", "--gloo", "-H", "localhost:2")]
+OWN_DATA = f'exec {sys.executable} -m packer.trainer --data "$0/${{HOROVOD_RANK:-$OMPI_COMM_WORLD_RANK}}" "$@"'
+"""A shell command that gives each rank a folder of its own."""
+
+
+@pytest.fixture(params=[HOROVODRUN, MPIRUN], ids=["horovodrun", "mpirun"])
+def launch(request):
+    """A function that runs a command as two ranks and returns its exit status and lines."""
+    pytest.importorskip("horovod.tensorflow")
+    if not shutil.which(request.param[0]):
+        pytest.skip(f"{request.param[0]} is not installed")
+
+    def run(*command, **environ):
+        as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        process = subprocess.Popen(
+            [*request.param, *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | as_root | {"PYTHONPATH": os.getcwd()} | environ,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"the job hangs; it said:\n{process.communicate()[0]}")
+        return process.returncode, output.splitlines()
+
+    return run
+
+
+def learnable(root, *, num_records=192, container=FormatName.TFRECORD):
+    samples = make_samples(num_records, num_classes=3)
+    splits = {"train": deal(samples, 4), "val": deal(make_samples(27, num_classes=3), 4)}
+    make_dataset(root, splits, container=container, world=2)
+    return root
+
+
+SMALL = ("--image-size", "16", "--batch-size", "8")
+
+
+@pytest.mark.parametrize("container", list(FormatName))
+def test_both_ranks_run_equal_steps_and_the_loss_falls(launch, tmp_path, container):
+    data = learnable(tmp_path / "data", container=container)
+    status, lines = launch(
+        *(sys.executable, "-m", "packer.trainer", "--data", data, "--epochs", "2", "--eval-split", "val", *SMALL),
+        *("--metrics", tmp_path / "metrics.json", "--model-dir", tmp_path / "model"),
+    )
+    assert status == 0, lines
+    for rank in (0, 1):
+        for epoch in (1, 2):
+            expected = f"rank {rank}/2 epoch {epoch}/2 steps 12 loss"
+            assert len([line for line in lines if expected in line and "eval steps 2 " in line]) == 1, lines
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    losses = [epoch["loss"] for epoch in metrics["epochs"]]
+    assert losses[1] < losses[0] / 2
+    assert (metrics["world"], metrics["records"], metrics["steps_per_epoch"]) == (2, 192, 12)
+    assert metrics["epochs"][1]["evaluation"]["records"] == 27
+    assert metrics["epochs"][1]["learning_rate"] == pytest.approx(0.1)
+    assert (tmp_path / "model/checkpoints/epoch-2.index").exists()
+
+
+def test_ranks_with_different_data_sets_end_with_the_same_named_error(launch, tmp_path):
+    learnable(tmp_path / "0")
+    learnable(tmp_path / "1", num_records=96)
+    started_s = time.monotonic()
+    status, lines = launch("bash", "-c", OWN_DATA, tmp_path, *SMALL)
+    assert status != 0
+    said = [line for line in lines if "error: ranks disagree on the data set (digest of manifest.json)" in line]
+    assert len(said) == 2, lines
+    assert not [line for line in lines if "epoch 1/" in line]
+    assert time.monotonic() - started_s < 40
+
+
+def test_a_rank_without_its_data_set_ends_all_ranks_with_its_reason(launch, tmp_path):
+    learnable(tmp_path / "0")
+    status, lines = launch("bash", "-c", OWN_DATA, tmp_path, *SMALL)
+    assert status != 0
+    assert (
+        len([line for line in lines if "cannot start" in line and "/1: expected a finished data set" in line]) == 2
+    ), lines
+
+
+def test_a_rank_that_fails_in_the_middle_ends_the_job(launch, tmp_path):
+    learnable(tmp_path / "0")
+    learnable(tmp_path / "1")
+    shard = tmp_path / "1/train/train-00003-of-00004.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[-100] ^= 1
+    shard.write_bytes(content)
+    status, lines = launch("bash", "-c", OWN_DATA, tmp_path, *SMALL)
+    assert status != 0
+    assert [line for line in lines if "rank 1 cannot read batch" in line and "corrupted record" in line], lines
+
+
+def test_ranks_speak_to_each_other(launch):
+    status, lines = launch(sys.executable, Path(__file__).with_name("collective_worker.py"), "all")
+    assert status == 0, lines
+    assert len([line for line in lines if line.endswith(": all is right")]) == 2, lines
+
+
+def test_a_rank_that_no_longer_answers_does_not_hold_the_others_for_ever(launch):
+    limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "2", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "4"}
+    started_s = time.monotonic()
+    status, lines = launch(sys.executable, Path(__file__).with_name("collective_worker.py"), "stall", **limits)
+    assert status != 0
+    said = ("error: rank 0: another rank stopped", "error: rank 0 waited 14 s for sums over all ranks")
+    assert [line for line in lines if any(text in line for text in said)], lines
+    assert time.monotonic() - started_s < 40

@@ -1,0 +1,100 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from packer.options import FormatName
+from tests.reading.make_dataset import deal, make_dataset, make_samples
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def _tensorflow():
+    pytest.importorskip("tensorflow")
+
+
+def train(*arguments, **environ):
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "packer.trainer", "--image-size", "16", "--batch-size", "8", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | environ,
+    )
+
+
+def learnable(root, container=FormatName.TFRECORD, seed=0):
+    samples = make_samples(96, num_classes=3, first=seed)
+    make_dataset(
+        root, {"train": deal(samples, 2), "val": deal(make_samples(19, num_classes=3), 2)}, container=container
+    )
+    return root
+
+
+@pytest.mark.parametrize("container", list(FormatName))
+def test_one_process_learns(tmp_path, container):
+    data = learnable(tmp_path / "data", container)
+    done = train("--data", data, "--epochs", 3, "--eval-split", "val", "--metrics", tmp_path / "metrics.json")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(" loss")[0] for line in done.stdout.splitlines()] == [
+        f"rank 0/1 epoch {epoch}/3 steps 12" for epoch in (1, 2, 3)
+    ]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["records"], metrics["steps_per_epoch"], metrics["world"]) == (96, 12, 1)
+    losses = [epoch["loss"] for epoch in metrics["epochs"]]
+    assert losses[2] < losses[0] / 2
+    assert metrics["epochs"][2]["evaluation"]["records"] == 19
+    assert metrics["epochs"][2]["evaluation"]["accuracy"] > 0.9
+
+
+def test_training_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path):
+    data = learnable(tmp_path / "data")
+    whole = train("--data", data, "--epochs", 2, "--metrics", tmp_path / "whole.json")
+    first = train("--data", data, "--epochs", 1, "--model-dir", tmp_path / "model")
+    second = train("--data", data, "--epochs", 2, "--model-dir", tmp_path / "model", "--metrics", tmp_path / "b.json")
+    assert (whole.returncode, first.returncode, second.returncode) == (0, 0, 0), second.stderr
+    assert second.stdout.splitlines()[0] == "rank 0/1 goes on after epoch 1"
+    expected, resumed = (json.loads((tmp_path / name).read_text())["epochs"] for name in ("whole.json", "b.json"))
+    assert [epoch["epoch"] for epoch in resumed] == [2]
+    assert resumed[0]["loss"] == pytest.approx(expected[1]["loss"], rel=1e-3)
+
+
+def test_checkpoints_of_another_data_set_are_refused(tmp_path):
+    train("--data", learnable(tmp_path / "a"), "--model-dir", tmp_path / "model")
+    other = train("--data", learnable(tmp_path / "b", seed=7), "--epochs", 2, "--model-dir", tmp_path / "model")
+    assert other.returncode == 1
+    assert "expected checkpoints of data set" in other.stderr
+    assert len(other.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_record_is_one_line_on_standard_error(tmp_path):
+    data = learnable(tmp_path / "data")
+    shard = data / "train/train-00001-of-00002.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    done = train("--data", data)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "split 'train': rank 0 cannot read batch" in line
+    assert "corrupted record" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "exit_code", "message"),
+    [
+        (["--epochs", "0"], {}, 2, "error: --epochs: expected at least 1, got 0"),
+        (["--batch-size", "97"], {}, 2, "batch size: expected 1 to 96"),
+        (["--eval-split", "test"], {}, 1, "split 'test' is not in the data set"),
+        ([], {"RANK": "1"}, 2, "RANK is set but LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE not"),
+    ],
+)
+def test_errors_are_one_line(tmp_path, arguments, environ, exit_code, message):
+    done = train("--data", learnable(tmp_path), *arguments, **environ)
+    assert done.returncode == exit_code
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
