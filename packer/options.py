@@ -104,7 +104,7 @@ class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `pack` and `plan`; field names are the command line's with underscores."""
 
-    source: Annotated[str, Meta(description="folder or archive of images, or a listing (.csv .jsonl .parquet .lst)")]
+    source: Annotated[str, Meta(description="folder or archive of images, or a listing (.csv .jsonl .lst ...)")]
     dest: Annotated[str, Meta(description="where the data set goes: a folder that is new or empty")]
     instances: Annotated[int, Meta(ge=1, description="training instances")] = 1
     gpus_per_instance: Annotated[int, Meta(ge=1, description="GPUs (ranks) on each instance")] = 1

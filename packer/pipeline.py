@@ -94,7 +94,7 @@ def commit_parts(uri: str) -> PackResult:
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
     else:
-        clear_receipts(dest, document.header)
+        clear_scaffolding(dest, document.header)
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
 
 
