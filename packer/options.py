@@ -22,6 +22,7 @@ MAX_SHARD_BYTES = 128_000_000
 """A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
 MIN_SHARD_BYTES = 1_000_000
 
+_DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -46,7 +47,35 @@ class Fit(enum.StrEnum):
 
 
 class Encode(enum.StrEnum):
+    """What samples are encoded as."""
+
     JPEG = "jpeg"
+    """Baseline JPEG."""
+    PNG = "png"
+    WEBP = "webp"
+    """Lossy WebP."""
+    KEEP = "keep"
+    """The source's own bytes where they satisfy the request already, otherwise a JPEG."""
+
+
+class Subsampling(enum.IntEnum):
+    """How coarsely a JPEG stores colour."""
+
+    S420 = 420
+    """At half the width and half the height."""
+    S422 = 422
+    """At half the width."""
+    S444 = 444
+    """At full size."""
+
+
+class Alpha(enum.StrEnum):
+    """What becomes of transparency."""
+
+    WHITE = "white"
+    """The picture stands on white; samples are RGB."""
+    KEEP = "keep"
+    """Samples of images with transparency are RGBA, others RGB."""
 
 
 class OnReject(enum.StrEnum):
@@ -64,11 +93,21 @@ class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
 
     width: int
+    """0 where no image is resized."""
     height: int
     fit: Fit
     encode: Encode
     quality: int
+    """1 to 100, for JPEG and WebP."""
     max_pixels: int
+    subsampling: Subsampling = Subsampling.S420
+    """For JPEG."""
+    alpha: Alpha = Alpha.WHITE
+
+    @property
+    def keeps_all(self) -> bool:
+        """Every image that decodes is stored as it is, whatever its size."""
+        return self.width == 0
 
 
 class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,10 +157,14 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
     seed: Annotated[int, Meta(description="seed of the order")] = 0
-    resize: Annotated[str, Meta(description="N (one side or a square) or WxH, in pixels")] = "256"
+    resize: Annotated[
+        str | None, Meta(description="N (one side or a square) or WxH, in pixels (default: 256; with keep: none)")
+    ] = None
     fit: Annotated[Fit | None, Meta(description="default: short for N, cover for WxH")] = None
     encode: Annotated[Encode, Meta(description="encoding of the samples")] = Encode.JPEG
-    quality: Annotated[int, Meta(ge=1, le=100, description="encoder's quality")] = 95
+    quality: Annotated[int, Meta(ge=1, le=100, description="quality of jpeg and webp, 1 to 100")] = 95
+    subsampling: Annotated[Subsampling, Meta(description="colour resolution of jpeg")] = Subsampling.S420
+    alpha: Annotated[Alpha, Meta(description="transparency: over white, or kept in png and webp")] = Alpha.WHITE
     max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
     label_column: Annotated[
         str | None, Meta(description="label's column in a listing, or A,B,... for a vector (default: label, if there)")
@@ -179,11 +222,12 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return range(int(match[1]), num_tasks, int(match[2]))
 
     def image_spec(self) -> ImageSpec:
-        """Return what imaging needs. Raises OptionsError for a malformed --resize or a --fit that does not suit it."""
-        match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", self.resize)
-        sides = [int(side) for side in match.groups() if side] if match else []
-        if not sides or min(sides) < 1:
-            raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {self.resize!r}")
+        """Return what imaging needs. Raises OptionsError for a malformed --resize and for options that contradict."""
+        self._check_encoding()
+        keeps_all = self.encode is Encode.KEEP and self.resize is None
+        if keeps_all and self.fit is not None:
+            raise OptionsError(f"--fit: expected with --resize, since --encode keep resizes nothing, got {self.fit}")
+        sides = (0,) if keeps_all else _parse_sides(_DEFAULT_RESIZE if self.resize is None else self.resize)
         fit = self.fit or (Fit.SHORT if len(sides) == 1 else Fit.COVER)
         if fit in (Fit.SHORT, Fit.LONG) and len(sides) == 2:
             raise OptionsError(f"--fit: expected cover, contain or stretch with --resize {self.resize}, got {fit}")
@@ -194,7 +238,17 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             encode=self.encode,
             quality=self.quality,
             max_pixels=self.max_pixels,
+            subsampling=self.subsampling,
+            alpha=self.alpha,
         )
+
+    def _check_encoding(self) -> None:
+        if self.alpha is Alpha.KEEP and self.encode not in (Encode.PNG, Encode.WEBP):
+            raise OptionsError(f"--alpha: expected white, or --encode png or webp, got keep with {self.encode}")
+        if self.subsampling is not Subsampling.S420 and self.encode not in (Encode.JPEG, Encode.KEEP):
+            raise OptionsError(
+                f"--subsampling: expected with --encode jpeg or keep alone, got {self.subsampling} with {self.encode}"
+            )
 
     def splits(self) -> tuple[SplitSpec, ...]:
         """Return the splits in the order given. Raises OptionsError unless the shares are exact and sum to 1."""
@@ -216,6 +270,14 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return ShardSpec(
             world=self.world, target_bytes=target_bytes, allow_fill=self.allow_fill, stratify=self.stratify
         )
+
+
+def _parse_sides(text: str) -> tuple[int, ...]:
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    sides = tuple(int(side) for side in match.groups() if side) if match else ()
+    if not sides or min(sides) < 1:
+        raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {text!r}")
+    return sides
 
 
 def _parse_split(part: str, text: str) -> SplitSpec:
