@@ -14,6 +14,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCE ?=
 DEMO_OPTIONS ?= --instances 1 --gpus-per-instance 2 --split train=0.9,val=0.1
 PYTEST_OPTIONS ?=
+BENCH_OPTIONS ?=
 
 CORE := .venv/.installed
 TEST := .venv-test/.installed
@@ -68,8 +69,9 @@ types: $(LATEST)
 contracts: $(LATEST)
 	.venv-latest/bin/lint-imports
 
-bench: $(CORE) $(PHOTOGRAPHS)/.downloaded
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+# Of the photographs that SHARDPACK_SAMPLE names, or of the demonstration's.
+bench: $(CORE) $(if $(SHARDPACK_SAMPLE),,demo/.photographs)
+	.venv/bin/python -m tests.benchmarks.pack_cost "$${SHARDPACK_SAMPLE:-demo/photographs}" $(BENCH_OPTIONS)
 
 schemas: $(LATEST)
 	.venv-latest/bin/python tests/tools/write_schemas.py

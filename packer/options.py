@@ -130,7 +130,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `pack` and `plan`; field names are the command line's with underscores."""
 
-    source: Annotated[str, Meta(description="folder of images, or a listing (.csv .jsonl .parquet)")]
+    source: Annotated[str, Meta(description="folder or archive of images, or a listing (.csv .jsonl .lst ...)")]
     dest: Annotated[str, Meta(description="where the data set goes: a folder that is new or empty")]
     instances: Annotated[int, Meta(ge=1, description="training instances")] = 1
     gpus_per_instance: Annotated[int, Meta(ge=1, description="GPUs (ranks) on each instance")] = 1
@@ -149,12 +149,13 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     encode: Annotated[Encode, Meta(description="encoding of the samples")] = Encode.JPEG
     quality: Annotated[int, Meta(ge=1, le=100, description="encoder's quality")] = 95
     max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
-    label_column: Annotated[str | None, Meta(description="label's column in a listing (default: label, if there)")] = (
-        None
-    )
+    label_column: Annotated[
+        str | None, Meta(description="label's column in a listing, or A,B,... for a vector (default: label, if there)")
+    ] = None
     key_column: Annotated[str | None, Meta(description="path's column in a listing (default: found by name)")] = None
     root: Annotated[str | None, Meta(description="folder that a listing's paths start from (default: its own)")] = None
     flat: Annotated[bool, Meta(description="folders are not classes: no labels")] = False
+    class_map: Annotated[str | None, Meta(description="file with the ids of the classes (default: by name)")] = None
     engine: Annotated[EngineName, Meta(description="what runs the tasks")] = EngineName.LOCAL
     workers: Annotated[int | None, Meta(description="worker processes of the local engine (default: CPU cores)")] = None
     on_reject: Annotated[OnReject, Meta(description="what stands in for an item that cannot be packed")] = OnReject.FILL

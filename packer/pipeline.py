@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from packer.dataset.commit import check_rejects, clear_receipts, commit
-from packer.dataset.destination import check_same_options, claim_destination
+from packer.dataset.commit import check_rejects, clear_scaffolding, commit
+from packer.dataset.destination import check_destination, check_same_options, claim_destination
 from packer.dataset.load import load_manifest
 from packer.dataset.model import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
@@ -29,7 +29,7 @@ from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
 from packer.stores.base import Store
-from packer.stores.open import open_store
+from packer.stores.open import absolute_uri, open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,22 +62,18 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     check_places(options)
     dest = open_store(options.dest)
     with engine_of(options, engine) as engine:
-        try:
-            document = _claimed_plan(dest, options, engine, progress)
-            if (finished := load_manifest(dest, missing_ok=True)) is not None:
-                clear_receipts(dest, document.header)
-                num_shards = document.header.num_tasks
-                return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
+        document = _claimed_plan(dest, options, engine, progress)
+        if (finished := load_manifest(dest, missing_ok=True)) is not None:
+            clear_scaffolding(dest, document.header)
+            num_shards = document.header.num_tasks
+            return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
+        with _leaving_nothing_half_written(dest, options, engine):
             summaries = _pack_shards(document, dest, options, engine, progress)
-        except KeyboardInterrupt:
-            engine.close()
-            _sweep(dest, options)
-            raise
-    num_reused = sum(summary.reused for summary in summaries)
-    manifest = None
-    if options.part is None:
-        report = run_report(options, started=started, num_reused=num_reused)
-        manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
+            num_reused = sum(summary.reused for summary in summaries)
+            manifest = None
+            if options.part is None:
+                report = run_report(options, started=started, num_reused=num_reused)
+                manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
 
 
@@ -98,17 +94,18 @@ def commit_parts(uri: str) -> PackResult:
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
     else:
-        clear_receipts(dest, document.header)
+        clear_scaffolding(dest, document.header)
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
 
 
 def check_places(options: PackOptions) -> None:
     """Raise OptionsError where the destination lies in the source or the source in the destination."""
-    source, dest = (os.path.realpath(path) for path in (options.source, options.dest))
-    if os.path.commonpath([source, dest]) in (source, dest):
-        inside = "inside the source" if dest.startswith(source) else "around the source"
+    source, dest = (os.path.realpath(absolute_uri(uri)) for uri in (options.source, options.dest))
+    shared = os.path.commonpath([source, dest])
+    if shared in (source, dest):
+        inside = "inside the source" if shared == source else "around the source"
         raise OptionsError(f"DEST: expected a folder apart from the source, got {options.dest}, which is {inside}")
-    if os.path.isfile(dest):
+    if not os.path.isdir(dest) and os.path.lexists(dest):
         raise OptionsError(f"DEST: expected a folder that is new or empty, got the file {options.dest}")
 
 
@@ -134,9 +131,23 @@ def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: P
             if options.resume:
                 _sweep(dest, options)
             return stored
+    is_shared = options.part is not None
+    if not is_shared:  # before any work that would be for nothing
+        check_destination(dest, overwrite=options.overwrite)
     plan, document = make_plan(options, engine=engine, progress=progress)
-    claim_destination(dest, plan, document, overwrite=options.overwrite, shared=options.part is not None)
+    claim_destination(dest, plan, document, overwrite=options.overwrite, shared=is_shared)
     return document
+
+
+@contextmanager
+def _leaving_nothing_half_written(dest: Store, options: PackOptions, engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):  # workers are in the middle of their tasks
+            engine.close()
+        _sweep(dest, options)
+        raise
 
 
 def _sweep(dest: Store, options: PackOptions) -> None:
@@ -159,10 +170,11 @@ def _pack_shards(
     )
     tasks = options.tasks_of_part(header.num_tasks)
     summaries: list[ShardSummary] = []
+    num_rejects = 0
     with progress.phase("packing", total=_num_items(document, tasks)):
         for summary in engine.run(pack_shard, context, tasks, progress.advance):
             summaries.append(summary)
-            num_rejects = sum(s.num_rejects for s in summaries)
+            num_rejects += summary.num_rejects
             check_rejects(num_rejects, header, options.max_rejects, example=f"see {dest.uri}/meta/receipts")
     return summaries
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +23,7 @@ from packer.planning.shards import SizeEstimate, estimate_size, num_probes
 from packer.progress import Progress
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open import list_source
+from packer.stores.open import absolute_uri
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part"})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
@@ -74,7 +74,7 @@ def lasting_options(options: PackOptions) -> dict[str, Any]:
     """Return the options that a resumed run or another part of this one must have too."""
     values = msgspec.to_builtins(options)
     return {
-        name: os.path.abspath(value) if name == "source" else value
+        name: absolute_uri(value) if name == "source" else value
         for name, value in values.items()
         if name not in _ENGINE_FIELDS
     }
@@ -87,6 +87,7 @@ def _source_spec(options: PackOptions) -> SourceSpec:
         key_column=options.key_column,
         root=options.root,
         flat=options.flat,
+        class_map=options.class_map,
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.dataset.commit import Inherited, commit
-from packer.dataset.destination import check_same_options, claim_destination
+from packer.dataset.destination import check_destination, check_same_options, claim_destination
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.model import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
@@ -58,6 +58,7 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
             dest.sweep()
             document = stored
         else:
+            check_destination(dest, overwrite=options.overwrite)
             report = verify(options.source, engine, progress)
             if report.faults:
                 raise DataSetError(f"{source.uri} is damaged, so it was not copied: {report.faults[0]}")

@@ -11,14 +11,15 @@ from packer.dataset.duplicates import count_duplicates
 from packer.dataset.load import LabelsDocument
 from packer.dataset.model import Manifest, PixelStatistics, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
-from packer.dataset.planfile import PlanDocument
+from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
-from packer.errors import DataSetError, TooManyRejectsError
+from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
 from packer.options import FormatName
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
+    PLAN_PARTS_PREFIX,
     RECEIPTS_PREFIX,
     REJECTS_KEY,
     RUN_KEY,
@@ -82,8 +83,9 @@ def commit(
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
+    check_claim(dest, header)
     dest.put(MANIFEST_KEY, [data])
-    clear_receipts(dest, header)
+    clear_scaffolding(dest, header)
     return msgspec.json.decode(data, type=Manifest)
 
 
@@ -97,11 +99,21 @@ def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, e
         )
 
 
-def clear_receipts(dest: Store, header: PlanHeader) -> None:
-    """Remove what only an unfinished run needs."""
+def check_claim(dest: Store, header: PlanHeader) -> None:
+    """Raise DestinationTakenError where another run has replaced the claim, and with it perhaps some shards."""
+    claimed = load_plan(dest)
+    if claimed is None or claimed.plan_id != header.plan_id:
+        raise DestinationTakenError(f"{dest.uri}: another run took it over meanwhile; nothing was committed")
+
+
+def clear_scaffolding(dest: Store, header: PlanHeader) -> None:
+    """Remove what only an unfinished run needs, and what runs left that were killed before they could claim."""
     for split in header.splits:
         for shard_index in range(split.num_shards):
             dest.delete(receipt_key(shard_stem(split.name, shard_index, split.num_shards)))
+    for info in list(dest.list(PLAN_PARTS_PREFIX)):
+        if not info.key.startswith(PLAN_PARTS_PREFIX + header.plan_id[:16]):
+            dest.delete(info.key)
     dest.sweep()
 
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from packer.dataset.load import load_manifest
 from packer.dataset.planfile import PlanDocument, claim, load_plan, store_plan
-from packer.errors import DataSetError, DestinationTakenError, OptionsError
-from packer.planning.names import MANIFEST_KEY, META_PREFIX, PLAN_KEY
+from packer.errors import DestinationTakenError, OptionsError
+from packer.planning.names import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
 from packer.planning.plan import Plan
 from packer.stores.base import Store
 
-_PLAN_PARTS_PREFIX = META_PREFIX + "plan/"
+_SHARD_KEY = re.compile(r"([a-z][a-z0-9-]*)/\1-\d{5,}-of-\d{5,}\.[a-z]+")
+
+
+def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> None:
+    """Raise unless a new run may claim the destination.
+
+    With `overwrite`, a data set or an unfinished run may be there; with `shared`, other runs may be writing there.
+
+    Raises:
+        DestinationTakenError: a finished data set or an unfinished run is there.
+        OptionsError: something else is there.
+    """
+    is_taken = _is_taken(dest)
+    if is_taken and not overwrite:
+        raise DestinationTakenError(_taken_text(dest))
+    for info in dest.list():
+        # Parts of plans are left by runs that were killed before they could claim.
+        if not (_is_own(info.key) if is_taken or shared else info.key.startswith(PLAN_PARTS_PREFIX)):
+            remedy = ", which --overwrite would not remove: move it away" if is_taken else ""
+            raise OptionsError(f"DEST: expected a place that is new or empty, but {dest.uri} holds {info.key}{remedy}")
 
 
 def claim_destination(
@@ -19,36 +38,32 @@ def claim_destination(
 ) -> None:
     """Make the destination this plan's, or raise before a byte of the data set is written.
 
-    With `shared`, other runs of the same plan may have claimed it already.
-
-    Raises:
-        DestinationTakenError: another run's plan or a finished data set is there.
-        OptionsError: something else is there.
+    With `shared`, other runs of the same plan may have claimed it already. Raises as `check_destination`.
     """
+    if shared and _is_same_plan(dest, document):
+        return
+    check_destination(dest, overwrite=overwrite, shared=shared)
     if overwrite:
         clear(dest)
-    elif _is_taken(dest):
-        if shared and _is_same_plan(dest, document):
-            return
-        raise DestinationTakenError(_taken_text(dest, document))
-    if not shared:
-        check_empty(dest)
-    keys = store_plan(dest, plan)
-    if not claim(dest, document):
-        if _is_same_plan(dest, document):  # its files are those that were just written once more
-            if shared:
-                return
-        else:
-            for key in keys:
-                dest.delete(key)
-        raise DestinationTakenError(_taken_text(dest, document))
-    for info in list(dest.list(_PLAN_PARTS_PREFIX)):  # left by runs that were killed before they could claim
-        if info.key not in keys:
-            dest.delete(info.key)
+    try:
+        keys = store_plan(dest, plan)
+        is_ours = claim(dest, document)
+    except OSError:
+        if _is_taken(dest):  # a run that was faster has swept up here
+            raise DestinationTakenError(_taken_text(dest)) from None
+        raise
+    if is_ours:
+        return
+    if not _is_same_plan(dest, document):  # or else its files are those that were just written once more
+        for key in keys:
+            dest.delete(key)
+    elif shared:
+        return
+    raise DestinationTakenError(_taken_text(dest))
 
 
 def _is_taken(dest: Store) -> bool:
-    return any(True for key in (MANIFEST_KEY, PLAN_KEY) for info in dest.list(key) if info.key == key)
+    return any(info.key == key for key in (MANIFEST_KEY, PLAN_KEY) for info in dest.list(key))
 
 
 def _is_same_plan(dest: Store, document: PlanDocument) -> bool:
@@ -56,28 +71,15 @@ def _is_same_plan(dest: Store, document: PlanDocument) -> bool:
     return found is not None and found.plan_id == document.plan_id
 
 
-def _taken_text(dest: Store, document: PlanDocument) -> str:
-    try:
-        found = load_plan(dest)
-    except DataSetError as error:
-        return str(error)
-    whose = "another plan" if found is None or found.plan_id != document.plan_id else "this very plan"
-    state = "a finished data set" if _has_manifest(dest) else "an unfinished run"
-    return (
-        f"{dest.uri}: holds {state} of {whose}; go on with --resume, replace it with --overwrite, "
-        f"or choose another DEST"
-    )
+def _taken_text(dest: Store) -> str:
+    is_finished = any(info.key == MANIFEST_KEY for info in dest.list(MANIFEST_KEY))
+    state, remedy = ("a finished data set", "") if is_finished else ("an unfinished run", "go on with --resume, ")
+    return f"{dest.uri}: holds {state}; {remedy}replace it with --overwrite, or choose another DEST"
 
 
-def _has_manifest(dest: Store) -> bool:
-    return any(info.key == MANIFEST_KEY for info in dest.list(MANIFEST_KEY))
-
-
-def check_empty(dest: Store) -> None:
-    """Raise OptionsError when the destination holds anything but parts of plans that never claimed it."""
-    for info in dest.list():
-        if not info.key.startswith(_PLAN_PARTS_PREFIX):
-            raise OptionsError(f"DEST: expected a place that is new or empty, but {dest.uri} holds {info.key}")
+def _is_own(key: str) -> bool:
+    """Say whether a key is one that runs write."""
+    return key == MANIFEST_KEY or key.startswith(META_PREFIX) or _SHARD_KEY.fullmatch(key) is not None
 
 
 def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
@@ -96,27 +98,10 @@ def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
 
 
 def clear(dest: Store) -> None:
-    """Remove a data set or an unfinished run: the manifest first, so no reader sees a part; the claim last.
-
-    Raises:
-        OptionsError: what is there is neither.
-    """
-    if not _is_taken(dest):
-        return
-    document = _readable_plan(dest)
-    manifest = load_manifest(dest, missing_ok=True) if document is None else None
-    names = [split.name for split in document.header.splits] if document else list(manifest.splits if manifest else ())
+    """Remove a data set or an unfinished run: the manifest first, so no reader sees a part; the claim last."""
     dest.delete(MANIFEST_KEY)
-    for prefix in (*(f"{name}/" for name in names), META_PREFIX):
-        for info in list(dest.list(prefix)):
-            if info.key != PLAN_KEY:
-                dest.delete(info.key)
+    for info in list(dest.list()):
+        if _is_own(info.key) and info.key != PLAN_KEY:
+            dest.delete(info.key)
     dest.delete(PLAN_KEY)
     dest.sweep()
-
-
-def _readable_plan(dest: Store) -> PlanDocument | None:
-    try:
-        return load_plan(dest)
-    except DataSetError:
-        return None

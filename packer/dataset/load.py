@@ -6,6 +6,7 @@ from typing import Literal, overload
 
 import msgspec
 
+from packer.dataset.document import decode_document
 from packer.dataset.model import Manifest, decode_manifest
 from packer.errors import DataSetError, NotADataSetError
 from packer.planning.names import LABELS_KEY, MANIFEST_KEY
@@ -25,10 +26,13 @@ def load_labels(store: Store) -> tuple[str, ...]:
     """Return the class names of a data set by class id; empty without names. Raises DataSetError."""
     name = f"{store.uri}/{LABELS_KEY}"
     try:
-        names = msgspec.json.decode(store.get(LABELS_KEY), type=LabelsDocument).names
-        return tuple(names[str(index)] for index in range(len(names)))
-    except (ObjectNotFoundError, msgspec.DecodeError, KeyError) as error:
-        raise DataSetError(f"{name}: the names of the classes cannot be read: {error}") from None
+        data = store.get(LABELS_KEY)
+    except ObjectNotFoundError:
+        raise DataSetError(f"{name}: is missing, so the names of the classes are not known") from None
+    names = decode_document(data, LabelsDocument, name=name, remedy="restore it or pack anew").names
+    if any(str(index) not in names for index in range(len(names))):
+        raise DataSetError(f"{name}: expected a name for each class id from 0, got {sorted(names)[:5]}")
+    return tuple(names[str(index)] for index in range(len(names)))
 
 
 @overload

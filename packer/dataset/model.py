@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from packer.dataset.document import decode_document
 from packer.errors import DataSetError
 from packer.options import FormatName, ImageSpec, is_training_split
 
@@ -96,10 +97,7 @@ def decode_manifest(data: bytes, *, name: str) -> Manifest:
         DataSetError: it is not JSON, a field is missing, unknown or of another type, its digest does not fit its
             content (someone edited it), or its counts contradict each other.
     """
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataSetError(f"{name}: not a manifest that this version reads: {error}") from None
+    manifest = decode_document(data, Manifest, name=name, remedy="restore the manifest or pack anew")
     unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
     found = hashlib.sha256(unsigned).hexdigest()
     if manifest.digest != found:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from packer.dataset.document import decode_document
 from packer.errors import DataSetError
 from packer.imaging.values import EncoderFingerprint
 from packer.planning.names import PLAN_KEY, plan_part_key
@@ -71,10 +72,7 @@ def load_plan(store: Store) -> PlanDocument | None:
     except ObjectNotFoundError:
         return None
     name = f"{store.uri}/{PLAN_KEY}"
-    try:
-        document = msgspec.json.decode(data, type=PlanDocument)
-    except msgspec.DecodeError as error:
-        raise DataSetError(f"{name}: not a plan that this version reads ({error}); {_REMEDY}") from None
+    document = decode_document(data, PlanDocument, name=name, remedy=_REMEDY)
     if document.plan_id != document.header.plan_id:
         raise DataSetError(f"{name}: edited after it was written; {_REMEDY}")
     return document

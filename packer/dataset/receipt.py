@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from packer.dataset.document import decode_document
 from packer.dataset.model import ShardEntry
 from packer.dataset.pixels import PixelSums
-from packer.errors import DataSetError
 from packer.planning.names import receipt_key
 from packer.stores.base import ObjectNotFoundError, Store
 
@@ -42,10 +42,6 @@ def load_receipt(store: Store, stem: str, *, plan_id: str) -> Receipt | None:
         data = store.get(receipt_key(stem))
     except ObjectNotFoundError:
         return None
-    try:
-        receipt = msgspec.json.decode(data, type=Receipt)
-    except msgspec.DecodeError as error:
-        raise DataSetError(
-            f"{store.uri}/{receipt_key(stem)}: not a receipt ({error}); delete it and --resume"
-        ) from None
+    name = f"{store.uri}/{receipt_key(stem)}"
+    receipt = decode_document(data, Receipt, name=name, remedy="delete it, then --resume")
     return receipt if receipt.plan_id == plan_id else None

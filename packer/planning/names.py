@@ -8,6 +8,7 @@ PLAN_KEY = "meta/plan.json"
 LABELS_KEY = "meta/labels.json"
 REJECTS_KEY = "meta/rejects.jsonl"
 RUN_KEY = "meta/run.json"
+PLAN_PARTS_PREFIX = "meta/plan/"
 RECEIPTS_PREFIX = "meta/receipts/"
 
 
@@ -48,4 +49,4 @@ def receipt_key(stem: str) -> str:
 
 def plan_part_key(plan_id: str, split: str, part_index: int) -> str:
     """Return where the items of some of a split's shards are kept; names of different plans never meet."""
-    return f"meta/plan/{plan_id[:16]}-{split}-{part_index:05d}.parquet"
+    return f"{PLAN_PARTS_PREFIX}{plan_id[:16]}-{split}-{part_index:05d}.parquet"

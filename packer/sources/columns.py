@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +16,7 @@ from packer.sources.items import LabelKind
 from packer.sources.tables import RawTable, TableKind
 
 _types = pa.types
+_TOO_LARGE = "a number beyond 32-bit floats, as which shards hold numbers,"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +57,47 @@ def build_label(raw: RawTable, name: str) -> LabelledColumn:
     )
 
 
+def build_vector_label(raw: RawTable, names: Sequence[str]) -> LabelledColumn:
+    """Return several columns of numbers as one vector a row, in the order of `names`.
+
+    Raises:
+        SourceError: a column that is not of numbers, or a value that is missing or not finite, with its lines.
+    """
+    columns = []
+    for name in names:
+        column = _load_column(raw, name, with_booleans=True)
+        if not (_types.is_int64(column.type) or _types.is_float64(column.type)):
+            raise SourceError(
+                f"{raw.name}: label column {name!r} holds {raw.table.column(name).type}; expected numbers, since "
+                f"--label-column names several"
+            )
+        _refuse_rows(raw, name, pc.is_null(column), "no label")
+        columns.append(column.to_numpy().astype(np.float64))
+    values = np.stack(columns, axis=1).reshape(-1)
+    offsets = np.arange(0, len(values) + 1, len(names), dtype=np.int64)
+    vectors = pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))])
+    return LabelledColumn(kind=LabelKind.FLOATS, values=_build_vectors(raw, ",".join(names), vectors))
+
+
 def build_extra(raw: RawTable, name: str) -> pa.ChunkedArray:
     """Return the column `name` as int64, float64, large_string, large_binary, or large_list of the first three.
 
     Dates and times become text, and anything nested deeper becomes JSON text. Raises SourceError for an integer beyond
-    64 bits with sign, or a list with a null in it.
+    64 bits with sign, a finite number beyond 32-bit floats, which shards hold, or a list with a null in it.
     """
     column = _load_column(raw, name, with_booleans=True)
     if _types.is_large_list(column.type):
-        _refuse_rows(raw, name, _find_rows(column.combine_chunks(), "is_valid"), "a list with a missing element")
+        _refuse_rows(raw, name, _find_rows(column.combine_chunks(), pc.is_valid), "a list with a missing element")
+        if _types.is_float64(column.type.value_type):
+            _refuse_rows(raw, name, _find_rows(column.combine_chunks(), _fits_float32), _TOO_LARGE)
+    elif _types.is_float64(column.type):
+        _refuse_rows(raw, name, pc.invert(_fits_float32(column)), _TOO_LARGE)
     return column
+
+
+def _fits_float32(numbers: Any) -> Any:
+    narrowed = numbers.cast(pa.float32(), safe=False)
+    return pc.or_(pc.is_finite(narrowed), pc.invert(pc.is_finite(numbers)))
 
 
 def _load_column(raw: RawTable, name: str, *, with_booleans: bool) -> pa.ChunkedArray:
@@ -72,7 +106,7 @@ def _load_column(raw: RawTable, name: str, *, with_booleans: bool) -> pa.Chunked
         if raw.kind is TableKind.CSV:
             return _parse_text(column, with_booleans=with_booleans)
         return _cast_plain(column)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise SourceError(f"{raw.name}: column {name!r} holds {column.type}: {error}") from None
 
 
@@ -151,13 +185,13 @@ def _build_vectors(raw: RawTable, name: str, column: pa.ChunkedArray) -> pa.Chun
     _refuse_rows(
         raw, name, pc.not_equal(lengths, expected), f"a number of floats other than the {expected} of the first row"
     )
-    _refuse_rows(raw, name, _find_rows(vectors, "is_finite"), "a label that is not a finite 32-bit float")
+    _refuse_rows(raw, name, _find_rows(vectors, pc.is_finite), "a label that is not a finite 32-bit float")
     return pa.chunked_array([vectors])
 
 
-def _find_rows(lists: pa.Array, test: str) -> pa.Array:
-    """Return a mask of the rows with an element that is null or fails the Arrow function `test`."""
-    passed = pc.fill_null(pc.call_function(test, [pc.list_flatten(lists)]), False)
+def _find_rows(lists: pa.Array, test: Callable[[Any], Any]) -> pa.Array:
+    """Return a mask of the rows with an element that is null or fails `test`, which maps values to booleans."""
+    passed = pc.fill_null(test(pc.list_flatten(lists)), False)
     failed = pc.list_parent_indices(lists).filter(pc.invert(passed))
     return pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=pc.unique(failed))
 

@@ -1,67 +1,67 @@
-"""Folders of images: one folder per class, or all images together.
+"""Folders and archives of images: one folder per class, or all images together.
 
-Nothing is left out silently: what is not an image is counted in a notice, and what cannot be read is an error, since
-a folder that is quietly smaller trains a quietly worse model.
+An archive counts as its members, unpacked where it lies. Nothing is left out silently: what is not an image is counted
+in a notice, and what cannot be read is an error, since a folder that is quietly smaller trains a quietly worse model.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 
-import numpy as np
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from packer.errors import SourceError
-from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
+from packer.sources.archives import ArchiveScan, find_archive_kind
+from packer.sources.classmap import load_class_map
+from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, build_items
+from packer.sources.names import count, is_hidden, is_image, quote
+from packer.sources.scan import NO_CLASS, Scan, check_name
 
-# fmt: off
-IMAGE_SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
-    ".jp2", ".j2k", ".jpx", ".j2c", ".jpf", ".avif", ".avifs", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga", ".ico",
-    ".icns", ".dds", ".pcx", ".sgi",
-})
-# fmt: on
-"""Lower-case endings of the files that are taken for images."""
-
-_SYSTEM_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-_CHUNK_FILES = 65_536
-_NUM_EXAMPLES = 3
 _REMEDY = "mend or remove it, since leaving it out would shrink the data set"
 
 _FolderId = tuple[int, int]
 
 
 def list_folder(spec: SourceSpec, root: str) -> Listing:
-    """List the images of a folder; `root` is its absolute path.
+    """List the images of a folder and of the archives in it; `root` is its absolute path.
 
-    With sub-folders, and without `flat`, the first part of a key is its class, and class ids follow the order of the
-    names as UTF-8 bytes; a class folder without images keeps its id. Otherwise there are no labels, and every image
-    below the folder counts. Links to files and folders are followed. Files of 0 bytes are items.
+    With sub-folders, and without `flat`, the first part of a key is its class; of a member of an archive that lies in
+    the root, it is the first part of the member's name. Class ids follow the order of the names as UTF-8 bytes, or the
+    class map. A class folder without images keeps its id, a folder in an archive has one only with images. Otherwise
+    there are no labels, and every image below the folder counts. Links to files and folders are followed. Files of 0
+    bytes are items.
 
     Raises:
-        SourceError: an unreadable folder, a broken link, a name that is not UTF-8, images beside class folders,
-            options that only suit a listing, or no image at all.
+        SourceError: an unreadable folder, a broken link, a name that is not UTF-8, a damaged archive, images beside
+            class folders, a class that is not in the class map, options that only suit a listing, or no image at all.
     """
     _refuse_listing_options(spec)
-    scan = _Scan(root)
-    folders = scan.add_folder("")
-    if spec.flat or not folders:
-        scan.add_tree(folders)
-        return _build_listing(scan, class_names=())
-    if scan.num_items:
-        examples = scan.columns()[KEY].slice(0, _NUM_EXAMPLES + 1).to_pylist()
-        raise SourceError(
-            f"{spec.source}: {scan.num_items:,} images lie beside {len(folders):,} class folders, such as "
-            f"{_quote(examples)}; move them into a class folder, or pass --flat for no labels"
-        )
-    class_names = tuple(sorted(folders))
-    for name in class_names:
-        scan.add_tree([name])
-        scan.close_class()
-    return _build_listing(scan, class_names=class_names)
+    walk = _Walk(root)
+    folders, archives = walk.add_folder("", NO_CLASS)
+    for archive in archives:
+        walk.add_archive(archive, "", None if not spec.flat else NO_CLASS)
+    if not spec.flat:
+        for name in folders:
+            walk.scan.find_class(name)
+    _refuse_images_beside_classes(spec, walk.scan)
+    for name in folders:
+        walk.add_tree(name, NO_CLASS if spec.flat else walk.scan.find_class(name))
+    return _build_listing(spec, walk.scan)
+
+
+def list_archive(spec: SourceSpec, path: str, folder: str) -> Listing:
+    """List the images of one archive as `list_folder` would its content; keys start with the archive's own name.
+
+    `folder` names a folder in the archive to take in place of all of it, or is empty.
+    """
+    _refuse_listing_options(spec)
+    root, archive = os.path.split(path)
+    walk = _Walk(root)
+    walk.add_archive(archive, folder, NO_CLASS if spec.flat else None)
+    _refuse_images_beside_classes(spec, walk.scan)
+    return _build_listing(spec, walk.scan)
 
 
 def _refuse_listing_options(spec: SourceSpec) -> None:
@@ -72,98 +72,100 @@ def _refuse_listing_options(spec: SourceSpec) -> None:
             )
 
 
-class _Scan:
-    """What was found so far. Names turn into Arrow chunks as they come, so that millions of them stay small."""
+def _refuse_images_beside_classes(spec: SourceSpec, scan: Scan) -> None:
+    table = scan.table()
+    stray = table.column(KEY).filter(pc.equal(table.column(LABEL), NO_CLASS))
+    if len(stray) and scan.class_names:
+        examples = quote(stray.slice(0, 4).to_pylist())
+        raise SourceError(
+            f"{spec.source}: {len(stray):,} images lie beside {len(scan.class_names):,} class folders, such as "
+            f"{examples}; move them into a class folder, or pass --flat for no labels"
+        )
+
+
+class _Walk:
+    """Reads folders and archives below a root into a scan."""
 
     def __init__(self, root: str) -> None:
-        self.root = root
-        self.class_sizes: list[int] = []
-        self.num_hidden = 0
-        self.other_suffixes: Counter[str] = Counter()
-        self.loops: list[str] = []
-        self._keys: list[str] = []
-        self._sizes: list[int] = []
-        self._chunks: list[tuple[pa.Array, pa.Array]] = []
+        self.scan = Scan(root)
+        self._root = root
 
-    @property
-    def num_items(self) -> int:
-        return sum(len(keys) for keys, _ in self._chunks) + len(self._keys)
-
-    def add_folder(self, prefix: str) -> list[str]:
+    def add_folder(self, prefix: str, label: int) -> tuple[list[str], list[str]]:
         """Take the images directly in the folder `prefix` (a key with its last ``/``, or empty: the root).
 
-        Returns the sub-folders as keys without a last ``/``.
+        Returns its folders, as keys without a last ``/``, and its archives.
         """
-        path = os.path.join(self.root, prefix)
         try:
-            with os.scandir(path) as entries:
-                return self._take_entries(entries, prefix)
+            with os.scandir(os.path.join(self._root, prefix)) as entries:
+                return self._take_entries(entries, prefix, label)
         except OSError as error:
-            raise SourceError(f"{(error.filename or path)!r}: cannot be read ({error.strerror}); {_REMEDY}") from None
+            path = error.filename or os.path.join(self._root, prefix)
+            raise SourceError(f"{path!r}: cannot be read ({error.strerror}); {_REMEDY}") from None
 
-    def _take_entries(self, entries: Iterable[os.DirEntry[str]], prefix: str) -> list[str]:
+    def _take_entries(
+        self, entries: Iterable[os.DirEntry[str]], prefix: str, label: int
+    ) -> tuple[list[str], list[str]]:
         folders: list[str] = []
-        keys, sizes = self._keys, self._sizes
+        archives: list[str] = []
+        add_file = self.scan.add_file
         for entry in entries:
             name = entry.name
-            if name.startswith(".") or name in _SYSTEM_NAMES:
-                self.num_hidden += 1
+            if is_hidden(name):
+                self.scan.num_hidden += 1
             elif entry.is_dir():
-                _check_name(prefix + name, self.root)
+                check_name(prefix + name, self._root)
                 folders.append(prefix + name)
-            elif name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and entry.is_file():
-                keys.append(prefix + name)
-                sizes.append(entry.stat().st_size)
-                if len(keys) == _CHUNK_FILES:
-                    self._flush()
+            elif is_image(name) and entry.is_file():
+                add_file(prefix + name, entry.stat().st_size, label)
+            elif entry.is_file() and find_archive_kind(entry.path):
+                check_name(prefix + name, self._root)
+                archives.append(prefix + name)
             else:
                 self._skip(entry)
-        return folders
+        return folders, archives
 
     def _skip(self, entry: os.DirEntry[str]) -> None:
         is_file = entry.is_file()
         if not is_file and entry.is_symlink() and not os.path.exists(entry.path):
             raise SourceError(f"{entry.path!r}: a link to {os.readlink(entry.path)!r}, which is not there; {_REMEDY}")
         suffix = os.path.splitext(entry.name)[1].lower() or "without a suffix"
-        self.other_suffixes[ascii(suffix)[1:-1] if is_file else "pipes, sockets or devices"] += 1
+        self.scan.other_suffixes[ascii(suffix)[1:-1] if is_file else "pipes, sockets or devices"] += 1
 
-    def _flush(self) -> None:
-        try:
-            keys = pa.array(self._keys, pa.large_string())
-        except UnicodeEncodeError:
-            for key in self._keys:
-                _check_name(key, self.root)
-            raise
-        self._chunks.append((keys, pa.array(self._sizes, pa.int64())))
-        self._keys.clear()
-        self._sizes.clear()
-
-    def add_tree(self, folders: list[str]) -> None:
-        """Take every image below these folders of the root. A link back to a folder above it is noted, not followed."""
-        root_id = _folder_id(self.root)
-        stack: list[tuple[str, tuple[_FolderId, ...]]] = [(name, (root_id,)) for name in folders]
+    def add_tree(self, folder: str, label: int) -> None:
+        """Take every image below a folder of the root. A link back to a folder above it is noted, not followed."""
+        stack: list[tuple[str, tuple[_FolderId, ...]]] = [(folder, (_folder_id(self._root),))]
         while stack:
             key, ancestors = stack.pop()
-            folder_id = _folder_id(os.path.join(self.root, key))
+            folder_id = _folder_id(os.path.join(self._root, key))
             if folder_id in ancestors:
-                self.loops.append(key)
+                self.scan.loops.append(key)
                 continue
-            lineage = (*ancestors, folder_id)
-            stack.extend((child, lineage) for child in self.add_folder(key + "/"))
+            folders, archives = self.add_folder(key + "/", label)
+            for archive in archives:
+                self.add_archive(archive, "", label)
+            stack.extend((child, (*ancestors, folder_id)) for child in folders)
 
-    def close_class(self) -> None:
-        """End the class whose folder was added last."""
-        self.class_sizes.append(self.num_items - sum(self.class_sizes))
-
-    def columns(self) -> dict[str, pa.ChunkedArray]:
-        """Return the columns of the item table; labels where classes were closed."""
-        self._flush()
-        keys, sizes = zip(*self._chunks, strict=True)
-        columns = {KEY: pa.chunked_array(keys), NUM_BYTES: pa.chunked_array(sizes)}
-        if self.class_sizes:
-            labels = np.repeat(np.arange(len(self.class_sizes), dtype=np.int64), self.class_sizes)
-            columns[LABEL] = pa.chunked_array([pa.array(labels)])
-        return columns
+    def add_archive(self, key: str, folder: str, label: int | None) -> None:
+        """Take the images of an archive, or of one folder in it; without `label` their first folder is their class."""
+        scan = self.scan
+        kind = find_archive_kind(key)
+        if kind is None:
+            raise ValueError(f"{key} is no archive")
+        archive = ArchiveScan(os.path.join(self._root, key), kind, folder)
+        first = len(folder) + 1 if folder else 0
+        num_before = scan.num_items
+        for member in archive.iter_images():
+            class_id = label
+            if class_id is None:
+                name, is_in_folder, _ = member.name[first:].partition("/")
+                class_id = scan.find_class(name) if is_in_folder else NO_CLASS
+            place = (key, member.offset_bytes, member.stored_bytes, member.method)
+            scan.add_member(f"{key}/{member.name}", member.num_bytes, class_id, place)
+        scan.num_hidden += archive.num_hidden
+        scan.other_suffixes += archive.other_suffixes
+        scan.num_archives += 1
+        if scan.num_items == num_before:
+            scan.empty_archives.append(key)
 
 
 def _folder_id(path: str) -> _FolderId:
@@ -174,52 +176,54 @@ def _folder_id(path: str) -> _FolderId:
     return status.st_dev, status.st_ino
 
 
-def _check_name(key: str, root: str) -> None:
-    """Raise SourceError for a name whose bytes are not UTF-8 (Python stands lone surrogates in for them)."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise SourceError(f"{root}: the name {os.fsencode(key)!r} is not UTF-8, as keys must be; rename it") from None
-
-
-def _build_listing(scan: _Scan, *, class_names: tuple[str, ...]) -> Listing:
-    notices = _build_notices(scan, class_names)
-    if not scan.num_items:
+def _build_listing(spec: SourceSpec, scan: Scan) -> Listing:
+    table = scan.table()
+    names = scan.class_names
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    labels = columns.pop(LABEL)
+    notices = _build_notices(spec, scan, scan.empty_classes(labels))
+    if not table.num_rows:
         skipped = "".join(f"; {notice}" for notice in notices)
-        raise SourceError(f"{scan.root}: nothing in it: expected files such as .jpg, .png or .webp{skipped}")
+        raise SourceError(f"{spec.source}: nothing in it: expected files such as .jpg, .png or .webp{skipped}")
+    if spec.class_map is not None:
+        class_map = load_class_map(spec.class_map)
+        ids, names = class_map.find_ids(names, spec.source), class_map.class_names
+    else:
+        ids = tuple(range(len(names)))
+    if scan.class_names:
+        columns[LABEL] = scan.relabel(labels, ids)
     return Listing(
-        items=build_items(scan.columns()),
-        label_kind=LabelKind.CLASS if class_names else LabelKind.NONE,
-        class_names=class_names,
+        items=build_items(columns),
+        label_kind=LabelKind.CLASS if scan.class_names else LabelKind.NONE,
+        class_names=names,
         root=scan.root,
         notices=notices,
     )
 
 
-def _build_notices(scan: _Scan, class_names: tuple[str, ...]) -> tuple[str, ...]:
+def _build_notices(spec: SourceSpec, scan: Scan, empty: list[str]) -> tuple[str, ...]:
     notices = []
     if scan.num_hidden:
-        notices.append(f"skipped {_count(scan.num_hidden, 'hidden or system entry', 'hidden or system entries')}")
+        notices.append(f"skipped {count(scan.num_hidden, 'hidden or system entry', 'hidden or system entries')}")
     if scan.other_suffixes:
         ranked = sorted(scan.other_suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
-        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in ranked[:10])
+        kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in ranked[:10])
         total = sum(scan.other_suffixes.values())
-        notices.append(f"skipped {_count(total, 'file')} not named as images: {kinds}{', ...' * (len(ranked) > 10)}")
+        notices.append(f"skipped {count(total, 'file')} not named as images: {kinds}{', ...' * (len(ranked) > 10)}")
     if scan.loops:
         notices.append(
-            f"skipped {_count(len(scan.loops), 'folder link')} back to a folder above: {_quote(sorted(scan.loops))}"
+            f"skipped {count(len(scan.loops), 'folder link')} back to a folder above: {quote(sorted(scan.loops))}"
         )
-    empty = [name for name, size in zip(class_names, scan.class_sizes, strict=True) if not size] if class_names else []
+    if scan.empty_archives:
+        archives = sorted(scan.empty_archives)
+        notices.append(f"{count(len(archives), 'archive')} without images: {quote(archives)}")
     if empty:
-        notices.append(f"{_count(len(empty), 'class folder')} without images: {_quote(empty)}")
-    if class_names and {name.lower() for name in class_names} <= _SPLIT_NAMES:
-        notices.append(f"the classes are {_quote(list(class_names))}, which look like splits; name one as SOURCE if so")
+        notices.append(f"{count(len(empty), 'class folder')} without images: {quote(empty)}")
+    names = list(scan.class_names)
+    if names and {name.lower() for name in names} <= _SPLIT_NAMES:
+        notices.append(f"the classes are {quote(names)}, which look like splits; name one as SOURCE if so")
+    elif len(names) == 1 and scan.num_archives:
+        notices.append(f"there is one class, {names[0]!r}; if it holds the class folders, name it as SOURCE")
+    elif not names and not spec.flat and scan.num_archives > 1:
+        notices.append("no labels: the archives have no folders; put each into a folder named as its class for labels")
     return tuple(notices)
-
-
-def _count(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def _quote(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:_NUM_EXAMPLES]) + ", ..." * (len(names) > _NUM_EXAMPLES)

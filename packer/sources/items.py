@@ -19,6 +19,8 @@ NUM_BYTES = "num_bytes"
 LABEL = "label"
 ITEM_COLUMNS = (KEY, NUM_BYTES, LABEL)
 """Names that an extra column cannot have."""
+RESERVED_NAMES = frozenset({"shard", "source_num_bytes", "source_sha256", "is_fill"})
+"""Names that the plan and the tables of records give to columns of their own; a listing that has one is refused."""
 
 Columns: TypeAlias = "Mapping[str, pa.Array | pa.ChunkedArray]"
 
@@ -37,15 +39,17 @@ class SourceSpec:
     """What to list, as the user named it."""
 
     source: str
-    """Folder of images, listing file, or folder of Parquet files."""
+    """Folder or archive of images, listing file, or folder of Parquet files."""
     label_column: str | None = None
-    """None: found by name, or no labels."""
+    """None: found by name, or no labels. Several names with commas between them: a vector of these columns."""
     key_column: str | None = None
     """None: found by name."""
     root: str | None = None
     """Folder that a listing's paths start from; None: the listing's own."""
     flat: bool = False
     """Folders are not classes."""
+    class_map: str | None = None
+    """File with the ids of the classes; None: by the order of their names, or as a listing has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +58,9 @@ class Listing:
 
     items: pa.Table
     """Sorted by `key` as UTF-8 bytes. Columns: `key` large_string, unique, relative to `root`, with ``/`` between its
-    parts; `num_bytes` int64; `label` by `label_kind`; then extra columns by name, of int64, float64, large_string,
-    large_binary or large_list of the first three. Only extra columns hold nulls."""
+    parts; `num_bytes` int64; `label` by `label_kind`; then by name the columns of members (see members.py), if there
+    are members of archives, and extra columns of int64, float64, large_string, large_binary or large_list of the first
+    three. Only extra columns and those of members hold nulls."""
     label_kind: LabelKind
     class_names: tuple[str, ...]
     """Name by class id; empty unless names are known."""

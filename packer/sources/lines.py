@@ -1,4 +1,4 @@
-"""Line numbers in CSV and JSONL files, found by reading the file again once something is wrong.
+"""Line numbers of rows in text files, found by reading the file again once something is wrong.
 
 Slow, plain Python, and only on the way to an error message: the fast readers do not tell lines.
 """
@@ -17,12 +17,15 @@ _FAULTS = (OSError, EOFError, csv.Error)
 """What makes a file unreadable as a whole: damaged gzip, or a field larger than the csv module takes."""
 
 
-def find_row_lines(path: str, *, is_csv: bool) -> list[int]:
-    """Return the line, from 1, on which each row starts; shorter than the file where reading it fails."""
+def find_row_lines(path: str, *, delimiter: str | None) -> list[int]:
+    """Return the line, from 1, on which each row starts; shorter than the file where reading it fails.
+
+    `delimiter` is that of a CSV file, whose first row is its header; None: every line that is not blank is a row.
+    """
     numbers: list[int] = []
     try:
-        if is_csv:
-            numbers.extend(number for number, _ in _iter_csv_rows(path))
+        if delimiter is not None:
+            numbers.extend(number for number, _ in _iter_csv_rows(path, delimiter))
             return numbers[1:]
         numbers.extend(number for number, _ in _iter_json_lines(path))
     except _FAULTS:
@@ -30,14 +33,14 @@ def find_row_lines(path: str, *, is_csv: bool) -> list[int]:
     return numbers
 
 
-def find_csv_fault(path: str) -> str:
+def find_csv_fault(path: str, delimiter: str) -> str:
     """Return the first thing wrong in a CSV file, with its line, or nothing."""
     try:
         with _open(path) as stream:
             for number, line in enumerate(stream, 1):
                 if not _is_utf8(line):
                     return f"line {number}: not UTF-8; save the listing as UTF-8"
-        rows = _iter_csv_rows(path)
+        rows = _iter_csv_rows(path, delimiter)
         _, header = next(rows, (0, []))
         for number, row in rows:
             if len(row) != len(header):
@@ -91,10 +94,10 @@ def _name_kind(value: object) -> str:
     return "a list" if isinstance(value, list) else "an object"
 
 
-def _iter_csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+def _iter_csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line and the values of every row that is not blank, the header included."""
     with _open(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
-        reader = csv.reader(text)
+        reader = csv.reader(text, delimiter=delimiter)
         start = 1
         for row in reader:
             if row:

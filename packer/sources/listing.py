@@ -1,33 +1,23 @@
-"""Listings: CSV, JSONL or Parquet files with one row per image."""
+"""Listings: CSV, TSV, JSONL or Parquet files, MXNet lists and augmented manifests, with one row per image."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
-from packer.sources.columns import LabelledColumn, build_extra, build_label
-from packer.sources.items import ITEM_COLUMNS, KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
+from packer.sources.augmented import build_class_names
+from packer.sources.classmap import load_class_map
+from packer.sources.columns import LabelledColumn, build_extra, build_label, build_vector_label
+from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import build_keys
+from packer.sources.roles import find_roles
 from packer.sources.sizes import MISSING, load_sizes
 from packer.sources.tables import RawTable, load_table
-
-KEY_NAMES = ("key", "path", "file", "filename", "file_name", "filepath", "image", "image_path", "uri", "url")
-"""Names of a path column, in any case of letters; more than one of them needs --key-column."""
-LABEL_NAMES = ("label", "class", "target", "category")
-"""Names of a label column, in any case of letters; the first that is there counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Roles:
-    key: str
-    label: str | None
-    extras: tuple[str, ...]
-    notices: tuple[str, ...]
 
 
 def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listing:
@@ -36,7 +26,7 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     Sizes come from the files themselves; a column `num_bytes` is left out.
 
     Raises:
-        SourceError: what is wrong with the listing, its columns, or the files that it names.
+        SourceError: what is wrong with the listing, its columns, the class map, or the files that it names.
     """
     if spec.flat:
         raise SourceError(f"--flat: expected with a folder only, got it with the listing {spec.source!r}; leave it out")
@@ -44,10 +34,10 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     raw = load_table(spec.source, files)
     if not raw.table.num_rows:
         raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
-    roles = _find_roles(raw.table.column_names, spec)
+    roles = find_roles(raw, spec)
     keys = build_keys(raw, roles.key, root)
     columns = {name: build_extra(raw, name) for name in roles.extras}
-    label = LabelledColumn(kind=LabelKind.NONE) if roles.label is None else build_label(raw, roles.label)
+    label = _build_label(raw, roles.labels, spec)
     if label.values is not None:
         columns[LABEL] = label.values
     columns |= {KEY: keys, NUM_BYTES: _load_sizes(raw, keys, root)}
@@ -56,56 +46,38 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
         label_kind=label.kind,
         class_names=label.class_names,
         root=root,
-        notices=roles.notices,
+        notices=raw.notices + roles.notices,
     )
 
 
-def _find_roles(names: Sequence[str], spec: SourceSpec) -> _Roles:
-    key = _find_key(names, spec)
-    label = _find_label([name for name in names if name != key], spec)
-    others = [name for name in names if name not in (key, label)]
-    notices = []
-    for name in others:
-        if name == NUM_BYTES:
-            notices.append(f"column {name!r} left out: sizes are read from the files")
-        elif name in ITEM_COLUMNS:
-            notices.append(f"column {name!r} left out: another column was named for it")
-    extras = tuple(name for name in others if name not in ITEM_COLUMNS)
-    return _Roles(key=key, label=label, extras=extras, notices=tuple(notices))
+def _build_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> LabelledColumn:
+    if len(names) > 1:
+        label = build_vector_label(raw, names)
+    else:
+        label = build_label(raw, names[0]) if names else LabelledColumn(kind=LabelKind.NONE)
+    if spec.class_map is not None:
+        return _apply_class_map(raw, label, spec.class_map)
+    if label.kind is LabelKind.CLASS and not label.class_names:
+        return replace(label, class_names=build_class_names(raw, names[0], label.values))
+    return label
 
 
-def _find_key(names: Sequence[str], spec: SourceSpec) -> str:
-    if spec.key_column is not None:
-        return _expect_column(names, spec.key_column, "--key-column")
-    found = [name for name in names if name.lower() in KEY_NAMES and name != spec.label_column]
-    if len(found) == 1:
-        return found[0]
-    problem = (
-        f"{len(found)} columns look like paths ({_join(found)})"
-        if found
-        else (f"no column is named {', '.join(KEY_NAMES[:-1])} or {KEY_NAMES[-1]} (its columns: {_join(names)})")
-    )
-    raise SourceError(f"{spec.source}: {problem}; name the path's column with --key-column")
-
-
-def _find_label(names: Sequence[str], spec: SourceSpec) -> str | None:
-    if spec.label_column is not None:
-        return _expect_column(names, spec.label_column, "--label-column")
-    for wanted in LABEL_NAMES:
-        found = [name for name in names if name.lower() == wanted]
-        if len(found) > 1:
-            raise SourceError(
-                f"{spec.source}: the columns {_join(found)} look like labels; name one with --label-column"
-            )
-        if found:
-            return found[0]
-    return None
-
-
-def _expect_column(names: Sequence[str], name: str, option: str) -> str:
-    if name not in names:
-        raise SourceError(f"{option}: no column {name!r}; expected one of {_join(names)}")
-    return name
+def _apply_class_map(raw: RawTable, label: LabelledColumn, path: str) -> LabelledColumn:
+    """Give classes by name the map's ids, and classes by id its names."""
+    class_map = load_class_map(path)
+    if label.kind is not LabelKind.CLASS or label.values is None:
+        raise SourceError(f"--class-map: expected class labels in {raw.name}, got labels of kind '{label.kind}'")
+    if label.class_names:
+        ids = class_map.find_ids(label.class_names, raw.name)
+        return replace(
+            label, values=pc.take(pa.array(ids, pa.int64()), label.values), class_names=class_map.class_names
+        )
+    known = pa.array(class_map.ids.values(), pa.int64())
+    unknown = pc.unique(label.values.filter(pc.invert(pc.is_in(label.values, value_set=known)))).to_pylist()
+    if unknown:
+        shown = ", ".join(map(str, sorted(unknown)[:3])) + ", ..." * (len(unknown) > 3)
+        raise SourceError(f"--class-map: {path}: {len(unknown):,} ids of {raw.name} are not in it: {shown}; add them")
+    return replace(label, class_names=class_map.class_names)
 
 
 def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str) -> pa.ChunkedArray:
@@ -119,8 +91,3 @@ def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str) -> pa.ChunkedAr
             "mend the rows, or give the folder that paths start from with --root"
         )
     return sizes
-
-
-def _join(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
-    return shown + ", ..." * (len(names) > 20) or "none"

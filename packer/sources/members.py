@@ -7,8 +7,11 @@ no listing's column can have. All other items have none of them, or nulls.
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import msgspec
+
+from packer.errors import SourceError
 
 ARCHIVE = "_archive"
 """Key of the archive, relative to the root."""
@@ -30,6 +33,26 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     offset_bytes: int
     stored_bytes: int
     method: int
+
+
+class FoundMember(NamedTuple):
+    """A member as its archive's headers have it; a tuple, since there may be millions."""
+
+    name: str
+    """As stored: not yet clean, with ``/`` between its parts."""
+    offset_bytes: int
+    """Where its stored bytes start in the archive."""
+    stored_bytes: int
+    num_bytes: int
+    """After decompression, as the archive claims."""
+    method: int
+    fault: str
+    """Why it cannot be an item and what to do; empty for one that can."""
+
+
+def damaged(archive: str, offset_bytes: int, problem: str) -> SourceError:
+    """Return the error for an archive that contradicts itself at a byte."""
+    return SourceError(f"{archive}: damaged at byte {offset_bytes:,}: {problem}; copy it or make it anew")
 
 
 def unpack_member(stored: bytes, *, method: int, num_bytes: int) -> bytes:

@@ -7,14 +7,17 @@ import re
 from urllib.parse import unquote
 
 from packer.errors import SourceError
-from packer.sources.folder import list_folder
+from packer.sources.archives import ARCHIVE_SUFFIXES, find_archive_kind
+from packer.sources.folder import list_archive, list_folder
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.listing import list_listing
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
 
 
 def list_source(spec: SourceSpec) -> Listing:
-    """List what `spec.source` holds: a folder of images, a listing file, or a folder of Parquet files.
+    """List what `spec.source` holds: a folder or archive of images, a listing file, or a folder of Parquet files.
+
+    ``ARCHIVE/FOLDER`` names a folder in an archive.
 
     The same source gives the same table, in whatever order its files and rows are found.
 
@@ -23,13 +26,19 @@ def list_source(spec: SourceSpec) -> Listing:
     """
     path = _parse_path(spec.source)
     if not os.path.exists(path):
-        raise SourceError(f"{spec.source}: no such file or folder")
+        archive, folder = _split_archive(path)
+        if not archive:
+            raise SourceError(f"{spec.source}: no such file or folder")
+        return list_archive(spec, archive, folder)
     if os.path.isdir(path):
         files = _find_parquet_files(path)
         return list_listing(spec, files, root=path) if files else list_folder(spec, path)
+    if find_archive_kind(path):
+        return list_archive(spec, path, "")
     if find_kind(path) is None:
         raise SourceError(
-            f"{spec.source}: not a kind of source; expected a folder, or a listing named {', '.join(LISTING_SUFFIXES)}"
+            f"{spec.source}: not a kind of source; expected a folder, an archive named "
+            f"{' or '.join(ARCHIVE_SUFFIXES)}, or a listing named {', '.join(LISTING_SUFFIXES)}"
         )
     return list_listing(spec, [path], root=os.path.dirname(path))
 
@@ -40,6 +49,16 @@ def _parse_path(source: str) -> str:
     elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
         raise SourceError(f"{source}: not a local source; expected a folder or a listing on this machine")
     return os.path.abspath(source)
+
+
+def _split_archive(path: str) -> tuple[str, str]:
+    """Return the archive that a path which does not exist leads into, and the rest; empty texts if there is none."""
+    archive = path
+    while not os.path.lexists(archive):
+        archive = os.path.dirname(archive)
+    if os.path.isfile(archive) and find_archive_kind(archive):
+        return archive, path[len(archive) + 1 :]
+    return "", ""
 
 
 def _find_parquet_files(folder: str) -> list[str]:

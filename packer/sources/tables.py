@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import pyarrow.parquet
 
 from packer.errors import SourceError
 from packer.sources import lines
+from packer.sources.lists import read_list
 
 NUM_EXAMPLES = 3
 """How many rows or names an error message shows."""
@@ -30,20 +32,29 @@ _BLOCK_BYTES = 16 << 20
 
 class TableKind(enum.StrEnum):
     CSV = "csv"
+    """Values between commas, or between tabs."""
     JSON = "json"
+    LIST = "list"
+    """An MXNet image list."""
     PARQUET = "parquet"
 
 
 _KINDS = {
     ".csv": TableKind.CSV,
     ".csv.gz": TableKind.CSV,
+    ".tsv": TableKind.CSV,
+    ".tsv.gz": TableKind.CSV,
     ".jsonl": TableKind.JSON,
     ".jsonl.gz": TableKind.JSON,
     ".ndjson": TableKind.JSON,
     ".ndjson.gz": TableKind.JSON,
+    ".manifest": TableKind.JSON,
+    ".lst": TableKind.LIST,
     ".parquet": TableKind.PARQUET,
 }
 LISTING_SUFFIXES = tuple(_KINDS)
+_HEAVY_BYTES = 65_536
+_BYTE_TYPES = ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 
 
 def find_kind(path: str) -> TableKind | None:
@@ -61,11 +72,14 @@ class RawTable:
     files: tuple[str, ...]
     rows_per_file: tuple[int, ...]
     table: pa.Table
+    notices: tuple[str, ...] = ()
+    """What was left out, in plain sentences."""
 
     def locate(self, rows: Sequence[int]) -> list[str]:
         """Return ``line 7`` (from 1, the header counted) for each row index, or ``row 7`` where there are no lines."""
         if self.kind is not TableKind.PARQUET:
-            numbers = lines.find_row_lines(self.files[0], is_csv=self.kind is TableKind.CSV)
+            delimiter = find_delimiter(self.files[0]) if self.kind is TableKind.CSV else None
+            numbers = lines.find_row_lines(self.files[0], delimiter=delimiter)
             if len(numbers) == self.table.num_rows:
                 return [f"line {numbers[row]}" for row in rows]
         stops = np.cumsum(self.rows_per_file)
@@ -85,26 +99,38 @@ class RawTable:
         return ", ".join(shown) + ", ..." * (len(rows) > NUM_EXAMPLES)
 
 
+def find_delimiter(path: str) -> str:
+    """Return what stands between the values of a CSV or TSV file."""
+    return "\t" if path.lower().endswith((".tsv", ".tsv.gz")) else ","
+
+
 def load_table(name: str, files: Sequence[str]) -> RawTable:
     """Read one listing file, or several Parquet files in the order given.
+
+    A Parquet column of more than 64 KB of bytes or text a row, such as the images themselves, is not read.
 
     Raises:
         SourceError: a file that cannot be read or parsed, with its line where there is one; two columns of one name.
     """
     kind = find_kind(files[0]) or TableKind.PARQUET
-    tables = [_load_file(file, kind) for file in files]
+    heavy = _find_heavy_columns(files) if kind is TableKind.PARQUET else frozenset()
+    tables = [_load_file(file, kind, heavy) for file in files]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise SourceError(f"{name}: its files disagree about a column: {_one_line(error)}") from None
     sizes = tuple(part.num_rows for part in tables)
-    return RawTable(name=name, kind=kind, files=tuple(files), rows_per_file=sizes, table=table)
+    notices = tuple(
+        f"column {column!r} left out: more than {_HEAVY_BYTES // 1024} KB a row, too much for an extra column"
+        for column in sorted(heavy)
+    )
+    return RawTable(name=name, kind=kind, files=tuple(files), rows_per_file=sizes, table=table, notices=notices)
 
 
-def _load_file(path: str, kind: TableKind) -> pa.Table:
-    readers = {TableKind.CSV: _read_csv, TableKind.JSON: _read_json, TableKind.PARQUET: _read_parquet}
+def _load_file(path: str, kind: TableKind, heavy: Set[str]) -> pa.Table:
+    readers = {TableKind.CSV: _read_csv, TableKind.JSON: _read_json, TableKind.LIST: read_list}
     try:
-        table = readers[kind](path)
+        table = _read_parquet(path, heavy) if kind is TableKind.PARQUET else readers[kind](path)
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if str(error) in ("Empty CSV file", "Empty JSON file"):
@@ -118,7 +144,7 @@ def _load_file(path: str, kind: TableKind) -> pa.Table:
 
 
 def _read_csv(path: str) -> pa.Table:
-    parsing = pa.csv.ParseOptions(newlines_in_values=True)
+    parsing = pa.csv.ParseOptions(newlines_in_values=True, delimiter=find_delimiter(path))
     with pa.input_stream(path, compression="detect") as stream:
         names = pa.csv.open_csv(stream, parse_options=parsing).schema.names
     converting = pa.csv.ConvertOptions(
@@ -152,18 +178,42 @@ def _replace_timestamps(kind: Any) -> Any:
     if pa.types.is_list(kind):
         return pa.list_(_replace_timestamps(kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_replace_timestamps(field.type)) for field in kind])
+        # By name, since Arrow lets names pass that are not UTF-8, and would fail on them later.
+        return pa.struct([pa.field(field.name, _replace_timestamps(field.type)) for field in kind])
     return kind
 
 
-def _read_parquet(path: str) -> pa.Table:
+def _read_parquet(path: str, heavy: Set[str]) -> pa.Table:
     with pa.parquet.ParquetFile(path) as file:
-        return file.read()
+        return file.read([name for name in file.schema_arrow.names if name not in heavy] if heavy else None)
+
+
+def _find_heavy_columns(files: Sequence[str]) -> frozenset[str]:
+    """Return the columns whose bytes or texts are too large to be read, by the files' own statistics."""
+    sizes: Counter[str] = Counter()
+    num_rows = 0
+    for path in files:
+        try:
+            with pa.parquet.ParquetFile(path) as file:
+                names = sorted(file.schema_arrow.names, key=len, reverse=True)
+                num_rows += file.metadata.num_rows
+                for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+                    for leaf in map(group.column, range(group.num_columns)):
+                        if leaf.physical_type in _BYTE_TYPES:
+                            sizes[_find_column(leaf.path_in_schema, names)] += leaf.total_uncompressed_size
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path}: {_one_line(error)}") from None
+    return frozenset(name for name, size in sizes.items() if size > _HEAVY_BYTES * num_rows)
+
+
+def _find_column(leaf: str, names: Sequence[str]) -> str:
+    """Return the column, of `names` from the longest, that a leaf such as ``image.bytes`` belongs to."""
+    return next(name for name in names if leaf == name or leaf.startswith(name + "."))
 
 
 def _find_fault(path: str, kind: TableKind) -> str:
     if kind is TableKind.CSV:
-        return lines.find_csv_fault(path)
+        return lines.find_csv_fault(path, find_delimiter(path))
     return lines.find_json_fault(path) if kind is TableKind.JSON else ""
 
 

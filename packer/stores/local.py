@@ -79,7 +79,9 @@ class LocalStore:
         except FileExistsError:
             return False
         finally:
-            os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            self._prune(os.path.dirname(temporary))  # where a claim is refused, nothing is left
         return True
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -117,10 +119,7 @@ class LocalStore:
             raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path(key)) from error
 
     def _write_temporary(self, buffers: Buffers) -> str:
-        folder = os.path.join(self._root, TEMPORARY_FOLDER)
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, uuid.uuid4().hex)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        path, descriptor = self._create_temporary()
         try:
             _write_all(descriptor, buffers)
         except BaseException:
@@ -130,6 +129,16 @@ class LocalStore:
         finally:
             os.close(descriptor)
         return path
+
+    def _create_temporary(self) -> tuple[str, int]:
+        folder = os.path.join(self._root, TEMPORARY_FOLDER)
+        path = os.path.join(folder, uuid.uuid4().hex)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return path, os.open(path, flags, 0o666)
+        except FileNotFoundError:  # nobody made the folder yet, or another run swept it away
+            os.makedirs(folder, exist_ok=True)
+            return path, os.open(path, flags, 0o666)
 
     def _place(self, key: str, place: Callable[[str], None]) -> None:
         """Call `place` with the key's path, making its folder first where it is missing."""

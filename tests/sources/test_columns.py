@@ -128,3 +128,62 @@ def test_extra_values_that_do_not_fit_are_refused(folder):
     assert "column 'x' holds uint64" in text
     text = failure(write_parquet(folder, path=["a.jpg", "b.jpg"], x=[[1], [1, None]]))
     assert "a list with a missing element in column 'x' of 1 of 2 rows: row 2" in text
+    text = failure(write_parquet(folder, path=["a.jpg", "b.jpg"], x=[None, 1e300]))
+    assert "beyond 32-bit floats, as which shards hold numbers, in column 'x' of 1 of 2 rows: row 2" in text
+    text = failure(write_parquet(folder, path=["a.jpg", "b.jpg"], x=[[1.5], [2, -1e300]]))
+    assert "beyond 32-bit floats, as which shards hold numbers, in column 'x' of 1 of 2 rows: row 2" in text
+
+
+def test_several_label_columns_make_a_vector(folder):
+    path = write_csv(folder, "path,x,y,flag\na.jpg,1,0.5,true\nb.jpg,2,-3,false\n")
+    listing = listed(path, label_column="y, x,flag")
+    assert listing.items["label"].to_pylist() == [[0.5, 1.0, 1.0], [-3.0, 2.0, 0.0]]
+    assert listing.items.column_names == ["key", "num_bytes", "label"]
+    assert listing.label_kind is LabelKind.FLOATS
+    assert "no column 'z'" in failure(path, label_column="x,z")
+    assert "each column once" in failure(path, label_column="x,x")
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (["1", "cat"], "label column 'y' holds large_string; expected numbers"),
+        (["1", ""], "no label in column 'y' of 1 of 2 rows: line 3"),
+        (["1", "nan"], "not a finite 32-bit float in column 'x,y' of 1 of 2 rows: line 3"),
+    ],
+)
+def test_bad_vectors_of_columns(folder, values, problem):
+    path = write_csv(folder, f"path,x,y\na.jpg,1,{values[0]}\nb.jpg,2,{values[1]}\n")
+    assert problem in failure(path, label_column="x,y")
+
+
+def test_a_column_whose_name_has_a_comma(folder):
+    path = write_csv(folder, 'path,"x,y",x,y\na.jpg,3,1,2\n')
+    assert listed(path, label_column="x,y").items.to_pylist() == [
+        {"key": "a.jpg", "num_bytes": 1, "label": 3, "x": 1, "y": 2}
+    ]
+
+
+@pytest.mark.parametrize("size", [60_000, 70_000])
+def test_columns_of_whole_images_are_left_out(folder, size):
+    blobs = [bytes([index]) * size for index in range(2)]
+    nested = [{"bytes": blob, "path": "x"} for blob in blobs]
+    path = write_parquet(folder, path=["a.jpg", "b.jpg"], thumb=blobs, photo=nested, n=[1, 2])
+    listing = listed(path)
+    assert listing.items["n"].to_pylist() == [1, 2]
+    assert ("thumb" in listing.items.column_names, "photo" in listing.items.column_names) == (size == 60_000,) * 2
+    if size == 60_000:
+        assert listing.items["thumb"].to_pylist() == blobs
+        assert listing.notices == ()
+    else:
+        assert listing.notices == tuple(
+            f"column {name!r} left out: more than 64 KB a row, too much for an extra column"
+            for name in ("photo", "thumb")
+        )
+
+
+def test_names_kept_for_the_data_set(folder):
+    assert "the column name 'is_fill' is kept" in failure(write_csv(folder, "path,is_fill,shard\na.jpg,1,2\n"))
+    listing = listed(write_csv(folder, "path,_archive,__index__\na.jpg,x,2\n"))
+    assert listing.items.column_names == ["key", "num_bytes"]
+    assert "'_archive' left out" in listing.notices[0]

@@ -37,6 +37,18 @@ def test_csv_suffixes(folder, suffix):
     assert listing.items["label"].to_pylist() == [1, 0]
 
 
+@pytest.mark.parametrize("suffix", [".tsv", ".TSV", ".tsv.gz"])
+def test_tabs_between_values(folder, suffix):
+    text = 'file\tlabel\tnote\na.jpg\tcat\t"x, \ty"\nb.jpg\tant\t\n'
+    path = write_csv(folder, gzip.compress(text.encode()) if suffix.endswith("gz") else text, f"list{suffix}")
+    listing = listed(path)
+    assert listing.class_names == ("ant", "cat")
+    assert listing.items["note"].to_pylist() == ["x, \ty", None]
+    if suffix == ".tsv":
+        assert "'gone.jpg' (line 4)" in failure(write_csv(folder, text + "gone.jpg\tx\t\n", "list.tsv"))
+        assert "line 4: expected 3 values" in failure(write_csv(folder, text + "c.jpg\tx,y\n", "list.tsv"))
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".jsonl.gz"])
 def test_json_suffixes(folder, suffix):
     text = '{"image": "a.jpg", "class": "x"}\n\n{"class": "y", "image": "b.jpg"}\n'
@@ -189,6 +201,7 @@ def test_bad_csv(folder, text, problem):
         ('{"path": "a.jpg"}\n\n{"path": \n', "line 3: expected one JSON object"),
         ('[{"path": "a.jpg"}]\n', "line 1: expected one JSON object"),
         (b'{"path": "a.jpg"}\n{"path": "\xe4.jpg"}\n', "line 2: not UTF-8"),
+        (b'{"path": "a.jpg", "x": {"\xe4": 1}}\n', "line 1: not UTF-8"),
         (
             '{"path": "a.jpg", "x": 1}\n{"path": "b.jpg", "x": "1"}\n',
             "line 2: column 'x' holds text, but a number on line 1",

@@ -26,7 +26,7 @@ def spark_session(master: str, **settings: str) -> Iterator[Any]:
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.executorEnv.PYTHONPATH", str(ROOT))
         .config("spark.executor.memory", "1g")
-        .config("spark.sql.shuffle.partitions", "4")
+        .config("spark.ui.showConsoleProgress", "false")
     )
     for name, value in settings.items():
         builder = builder.config(name, value)

@@ -1,0 +1,125 @@
+"""What was found in folders and archives so far, on its way to an item table."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.errors import SourceError
+from packer.sources.items import KEY, LABEL, NUM_BYTES
+from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES
+
+NO_CLASS = -1
+"""Stands for the class of an image outside class folders."""
+_CHUNK_ROWS = 65_536
+_FILE_FIELDS = ((KEY, pa.large_string()), (NUM_BYTES, pa.int64()), (LABEL, pa.int64()))
+_MEMBER_FIELDS = (
+    *_FILE_FIELDS,
+    (ARCHIVE, pa.large_string()),
+    (OFFSET_BYTES, pa.int64()),
+    (STORED_BYTES, pa.int64()),
+    (METHOD, pa.int64()),
+)
+
+
+class _Rows:
+    """Rows that turn into Arrow tables as they come, so that millions of them stay small."""
+
+    def __init__(self, schema: Any, root: str) -> None:
+        self._schema = schema
+        self._root = root
+        self._rows: list[tuple[Any, ...]] = []
+        self._tables: list[pa.Table] = []
+
+    def __len__(self) -> int:
+        return len(self._rows) + sum(len(table) for table in self._tables)
+
+    def append(self, row: tuple[Any, ...]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == _CHUNK_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True)
+        try:
+            arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
+        except UnicodeEncodeError as error:
+            check_name(error.object, self._root)
+            raise
+        self._tables.append(pa.table(arrays, schema=self._schema))
+        self._rows.clear()
+
+    def table(self) -> pa.Table:
+        if self._rows:
+            self._flush()
+        return pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
+
+
+class Scan:
+    """Images and their classes, and counts of what was passed over. Class ids here follow the order of discovery."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.num_hidden = 0
+        self.other_suffixes: Counter[str] = Counter()
+        self.loops: list[str] = []
+        self.num_archives = 0
+        self.empty_archives: list[str] = []
+        self._class_ids: dict[str, int] = {}
+        self._files = _Rows(pa.schema(_FILE_FIELDS), root)
+        self._members = _Rows(pa.schema(_MEMBER_FIELDS), root)
+
+    @property
+    def num_items(self) -> int:
+        return len(self._files) + len(self._members)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes found so far, sorted by name."""
+        return tuple(sorted(self._class_ids))
+
+    def find_class(self, name: str) -> int:
+        """Return the id of a class, new or known."""
+        return self._class_ids.setdefault(name, len(self._class_ids))
+
+    def add_file(self, key: str, num_bytes: int, label: int) -> None:
+        self._files.append((key, num_bytes, label))
+
+    def add_member(self, key: str, num_bytes: int, label: int, place: tuple[str, int, int, int]) -> None:
+        """Add a member of an archive; `place` is the archive's key, the offset, the stored bytes and the method."""
+        self._members.append((key, num_bytes, label, *place))
+
+    def table(self) -> pa.Table:
+        """Return what was found with labels of this scan's own ids; columns of members only where there are any.
+
+        Raises:
+            SourceError: a key is not UTF-8.
+        """
+        tables = [self._files.table(), self._members.table()]
+        return pa.concat_tables([table for table in tables if table.num_rows] or tables[:1], promote_options="default")
+
+    def relabel(self, labels: pa.ChunkedArray, ids: Sequence[int]) -> pa.ChunkedArray:
+        """Return labels with `ids` for the sorted `class_names` in place of this scan's own ids."""
+        mapping = np.empty(len(self._class_ids), dtype=np.int64)
+        for name, class_id in zip(self.class_names, ids, strict=True):
+            mapping[self._class_ids[name]] = class_id
+        return pc.take(pa.array(mapping), labels)
+
+    def empty_classes(self, labels: pa.ChunkedArray) -> list[str]:
+        """Return the classes that no image has; `labels` are this scan's own."""
+        used = set(pc.unique(labels).to_pylist())
+        return [name for name in self.class_names if self._class_ids[name] not in used]
+
+
+def check_name(key: str, root: str) -> None:
+    """Raise SourceError for a name whose bytes are not UTF-8 (Python stands lone surrogates in for them)."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise SourceError(f"{root}: the name {os.fsencode(key)!r} is not UTF-8, as keys must be; rename it") from None
