@@ -140,6 +140,32 @@ class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
     stratify: bool
 
 
+class Encryption(enum.StrEnum):
+    """How a bucket encrypts what is put into it, beside its own default."""
+
+    AES256 = "AES256"
+    """With keys of the store itself (SSE-S3)."""
+    KMS = "aws:kms"
+    """With a key of the key service (SSE-KMS)."""
+
+
+class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a remote store is reached. Holds no credential: those are found by each process, as boto3 finds them."""
+
+    endpoint_url: str | None = None
+    """Address of an S3 server; None: the one that AWS's own variables and profiles name, or AWS."""
+    profile: str | None = None
+    anonymous: bool = False
+    """Requests are not signed."""
+    requester_pays: bool = False
+    sse: Encryption | None = None
+    kms_key: str | None = None
+    storage_class: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    timeout_s: int = 30
+    """Seconds without any progress after which a request is given up and tried again."""
+
+
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `pack` and `plan`; field names are the command line's with underscores."""
 
@@ -179,6 +205,15 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_rejects: Annotated[float, Meta(ge=0, le=1, description="share of rejected items that fails the run")] = 0.01
     dedupe: Annotated[bool, Meta(description="pack one of each set of exact copies; reads the source twice")] = False
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
+    endpoint_url: Annotated[str | None, Meta(description="address of an S3 server (default: as boto3 finds it)")] = None
+    profile: Annotated[str | None, Meta(description="AWS profile (default: as boto3 finds it)")] = None
+    anonymous: Annotated[bool, Meta(description="read a public SOURCE without credentials")] = False
+    requester_pays: Annotated[bool, Meta(description="pay for requests to buckets that ask for it")] = False
+    sse: Annotated[Encryption | None, Meta(description="encryption of what is put into a bucket")] = None
+    kms_key: Annotated[str | None, Meta(description="id of the key for --sse aws:kms")] = None
+    storage_class: Annotated[str | None, Meta(description="storage class of what is put into a bucket")] = None
+    tags: Annotated[str | None, Meta(description="tags of what is put into a bucket, as K=V,K=V")] = None
+    timeout: Annotated[int, Meta(ge=1, description="seconds a request to a bucket may stand still")] = 30
     part: Annotated[str | None, Meta(description="I/N: pack every Nth shard from I on; then commit")] = None
     resume: Annotated[bool, Meta(description="go on with an interrupted run of the same options")] = False
     overwrite: Annotated[bool, Meta(description="remove the data set that is at the destination first")] = False
@@ -205,7 +240,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
-        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1)
+        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property
     def world(self) -> int:
@@ -250,6 +285,29 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 f"--subsampling: expected with --encode jpeg or keep alone, got {self.subsampling} with {self.encode}"
             )
 
+    def source_store(self) -> StoreOptions:
+        """Return how the source is reached."""
+        return StoreOptions(
+            endpoint_url=self.endpoint_url,
+            profile=self.profile,
+            anonymous=self.anonymous,
+            requester_pays=self.requester_pays,
+            timeout_s=self.timeout,
+        )
+
+    def dest_store(self) -> StoreOptions:
+        """Return how the destination is reached. Raises OptionsError for tags or a key that cannot be used."""
+        if self.kms_key is not None and self.sse is not Encryption.KMS:
+            raise OptionsError("--kms-key: expected with --sse aws:kms only")
+        return msgspec.structs.replace(
+            self.source_store(),
+            anonymous=False,
+            sse=self.sse,
+            kms_key=self.kms_key,
+            storage_class=self.storage_class,
+            tags=_parse_tags(self.tags),
+        )
+
     def splits(self) -> tuple[SplitSpec, ...]:
         """Return the splits in the order given. Raises OptionsError unless the shares are exact and sum to 1."""
         specs = [_parse_split(part, self.split) for part in self.split.split(",")]
@@ -290,6 +348,15 @@ def _parse_split(part: str, text: str) -> SplitSpec:
     if fraction <= 0:
         raise OptionsError(f"--split: expected name=share pairs such as train=0.9,val=0.1, got {text!r}")
     return SplitSpec(name=name, numerator=fraction.numerator, denominator=fraction.denominator)
+
+
+def _parse_tags(text: str | None) -> tuple[tuple[str, str], ...]:
+    if text is None:
+        return ()
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise OptionsError(f"--tags: expected K=V pairs such as team=vision,stage=raw, got {text!r}")
+    return tuple((name, value) for name, _, value in pairs)
 
 
 def check_split_name(name: str, option: str) -> None:

@@ -33,6 +33,10 @@ class LocalStore:
     def uri(self) -> str:
         return self._root
 
+    @property
+    def read_ahead(self) -> int:
+        return 4
+
     def get(self, key: str) -> bytes:
         descriptor = self._open(key)
         try:
