@@ -18,9 +18,9 @@ from packer.engines.base import Tick
 from packer.errors import CorruptRecordError, DataSetError, PackerError
 from packer.formats.base import Record, Sample
 from packer.formats.registry import get_format
-from packer.options import FormatName
 from packer.planning.digest import table_digest
 from packer.planning.names import index_key, list_key, records_key, stem_of
+from packer.specs import FormatName
 from packer.stores.base import ObjectNotFoundError, Store
 from packer.stores.open import open_store
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from PIL import Image
 
-from packer.options import Encode, ImageSpec, Subsampling
+from packer.specs import Encode, ImageSpec, Subsampling
 
 _PNG_LEVEL = 6
 _WEBP_METHOD = 4

@@ -7,10 +7,10 @@ import msgspec
 from packer.engines.base import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.options import FormatName, ImageSpec
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
 from packer.packing.watchdog import Watchdog
+from packer.specs import FormatName, ImageSpec
 from packer.stores.open import open_store
 
 ITEMS_PER_TASK = 8

@@ -11,8 +11,8 @@ import msgspec
 from packer.errors import PackerError
 from packer.formats.base import ExtraValue, Label, Sample
 from packer.imaging.transform import transform_image
-from packer.options import ImageSpec
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, Member
+from packer.specs import ImageSpec
 
 
 class ItemRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,12 +15,12 @@ from packer.errors import EncoderMismatchError, PackerError
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
-from packer.options import ImageSpec
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import build_sample, item_rows
 from packer.packing.watchdog import Watchdog
 from packer.planning.plan import PlanHeader
+from packer.specs import ImageSpec
 from packer.stores.open import open_store
 
 

@@ -164,11 +164,12 @@ def edit_manifest(dest: Path, edit: Callable[[dict], object]) -> None:
     path = dest / "manifest.json"
     document = json.loads(path.read_bytes())
     edit(document)
-    for digest in ("", None):
-        document["digest"] = hashlib.sha256(content).hexdigest() if digest is None else digest
-        content = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-        content = content.replace(b": {}", b": {}")
-    path.write_bytes(content)
+
+    def encode(digest: str) -> bytes:
+        document["digest"] = digest
+        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+    path.write_bytes(encode(hashlib.sha256(encode("")).hexdigest()))
 
 
 def first_shard(document: dict) -> dict:
