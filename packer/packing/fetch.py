@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from packer.errors import SourceChangedError, SourceError
+from packer.errors import PackerError, SourceChangedError, SourceError
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemRow
 from packer.sources.members import unpack_member
@@ -25,7 +25,7 @@ def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | Reje
     Raises:
         SourceChangedError: an item's size in bytes is not the one that was listed.
         SourceError: an item may not be read.
-        OSError: the source failed; nothing is known about the item.
+        PackerError: the source failed; nothing is known about the item.
     """
     waiting: deque[Future[bytes | RejectError]] = deque()
     held: deque[int] = deque()
@@ -52,6 +52,9 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
     except PermissionError as error:
         problem = f"may not be read ({error.strerror}); grant access, then --resume"
         raise SourceError(f"{store.uri}/{item.key}: {problem}") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror or error}); mend the source, then --resume"
+        raise PackerError(f"{store.uri}/{item.key}: {problem}") from error
     except ValueError as error:
         return RejectError(RejectReason.UNREADABLE, f"its archive member cannot be unpacked: {error}")
     if len(data) != item.num_bytes:

@@ -164,12 +164,12 @@ def edit_manifest(dest: Path, edit: Callable[[dict], object]) -> None:
     path = dest / "manifest.json"
     document = json.loads(path.read_bytes())
     edit(document)
+    unsigned = rendered({**document, "digest": ""})
+    path.write_bytes(rendered({**document, "digest": hashlib.sha256(unsigned).hexdigest()}))
 
-    def encode(digest: str) -> bytes:
-        document["digest"] = digest
-        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
-    path.write_bytes(encode(hashlib.sha256(encode("")).hexdigest()))
+def rendered(document: dict) -> bytes:
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def first_shard(document: dict) -> dict:
