@@ -11,6 +11,8 @@
     ├── EncoderMismatchError         a worker's encoder differs from the plan's
     ├── TooManyRejectsError          more items were rejected than --max-rejects allows
     ├── WorkerError                  a worker died or a task raised something unforeseen
+    ├── StoreError    (OSError)      a bucket or another place failed, or has no such thing as was asked of it
+    │   └── StoreAccessError (PermissionError)    it refused: no, wrong or expired credentials, or no permission
     └── MissingExtraError            an optional library is not installed
 
 Messages say what failed, where, what was expected and what to do. All of them survive pickling, since they
@@ -85,6 +87,14 @@ class TooManyRejectsError(PackerError):
 
 class WorkerError(PackerError):
     """A worker process died, or a task raised an error that nobody foresaw."""
+
+
+class StoreError(PackerError, OSError):
+    """A bucket, or another place, failed for good: it is not there, or stayed busy or broken for minutes."""
+
+
+class StoreAccessError(StoreError, PermissionError):
+    """A place refused a request: no, wrong or expired credentials, or no permission."""
 
 
 class MissingExtraError(PackerError):

@@ -7,7 +7,6 @@ Everything behind the edge works with the small derived values: `ImageSpec`, `Sp
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -17,88 +16,25 @@ import msgspec
 from msgspec import Meta
 
 from packer.errors import OptionsError
+from packer.specs import (
+    MAX_SHARD_BYTES,
+    MIN_SHARD_BYTES,
+    Alpha,
+    Encode,
+    Encryption,
+    EngineName,
+    Fit,
+    FormatName,
+    ImageSpec,
+    OnReject,
+    ShardSpec,
+    SplitSpec,
+    StoreOptions,
+    Subsampling,
+)
 
-MAX_SHARD_BYTES = 128_000_000
-"""A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
-MIN_SHARD_BYTES = 1_000_000
-
+_DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-class FormatName(enum.StrEnum):
-    TFRECORD = "tfrecord"
-    RECORDIO = "recordio"
-
-
-class Fit(enum.StrEnum):
-    """How an image meets the requested size; sizes below are width x height in pixels."""
-
-    SHORT = "short"
-    """Short side becomes N, aspect ratio kept."""
-    LONG = "long"
-    """Long side becomes N, aspect ratio kept."""
-    COVER = "cover"
-    """Scaled to cover W x H, then cropped around the centre."""
-    CONTAIN = "contain"
-    """Scaled to fit inside W x H, then padded with black around the centre."""
-    STRETCH = "stretch"
-    """Scaled to W x H, aspect ratio ignored."""
-
-
-class Encode(enum.StrEnum):
-    JPEG = "jpeg"
-
-
-class OnReject(enum.StrEnum):
-    FILL = "fill"
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-class EngineName(enum.StrEnum):
-    LOCAL = "local"
-    SPARK = "spark"
-
-
-class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
-
-    width: int
-    height: int
-    fit: Fit
-    encode: Encode
-    quality: int
-    max_pixels: int
-
-
-class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One split and its share of the items, as an exact fraction numerator / denominator."""
-
-    name: str
-    numerator: int
-    denominator: int
-
-    @property
-    def is_training(self) -> bool:
-        """Training splits have equal shards, with fills; every other split holds each record once."""
-        return is_training_split(self.name)
-
-
-def is_training_split(name: str) -> bool:
-    """Say whether a split's shards must be equal in records: those named ``train`` or ``train-...``."""
-    return name == "train" or name.startswith("train-")
-
-
-class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How a split is cut into shards."""
-
-    world: int
-    """Number of ranks: instances x GPUs per instance."""
-    target_bytes: int
-    """Wanted size of a shard in bytes, in [1 MB, 128 MB]."""
-    allow_fill: bool
-    """Accept planned fills above 2 % of the items."""
-    stratify: bool
 
 
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,10 +54,14 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
     seed: Annotated[int, Meta(description="seed of the order")] = 0
-    resize: Annotated[str, Meta(description="N (one side or a square) or WxH, in pixels")] = "256"
+    resize: Annotated[
+        str | None, Meta(description="N (one side or a square) or WxH, in pixels (default: 256; with keep: none)")
+    ] = None
     fit: Annotated[Fit | None, Meta(description="default: short for N, cover for WxH")] = None
     encode: Annotated[Encode, Meta(description="encoding of the samples")] = Encode.JPEG
-    quality: Annotated[int, Meta(ge=1, le=100, description="encoder's quality")] = 95
+    quality: Annotated[int, Meta(ge=1, le=100, description="quality of jpeg and webp, 1 to 100")] = 95
+    subsampling: Annotated[Subsampling, Meta(description="colour resolution of jpeg")] = Subsampling.S420
+    alpha: Annotated[Alpha, Meta(description="transparency: over white, or kept in png and webp")] = Alpha.WHITE
     max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
     label_column: Annotated[
         str | None, Meta(description="label's column in a listing, or A,B,... for a vector (default: label, if there)")
@@ -136,6 +76,15 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_rejects: Annotated[float, Meta(ge=0, le=1, description="share of rejected items that fails the run")] = 0.01
     dedupe: Annotated[bool, Meta(description="pack one of each set of exact copies; reads the source twice")] = False
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
+    endpoint_url: Annotated[str | None, Meta(description="address of an S3 server (default: as boto3 finds it)")] = None
+    profile: Annotated[str | None, Meta(description="AWS profile (default: as boto3 finds it)")] = None
+    anonymous: Annotated[bool, Meta(description="read a public SOURCE without credentials")] = False
+    requester_pays: Annotated[bool, Meta(description="pay for requests to buckets that ask for it")] = False
+    sse: Annotated[Encryption | None, Meta(description="encryption of what is put into a bucket")] = None
+    kms_key: Annotated[str | None, Meta(description="id of the key for --sse aws:kms")] = None
+    storage_class: Annotated[str | None, Meta(description="storage class of what is put into a bucket")] = None
+    tags: Annotated[str | None, Meta(description="tags of what is put into a bucket, as K=V,K=V")] = None
+    timeout: Annotated[int, Meta(ge=1, description="seconds a request to a bucket may stand still")] = 30
     part: Annotated[str | None, Meta(description="I/N: pack every Nth shard from I on; then commit")] = None
     resume: Annotated[bool, Meta(description="go on with an interrupted run of the same options")] = False
     overwrite: Annotated[bool, Meta(description="remove the data set that is at the destination first")] = False
@@ -162,7 +111,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
-        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1)
+        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property
     def world(self) -> int:
@@ -179,11 +128,12 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return range(int(match[1]), num_tasks, int(match[2]))
 
     def image_spec(self) -> ImageSpec:
-        """Return what imaging needs. Raises OptionsError for a malformed --resize or a --fit that does not suit it."""
-        match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", self.resize)
-        sides = [int(side) for side in match.groups() if side] if match else []
-        if not sides or min(sides) < 1:
-            raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {self.resize!r}")
+        """Return what imaging needs. Raises OptionsError for a malformed --resize and for options that contradict."""
+        self._check_encoding()
+        keeps_all = self.encode is Encode.KEEP and self.resize is None
+        if keeps_all and self.fit is not None:
+            raise OptionsError(f"--fit: expected with --resize, since --encode keep resizes nothing, got {self.fit}")
+        sides = (0,) if keeps_all else _parse_sides(_DEFAULT_RESIZE if self.resize is None else self.resize)
         fit = self.fit or (Fit.SHORT if len(sides) == 1 else Fit.COVER)
         if fit in (Fit.SHORT, Fit.LONG) and len(sides) == 2:
             raise OptionsError(f"--fit: expected cover, contain or stretch with --resize {self.resize}, got {fit}")
@@ -194,6 +144,39 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             encode=self.encode,
             quality=self.quality,
             max_pixels=self.max_pixels,
+            subsampling=self.subsampling,
+            alpha=self.alpha,
+        )
+
+    def _check_encoding(self) -> None:
+        if self.alpha is Alpha.KEEP and self.encode not in (Encode.PNG, Encode.WEBP):
+            raise OptionsError(f"--alpha: expected white, or --encode png or webp, got keep with {self.encode}")
+        if self.subsampling is not Subsampling.S420 and self.encode not in (Encode.JPEG, Encode.KEEP):
+            raise OptionsError(
+                f"--subsampling: expected with --encode jpeg or keep alone, got {self.subsampling} with {self.encode}"
+            )
+
+    def source_store(self) -> StoreOptions:
+        """Return how the source is reached."""
+        return StoreOptions(
+            endpoint_url=self.endpoint_url,
+            profile=self.profile,
+            anonymous=self.anonymous,
+            requester_pays=self.requester_pays,
+            timeout_s=self.timeout,
+        )
+
+    def dest_store(self) -> StoreOptions:
+        """Return how the destination is reached. Raises OptionsError for tags or a key that cannot be used."""
+        if self.kms_key is not None and self.sse is not Encryption.KMS:
+            raise OptionsError("--kms-key: expected with --sse aws:kms only")
+        return msgspec.structs.replace(
+            self.source_store(),
+            anonymous=False,
+            sse=self.sse,
+            kms_key=self.kms_key,
+            storage_class=self.storage_class,
+            tags=_parse_tags(self.tags),
         )
 
     def splits(self) -> tuple[SplitSpec, ...]:
@@ -218,6 +201,14 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
+def _parse_sides(text: str) -> tuple[int, ...]:
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    sides = tuple(int(side) for side in match.groups() if side) if match else ()
+    if not sides or min(sides) < 1:
+        raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {text!r}")
+    return sides
+
+
 def _parse_split(part: str, text: str) -> SplitSpec:
     name, _, share = part.strip().partition("=")
     check_split_name(name, "--split")
@@ -228,6 +219,15 @@ def _parse_split(part: str, text: str) -> SplitSpec:
     if fraction <= 0:
         raise OptionsError(f"--split: expected name=share pairs such as train=0.9,val=0.1, got {text!r}")
     return SplitSpec(name=name, numerator=fraction.numerator, denominator=fraction.denominator)
+
+
+def _parse_tags(text: str | None) -> tuple[tuple[str, str], ...]:
+    if text is None:
+        return ()
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise OptionsError(f"--tags: expected K=V pairs such as team=vision,stage=raw, got {text!r}")
+    return tuple((name, value) for name, _, value in pairs)
 
 
 def check_split_name(name: str, option: str) -> None:
@@ -281,12 +281,12 @@ def _describe(error: msgspec.ValidationError, values: Mapping[str, Any]) -> Opti
     expected = text.split(", got")[0].replace("`", "").replace("Expected", "expected")
     hint = next((f.type for f in msgspec.structs.fields(PackOptions) if f.name == field), None)
     if expected.startswith("Invalid enum value"):
-        expected = "expected one of " + ", ".join(_choices(hint))
+        expected = "expected one of " + ", ".join(choices_of(hint))
     return OptionsError(f"{option_name(field)}: {expected}, got {values.get(field)!r}")
 
 
-def _choices(hint: Any) -> list[str]:
-    """Return the values of the enum inside a field's type, in the order of its definition."""
+def choices_of(hint: Any) -> list[str]:
+    """Return the values of the enum inside a field's type, in the order of its definition; none without an enum."""
     for node in _walk_types(msgspec.inspect.type_info(hint)):
         if isinstance(node, msgspec.inspect.EnumType):
             return [str(member.value) for member in node.cls]

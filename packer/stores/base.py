@@ -24,6 +24,8 @@ class ObjectInfo:
 
     key: str
     num_bytes: int
+    etag: str = ""
+    """Changes with the object's content, where the store has such a thing; without quotes."""
 
 
 class Store(Protocol):
@@ -32,6 +34,10 @@ class Store(Protocol):
     @property
     def uri(self) -> str:
         """Absolute path or URI of the root; `open_store` makes an equal store from it."""
+
+    @property
+    def read_ahead(self) -> int:
+        """Reads that are worth having in flight at a time: few where each waits for a disk, many for a network."""
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes. Raises ObjectNotFoundError or OSError."""

@@ -6,21 +6,49 @@ import os
 import re
 from urllib.parse import unquote
 
-from packer.errors import OptionsError
+from packer.specs import StoreOptions
 from packer.stores.base import Store
 from packer.stores.local import LocalStore
 
+_S3_SCHEMES = ("s3", "s3a", "s3n")
+_DEFAULTS = StoreOptions()
 
-def open_store(uri: str) -> Store:
-    """Return the store at a path or ``file://`` URI. Raises OptionsError for a scheme that is not known."""
-    return LocalStore(absolute_uri(uri))
+
+def open_store(uri: str, options: StoreOptions = _DEFAULTS) -> Store:
+    """Return the store at a path or URI. Nothing is asked of a remote place before the store is used.
+
+    Raises:
+        OptionsError: the URI is malformed, or its scheme is not known.
+        MissingExtraError: the scheme's library is not installed.
+    """
+    scheme = find_scheme(uri)
+    if scheme in ("", "file"):
+        return LocalStore(absolute_uri(uri))
+    if scheme in _S3_SCHEMES:
+        from packer.stores.s3 import S3Store
+
+        return S3Store(uri, options)
+    from packer.stores.remote import RemoteStore
+
+    return RemoteStore(uri)
+
+
+def find_scheme(uri: str) -> str:
+    """Return a URI's scheme in lower case; empty for a path."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
+    return scheme[1].lower() if scheme else ""
+
+
+def is_local(uri: str) -> bool:
+    """Say whether a path or URI is on this machine's file system."""
+    return find_scheme(uri) in ("", "file")
 
 
 def absolute_uri(uri: str) -> str:
-    """Return the absolute path of a path or ``file://`` URI. Raises OptionsError for a scheme that is not known."""
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", uri)
-    if scheme is None:
-        return os.path.abspath(uri)
-    if scheme[1].lower() == "file":
+    """Return the absolute path of a path or ``file://`` URI, or another URI without a last ``/``. Opens nothing."""
+    scheme = find_scheme(uri)
+    if scheme == "file":
         return os.path.abspath(unquote(uri[len("file://") :]))
-    raise OptionsError(f"{uri}: expected a path or a file:// URI, got scheme {scheme[1]!r}")
+    if not scheme:
+        return os.path.abspath(uri)
+    return f"{'s3' if scheme in _S3_SCHEMES else scheme}://{uri.partition('://')[2].rstrip('/')}"

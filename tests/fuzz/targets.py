@@ -21,7 +21,7 @@ from packer.dataset.load import load_labels
 from packer.dataset.model import decode_manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import load_receipt
-from packer.dataset.recordstable import RecordRow, decode_records, encode_records
+from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records
 from packer.errors import PackerError
 from packer.formats.base import RecordFormat, Sample
 from packer.formats.index import parse_dali_index, parse_list, parse_mxnet_index
@@ -124,7 +124,7 @@ def _image() -> Target:
 def _records_table() -> bytes:
     items = pa.table({"key": ["a"], "num_bytes": [3], "label": [1]})
     row = RecordRow(item_index=0, source_sha256=b"\1" * 32, is_fill=False, num_bytes=30)
-    return encode_records(items, [row])[0]
+    return encode_records(build_records(items, [row]))
 
 
 TARGETS: Mapping[str, Target] = {

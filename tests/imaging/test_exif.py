@@ -9,7 +9,7 @@ from PIL import Image
 
 from packer.imaging.orientation import parse_orientation
 from packer.imaging.transform import sample_pixels
-from packer.options import Fit
+from packer.specs import Fit
 from tests.imaging.images import (
     QUADRANTS,
     are_near,

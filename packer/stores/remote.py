@@ -1,0 +1,132 @@
+"""Every other place that fsspec can reach, as a store: ``gs://``, ``abfs://``, ``memory://`` and more.
+
+Credentials are found as the place's own fsspec library finds them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import fsspec
+
+from packer.errors import MissingExtraError, OptionsError, StoreAccessError, StoreError
+from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
+
+T = TypeVar("T")
+
+_CREATES_ATOMICALLY = frozenset({"gs", "gcs"})
+"""Schemes whose library asks the server itself to refuse a key that exists."""
+_MEMORY = threading.Lock()
+"""Makes one step of look and write in fsspec's memory, which is this process's own."""
+
+
+class RemoteStore:
+    """Objects below a URL of any file system that fsspec knows."""
+
+    def __init__(self, uri: str) -> None:
+        self._scheme = uri.partition("://")[0].lower()
+        rest = uri.partition("://")[2]
+        if "@" in rest.partition("/")[0] or re.search(r"[?#]", rest):
+            raise OptionsError(
+                f"a URI of {self._scheme}: expected no user, password or query in it; give credentials as the library "
+                f"of that place takes them, such as its environment variables"
+            )
+        self._uri = f"{self._scheme}://{rest.rstrip('/')}"
+        self._files = _open_filesystem(self._scheme)
+        self._root = str(self._files._strip_protocol(self._uri)).rstrip("/")
+
+    @property
+    def uri(self) -> str:
+        return self._uri
+
+    @property
+    def read_ahead(self) -> int:
+        return 16
+
+    def get(self, key: str) -> bytes:
+        return bytes(self._call(lambda: self._files.cat_file(self._path(key)), key))
+
+    def view(self, key: str) -> memoryview:
+        return memoryview(self.get(key))
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        if stop <= start:
+            return b""
+        return bytes(self._call(lambda: self._files.cat_file(self._path(key), start=start, end=stop), key))
+
+    def put(self, key: str, buffers: Buffers) -> None:
+        self._call(lambda: self._files.pipe_file(self._path(key), b"".join(buffers)), key)
+
+    def put_if_absent(self, key: str, buffers: Buffers) -> bool:
+        data = b"".join(buffers)
+        if self._scheme == "memory":
+            with _MEMORY:
+                return self._create(key, data)
+        if self._scheme not in _CREATES_ATOMICALLY:
+            raise StoreError(
+                f"{self._uri}: cannot be DEST: two runs that start at once could not tell who owns it, since "
+                f"{self._scheme}:// has no known way to write only what is not there; pack to a folder, s3:// or gs://"
+            )
+        return self._create(key, data)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        path = self._path(folder) if folder else self._root
+        try:
+            found = self._call(lambda: self._files.find(path, detail=True), folder)
+        except ObjectNotFoundError:
+            return
+        for name, info in found.items():
+            key = str(name)[len(self._root) :].lstrip("/")
+            if key.startswith(prefix):
+                tag = info.get("etag") or info.get("ETag") or info.get("md5Hash") or ""
+                yield ObjectInfo(key, int(info["size"]), str(tag).strip('"'))
+
+    def delete(self, key: str) -> None:
+        try:
+            self._call(lambda: self._files.rm_file(self._path(key)), key)
+        except ObjectNotFoundError:
+            return
+
+    def sweep(self) -> None:
+        return
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+    def _create(self, key: str, data: bytes) -> bool:
+        try:
+            self._call(lambda: self._files.pipe_file(self._path(key), data, mode="create"), key)
+        except FileExistsError:
+            return False
+        return True
+
+    def _call(self, call: Callable[[], T], key: str) -> T:
+        """Call, with the library's errors told in this package's own, less what may be secret in them."""
+        where = f"{self._uri}/{key}"
+        problem: OSError
+        try:
+            return call()
+        except FileNotFoundError:
+            problem = ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
+        except FileExistsError:
+            problem = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), where)
+        except PermissionError:
+            problem = StoreAccessError(f"{where}: no permission; grant it, or sign in as that place's library expects")
+        except Exception as error:  # each library has errors of its own, under no common name
+            problem = StoreError(f"{where}: the request failed with {type(error).__name__}; try again with --resume")
+        raise problem
+
+
+def _open_filesystem(scheme: str) -> Any:
+    try:
+        return fsspec.filesystem(scheme)
+    except ValueError:
+        raise OptionsError(f"{scheme}://: expected a path, s3:// or another scheme that fsspec knows") from None
+    except ImportError as error:
+        raise MissingExtraError(f"{scheme}:// needs another library: {error}") from None

@@ -1,0 +1,219 @@
+"""A prefix of an S3 bucket as a store.
+
+Bytes go through obstore, which costs a sixth of boto3's CPU time for each object; listings and deletions go through
+boto3. An object is written with one PUT: S3 and its like check If-None-Match there, and not all of them where the
+parts of a multipart upload are joined. Clients are shared by all stores of a bucket in a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import botocore.exceptions
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+
+from packer.errors import OptionsError, StoreError
+from packer.specs import Encryption, StoreOptions
+from packer.stores.base import Buffers, ObjectInfo
+from packer.stores.retry import RetryPolicy, TransientError, retry
+from packer.stores.s3client import NUM_IN_FLIGHT, Clients, check_answer, connect
+from packer.stores.s3errors import make_error, parse_failure
+from packer.stores.s3listing import list_objects
+
+T = TypeVar("T")
+
+_POLICY = RetryPolicy()
+_BULK_BYTES = 1_000_000
+"""Objects from this size on may take long to be sent."""
+_URI = re.compile(r"s3[an]?://([^/?#@:]+)(/[^\0]*)?", re.DOTALL)
+_ODD_PART = re.compile(r"(^|/)\.{0,2}(/|$)")
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+
+
+def parse_s3_uri(uri: str) -> tuple[str, str]:
+    """Return the bucket and the prefix, without ``/`` at its ends, of ``s3://bucket/prefix`` (or s3a, s3n).
+
+    Raises:
+        OptionsError: it is not of that form. The text does not repeat it, since a user's mistake may hold a secret.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise OptionsError("a URI of S3: expected s3://bucket/prefix, without a key, a secret, or a port in it")
+    return match[1], (match[2] or "").strip("/")
+
+
+class S3Store:
+    """Objects below a prefix. May be used by many threads."""
+
+    def __init__(self, uri: str, options: StoreOptions) -> None:
+        self._bucket, self._prefix = parse_s3_uri(uri)
+        self._base = self._prefix + "/" if self._prefix else ""
+        self._options = options
+        self._has_md5_tags = options.sse is not Encryption.KMS
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def read_ahead(self) -> int:
+        return NUM_IN_FLIGHT
+
+    def get(self, key: str) -> bytes:
+        return self._read(key).to_bytes()
+
+    def view(self, key: str) -> memoryview:
+        return memoryview(self._read(key))
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        if stop <= start:
+            return b""
+        path = self._path(key)
+
+        def read() -> bytes:
+            result = obstore.get(self._clients.objects, path, options={"range": (start, stop)})
+            data = result.bytes().to_bytes()
+            if len(data) != min(stop, result.meta["size"]) - start:
+                raise TransientError(f"{self._uri_of(path)}: expected {stop - start:,} bytes, got {len(data):,}")
+            return data
+
+        return self._retry(read, path, "read", no_range=b"")
+
+    def put(self, key: str, buffers: Buffers) -> None:
+        path = self._path(key)
+        self._retry(lambda: self._write(path, buffers, mode="overwrite"), path, "write")
+
+    def put_if_absent(self, key: str, buffers: Buffers) -> bool:
+        path = self._path(key)
+        failures: list[TransientError] = []
+
+        def create() -> bool:
+            try:
+                self._write(path, buffers, mode="create")
+            except AlreadyExistsError as error:
+                if parse_failure(str(error)).status == 409:  # two at the same moment: the server wants another try
+                    raise
+                # An attempt without an answer may have been the one that wrote it.
+                return bool(failures) and self.get(key) == b"".join(buffers)
+            return True
+
+        def attempt() -> bool:
+            try:
+                return self._call(create, path, "write")
+            except TransientError as error:
+                failures.append(error)
+                raise
+
+        return retry(attempt, _POLICY)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        first = len(self._base)
+        for info in list_objects(self._list_page, self._base + prefix):
+            if len(info.key) > first:  # the prefix itself is a mark that some tools leave, and no object of the store
+                yield ObjectInfo(info.key[first:], info.num_bytes, info.etag)
+
+    def delete(self, key: str) -> None:
+        path = self._base + key
+        request = {"Bucket": self._bucket, "Key": path, **self._payer}
+        self._retry(lambda: self._clients.control.delete_object(**request), path, "delete")
+
+    def sweep(self) -> None:
+        return  # a put is one request, so nothing is left behind
+
+    @property
+    def _clients(self) -> Clients:
+        return connect(self._bucket, self._options)
+
+    @property
+    def _payer(self) -> dict[str, str]:
+        return {"RequestPayer": "requester"} if self._options.requester_pays else {}
+
+    def _path(self, key: str) -> str:
+        path = self._base + key
+        if _ODD_PART.search(path):
+            raise StoreError(
+                f"{self._uri_of(path)!r}: a key with an empty, '.' or '..' part cannot be read or written; rename it"
+            )
+        return path
+
+    def _uri_of(self, path: str) -> str:
+        return f"s3://{self._bucket}/{path}"
+
+    def _read(self, key: str) -> obstore.Bytes:
+        path = self._path(key)
+
+        def read() -> obstore.Bytes:
+            result = obstore.get(self._clients.objects, path)
+            data, expected = result.bytes(), result.meta["size"]
+            if len(data) != expected:
+                raise TransientError(f"{self._uri_of(path)}: expected {expected:,} bytes, got {len(data):,}")
+            self._check_tag(path, result.meta["e_tag"], [data])
+            return data
+
+        return self._retry(read, path, "read")
+
+    def _write(self, path: str, buffers: Buffers, *, mode: Any) -> None:
+        num_bytes = sum(map(len, buffers))
+        clients = self._clients
+        result = obstore.put(
+            clients.bulk if num_bytes >= _BULK_BYTES else clients.objects,
+            path,
+            iter(buffers) if num_bytes else b"",
+            attributes={"Storage-Class": self._options.storage_class} if self._options.storage_class else None,
+            tags=dict(self._options.tags) or None,
+            mode=mode,
+            use_multipart=False,
+        )
+        self._check_tag(path, result["e_tag"], buffers)
+
+    def _check_tag(self, path: str, tag: str | None, buffers: Any) -> None:
+        """Raise TransientError unless the MD5 of the bytes is the entity tag, where that is an MD5."""
+        match = _MD5.fullmatch(tag or "")
+        if match is None or not self._has_md5_tags:
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        for buffer in buffers:
+            digest.update(buffer)
+        if digest.hexdigest() == match[1]:
+            return
+        if self._is_tag_no_md5(path):
+            self._has_md5_tags = False
+            return
+        raise TransientError(f"{self._uri_of(path)}: the bytes are not those of its entity tag")
+
+    def _is_tag_no_md5(self, path: str) -> bool:
+        """Ask how an object is encrypted: with keys of a key service or of the customer its tag is something else."""
+        head = self._call(
+            lambda: self._clients.control.head_object(Bucket=self._bucket, Key=path, **self._payer), path, "read"
+        )
+        return str(head.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in head
+
+    def _list_page(self, prefix: str, delimiter: str, token: str) -> Any:
+        request = {"Bucket": self._bucket, "Prefix": prefix, **self._payer}
+        request |= {"Delimiter": delimiter} if delimiter else {}
+        request |= {"ContinuationToken": token} if token else {}
+        return self._retry(lambda: self._clients.control.list_objects_v2(**request), prefix, "list")
+
+    def _retry(self, call: Callable[[], T], path: str, action: str, no_range: T | None = None) -> T:
+        return retry(lambda: self._call(call, path, action, no_range), _POLICY)
+
+    def _call(self, call: Callable[[], T], path: str, action: str, no_range: T | None = None) -> T:
+        """Call, with the clients' errors told in this package's own.
+
+        `no_range`, if given, is the answer where a range starts behind the object's end. The client's error is not
+        kept as the cause of the new one: it may hold what nobody should see in a traceback.
+        """
+        try:
+            return call()
+        except (BaseError, FileNotFoundError) as error:
+            failure = parse_failure(str(error))
+            if failure.status == 416 and no_range is not None:
+                return no_range
+            problem = make_error(failure, bucket=self._bucket, key=path, action=action)
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            problem = check_answer(error, bucket=self._bucket, key=path, action=action)
+        raise problem

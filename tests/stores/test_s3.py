@@ -1,0 +1,105 @@
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from packer.errors import OptionsError, StoreError
+from packer.specs import StoreOptions
+from packer.stores.base import Store
+from packer.stores.open import open_store
+from packer.stores.s3 import S3Store, parse_s3_uri
+from tests.stores.conftest import Bucket
+from tests.stores.contract import StoreContract
+
+
+class TestS3Store(StoreContract):
+    @pytest.fixture
+    def store(self, bucket: Bucket) -> Store:
+        self.options = bucket.options
+        return S3Store(bucket.uri, bucket.options)
+
+    def again(self, store: Store) -> Store:
+        return open_store(store.uri, self.options)
+
+
+def test_keys_lie_below_the_prefix(bucket: Bucket) -> None:
+    store = S3Store(bucket.uri, bucket.options)
+    store.put("train/a", [b"1"])
+    bucket.put("some/prefix-of-another/a", b"1")
+    bucket.put("some/prefix", b"1")
+    bucket.put("some/prefix/", b"")
+    assert set(bucket.keys()) >= {"some/prefix/train/a"}
+    assert [info.key for info in store.list()] == ["train/a"]
+
+
+def test_the_whole_bucket_is_a_store(bucket: Bucket) -> None:
+    store = S3Store(f"s3://{bucket.name}", bucket.options)
+    store.put("a", [b"1"])
+    assert bucket.keys() == ["a"]
+    assert store.uri == f"s3://{bucket.name}"
+    assert [info.key for info in store.list()] == ["a"]
+
+
+def test_shards_are_one_put(bucket: Bucket) -> None:
+    """A multipart upload would show as a tag with a hyphen."""
+    store = S3Store(bucket.uri, bucket.options)
+    data = b"0123456789abcdef" * 1_500_000
+    store.put("shard", [data[:10_000_000], data[10_000_000:]])
+    (info,) = store.list()
+    assert (info.num_bytes, info.etag) == (len(data), hashlib.md5(data).hexdigest())
+
+
+@pytest.mark.parametrize("endpoint", ["real"], indirect=True)
+def test_listing_many_pages_and_folders(bucket: Bucket) -> None:
+    expected = {f"c{n % 20}/{'deep/' * (n % 4)}{n:05d}.jpg": n % 7 for n in range(2_300)}
+    store = S3Store(bucket.uri, bucket.options)
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda key: bucket.put(f"some/prefix/{key}", b"x" * expected[key]), expected))
+    assert {info.key: info.num_bytes for info in store.list()} == expected
+    assert sorted(info.key for info in store.list("c1")) == sorted(key for key in expected if key.startswith("c1"))
+
+
+def test_a_listing_that_is_left_early_ends(bucket: Bucket) -> None:
+    store = S3Store(bucket.uri, bucket.options)
+    for number in range(30):
+        bucket.put(f"some/prefix/c{number}/x", b"1")
+    assert next(iter(store.list())).num_bytes == 1
+
+
+def test_folder_marks_keep_their_slash_and_can_be_deleted(bucket: Bucket) -> None:
+    store = S3Store(bucket.uri, bucket.options)
+    bucket.put("some/prefix/train/", b"")
+    assert [info.key for info in store.list()] == ["train/"]
+    store.delete("train/")
+    assert bucket.keys() == []
+
+
+def test_keys_that_cannot_be_read_are_listed_and_refused(bucket: Bucket) -> None:
+    store = S3Store(bucket.uri, bucket.options)
+    bucket.put("some/prefix/a//b", b"1")
+    assert [info.key for info in store.list()] == ["a//b"]
+    with pytest.raises(StoreError, match=r"a//b.*rename it"):
+        store.get("a//b")
+
+
+@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
+def test_options_reach_the_server(bucket: Bucket) -> None:
+    options = StoreOptions(
+        endpoint_url=bucket.endpoint, storage_class="STANDARD_IA", tags=(("team", "vision"),), sse="AES256"
+    )
+    S3Store(bucket.uri, options).put("a", [b"1"])
+    head = bucket.client.head_object(Bucket=bucket.name, Key="some/prefix/a")
+    assert head["StorageClass"] == "STANDARD_IA"
+    assert head["ServerSideEncryption"] == "AES256"
+    tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key="some/prefix/a")["TagSet"]
+    assert tags == [{"Key": "team", "Value": "vision"}]
+
+
+def test_uris() -> None:
+    assert parse_s3_uri("s3://bucket/a/b/") == ("bucket", "a/b")
+    assert parse_s3_uri("s3a://bucket") == ("bucket", "")
+    assert open_store("s3n://bucket/a").uri == "s3://bucket/a"
+    for uri in ("s3://key:SECRET@bucket/a", "s3:///a", "s3://bucket?X-Amz-Signature=SECRET", "s3://"):
+        with pytest.raises(OptionsError) as error:
+            open_store(uri)
+        assert "SECRET" not in str(error.value)
