@@ -9,7 +9,7 @@ from PIL import Image
 
 from packer.imaging.modes import over_white, to_resampled_mode
 from packer.imaging.transform import sample_pixels, transform_image
-from packer.options import Alpha, Encode, Fit
+from packer.specs import Alpha, Encode, Fit
 from tests.imaging.images import (
     exif_block,
     file_of,
