@@ -127,6 +127,14 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds without any progress after which a request is given up and tried again."""
 
 
+DEFAULT_STORE = StoreOptions()
+STORE_FIELDS = (
+    *("endpoint_url", "profile", "anonymous", "requester_pays", "timeout"),
+    *("sse", "kms_key", "storage_class", "tags"),
+)
+"""Fields of PackOptions that say how remote places are reached; a resumed run need not repeat them."""
+
+
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `pack` and `plan`; field names are the command line's with underscores."""
 
@@ -197,6 +205,8 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
+        if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):
+            raise OptionsError("--endpoint-url: expected an address without user, password and query")
         _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property

@@ -21,6 +21,8 @@ _METAVARS = {"format": "tfrecord|recordio", "fit": "short|long|cover|contain|str
     "split": "NAME=SHARE,...",
     "resize": "N|WxH",
     "part": "I/N",
+    "sse": "AES256|aws:kms",
+    "tags": "K=V,...",
 }
 
 

@@ -16,7 +16,7 @@ from packer.engines.base import Engine, Tick
 from packer.errors import DataSetError, PackerError
 from packer.formats.base import Record, Sample
 from packer.formats.registry import get_format
-from packer.options import FormatName
+from packer.options import DEFAULT_STORE, FormatName, StoreOptions
 from packer.planning.digest import table_digest
 from packer.planning.names import META_PREFIX, index_key, merged_index_key, records_key
 from packer.progress import Progress
@@ -32,6 +32,7 @@ class VerifyContext(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     manifest: Manifest
     decode: bool
+    store: StoreOptions = DEFAULT_STORE
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,18 +45,22 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
-def verify(uri: str, engine: Engine, progress: Progress, *, decode: bool = False) -> VerifyReport:
+def verify(
+    uri: str, engine: Engine, progress: Progress, *, decode: bool = False, options: StoreOptions = DEFAULT_STORE
+) -> VerifyReport:
     """Check a data set against its manifest; with `decode`, every image is decoded as well.
+
+    `options` say how a remote place is reached.
 
     Raises:
         NotADataSetError: there is no manifest.
         DataSetError: the manifest cannot be read, was edited or contradicts itself.
     """
-    store = open_store(uri)
+    store = open_store(uri, options)
     manifest = load_manifest(store)
     shards = list(manifest_shards(manifest))
     faults = list(_stray_files(store, manifest))
-    context = VerifyContext(uri=store.uri, manifest=manifest, decode=decode)
+    context = VerifyContext(uri=store.uri, manifest=manifest, decode=decode, store=options)
     found: dict[int, list[str]] = {}
     with progress.phase("verifying", total=sum(shard.num_records for _, shard in shards)):
         for task, problems in engine.run(verify_shard, context, range(len(shards)), progress.advance):
@@ -103,7 +108,7 @@ def verify_shard(context: VerifyContext, task: int, tick: Tick) -> tuple[int, li
 
 
 def _shard_faults(context: VerifyContext, split: str, shard: ShardEntry, tick: Tick) -> Iterator[str]:
-    store = open_store(context.uri)
+    store = open_store(context.uri, context.store)
     try:
         view = store.view(shard.key)
     except ObjectNotFoundError:
@@ -132,7 +137,7 @@ def _shard_faults(context: VerifyContext, split: str, shard: ShardEntry, tick: T
 
 def _side_faults(context: VerifyContext, split: str, shard: ShardEntry, records: list[Record]) -> Iterator[str]:
     """Compare the index and the table of records with the records themselves."""
-    store = open_store(context.uri)
+    store = open_store(context.uri, context.store)
     stem = shard.key.rpartition("/")[2].rpartition(".")[0]
     try:
         index = store.get(index_key(split, stem))

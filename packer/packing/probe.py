@@ -7,7 +7,7 @@ import msgspec
 from packer.engines.base import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.options import FormatName, ImageSpec
+from packer.options import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
 from packer.stores.open import open_store
@@ -19,6 +19,7 @@ class ProbeContext(msgspec.Struct, frozen=True, kw_only=True):
     """Items to measure; task t measures ``items[8 t : 8 t + 8]``."""
 
     source_root: str
+    source_store: StoreOptions = DEFAULT_STORE
     format: FormatName
     image: ImageSpec
     items: tuple[ItemRow, ...]
@@ -34,7 +35,7 @@ class ProbedItem(msgspec.Struct, frozen=True, kw_only=True):
 def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list[ProbedItem]]:
     """Return the task's number and its items' sizes in their order. Raises as `fetch_ahead`."""
     items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
-    source, container = open_store(context.source_root), get_format(context.format)
+    source, container = open_store(context.source_root, context.source_store), get_format(context.format)
     probed = []
     fetched = fetch_ahead(source, items)
     for item, data in zip(items, fetched, strict=True):
