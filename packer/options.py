@@ -37,6 +37,13 @@ _DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
+STORE_FIELDS = (
+    *("endpoint_url", "profile", "anonymous", "requester_pays", "timeout"),
+    *("sse", "kms_key", "storage_class", "tags"),
+)
+"""Fields of PackOptions that say how remote places are reached; a resumed run need not repeat them."""
+
+
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `pack` and `plan`; field names are the command line's with underscores."""
 
@@ -111,6 +118,8 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
+        if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):
+            raise OptionsError("--endpoint-url: expected an address without user, password and query")
         _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property

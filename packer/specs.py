@@ -153,3 +153,6 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     timeout_s: int = 30
     """Seconds without any progress after which a request is given up and tried again."""
+
+
+DEFAULT_STORE = StoreOptions()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from packer.imaging.rejects import RejectError
 from packer.imaging.transform import transform_image
-from packer.options import Alpha, Encode
+from packer.specs import Alpha, Encode
 from tests.imaging.images import exif_block, file_of, image_spec, quadrants, swapped_profile
 
 PICTURE = quadrants(48, 40)
