@@ -52,7 +52,9 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
     items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
     shard = OpenShard(header, task, items)
     source = open_store(context.source_root)
-    for index, (item, data) in enumerate(zip(items, fetch_ahead(source, items), strict=True)):
+    # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
+    for index, data in enumerate(fetch_ahead(source, items)):
+        item = items[index]
         try:
             if isinstance(data, RejectError):
                 raise data
