@@ -56,7 +56,9 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
     shard = OpenShard(header, task, items)
     source = open_store(context.source_root, context.source_store)
     with Watchdog() as watchdog:
-        for index, (item, data) in enumerate(zip(items, fetch_ahead(source, items), strict=True)):
+        # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
+        for index, data in enumerate(fetch_ahead(source, items)):
+            item = items[index]
             try:
                 if isinstance(data, RejectError):
                     raise data
