@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
 from awsglue.job import Job
 from awsglue.utils import getResolvedOptions
 from py4j.java_gateway import JavaPackage
@@ -34,7 +33,7 @@ def main() -> None:
 
 def read_options(arguments: list[str]) -> packer.PackOptions:
     """Return the options among a job's arguments, over those of its --config. Raises OptionsError."""
-    fields = {"config", *(field.name for field in msgspec.structs.fields(packer.PackOptions))}
+    fields = {"config", *packer.PackOptions.__struct_fields__}
     present = sorted({text.partition("=")[0][2:] for text in arguments[1:] if text.startswith("--")})
     own = {name: name.replace("-", "_") for name in present if name.replace("-", "_") in fields}
     if foreign := [f"--{name}" for name in present if name not in own]:

@@ -7,7 +7,6 @@ Everything behind the edge works with the small derived values: `ImageSpec`, `Sp
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -17,153 +16,32 @@ import msgspec
 from msgspec import Meta
 
 from packer.errors import OptionsError
-
-MAX_SHARD_BYTES = 128_000_000
-"""A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
-MIN_SHARD_BYTES = 1_000_000
+from packer.specs import (
+    MAX_SHARD_BYTES,
+    MIN_SHARD_BYTES,
+    Alpha,
+    Encode,
+    Encryption,
+    EngineName,
+    Fit,
+    FormatName,
+    ImageSpec,
+    OnReject,
+    ShardSpec,
+    SplitSpec,
+    StoreOptions,
+    Subsampling,
+)
 
 _DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-class FormatName(enum.StrEnum):
-    TFRECORD = "tfrecord"
-    RECORDIO = "recordio"
-
-
-class Fit(enum.StrEnum):
-    """How an image meets the requested size; sizes below are width x height in pixels."""
-
-    SHORT = "short"
-    """Short side becomes N, aspect ratio kept."""
-    LONG = "long"
-    """Long side becomes N, aspect ratio kept."""
-    COVER = "cover"
-    """Scaled to cover W x H, then cropped around the centre."""
-    CONTAIN = "contain"
-    """Scaled to fit inside W x H, then padded with black around the centre."""
-    STRETCH = "stretch"
-    """Scaled to W x H, aspect ratio ignored."""
-
-
-class Encode(enum.StrEnum):
-    """What samples are encoded as."""
-
-    JPEG = "jpeg"
-    """Baseline JPEG."""
-    PNG = "png"
-    WEBP = "webp"
-    """Lossy WebP."""
-    KEEP = "keep"
-    """The source's own bytes where they satisfy the request already, otherwise a JPEG."""
-
-
-class Subsampling(enum.IntEnum):
-    """How coarsely a JPEG stores colour."""
-
-    S420 = 420
-    """At half the width and half the height."""
-    S422 = 422
-    """At half the width."""
-    S444 = 444
-    """At full size."""
-
-
-class Alpha(enum.StrEnum):
-    """What becomes of transparency."""
-
-    WHITE = "white"
-    """The picture stands on white; samples are RGB."""
-    KEEP = "keep"
-    """Samples of images with transparency are RGBA, others RGB."""
-
-
-class OnReject(enum.StrEnum):
-    FILL = "fill"
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-class EngineName(enum.StrEnum):
-    LOCAL = "local"
-    SPARK = "spark"
-
-
-class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
-
-    width: int
-    """0 where no image is resized."""
-    height: int
-    fit: Fit
-    encode: Encode
-    quality: int
-    """1 to 100, for JPEG and WebP."""
-    max_pixels: int
-    subsampling: Subsampling = Subsampling.S420
-    """For JPEG."""
-    alpha: Alpha = Alpha.WHITE
-
-    @property
-    def keeps_all(self) -> bool:
-        """Every image that decodes is stored as it is, whatever its size."""
-        return self.width == 0
-
-
-class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One split and its share of the items, as an exact fraction numerator / denominator."""
-
-    name: str
-    numerator: int
-    denominator: int
-
-    @property
-    def is_training(self) -> bool:
-        """Training splits have equal shards, with fills; every other split holds each record once."""
-        return is_training_split(self.name)
-
-
-def is_training_split(name: str) -> bool:
-    """Say whether a split's shards must be equal in records: those named ``train`` or ``train-...``."""
-    return name == "train" or name.startswith("train-")
-
-
-class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How a split is cut into shards."""
-
-    world: int
-    """Number of ranks: instances x GPUs per instance."""
-    target_bytes: int
-    """Wanted size of a shard in bytes, in [1 MB, 128 MB]."""
-    allow_fill: bool
-    """Accept planned fills above 2 % of the items."""
-    stratify: bool
-
-
-class Encryption(enum.StrEnum):
-    """How a bucket encrypts what is put into it, beside its own default."""
-
-    AES256 = "AES256"
-    """With keys of the store itself (SSE-S3)."""
-    KMS = "aws:kms"
-    """With a key of the key service (SSE-KMS)."""
-
-
-class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a remote store is reached. Holds no credential: those are found by each process, as boto3 finds them."""
-
-    endpoint_url: str | None = None
-    """Address of an S3 server; None: the one that AWS's own variables and profiles name, or AWS."""
-    profile: str | None = None
-    anonymous: bool = False
-    """Requests are not signed."""
-    requester_pays: bool = False
-    sse: Encryption | None = None
-    kms_key: str | None = None
-    storage_class: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
-    timeout_s: int = 30
-    """Seconds without any progress after which a request is given up and tried again."""
+STORE_FIELDS = (
+    *("endpoint_url", "profile", "anonymous", "requester_pays", "timeout"),
+    *("sse", "kms_key", "storage_class", "tags"),
+)
+"""Fields of PackOptions that say how remote places are reached; a resumed run need not repeat them."""
 
 
 class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,6 +118,8 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
+        if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):
+            raise OptionsError("--endpoint-url: expected an address without user, password and query")
         _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property
@@ -410,12 +290,12 @@ def _describe(error: msgspec.ValidationError, values: Mapping[str, Any]) -> Opti
     expected = text.split(", got")[0].replace("`", "").replace("Expected", "expected")
     hint = next((f.type for f in msgspec.structs.fields(PackOptions) if f.name == field), None)
     if expected.startswith("Invalid enum value"):
-        expected = "expected one of " + ", ".join(_choices(hint))
+        expected = "expected one of " + ", ".join(choices_of(hint))
     return OptionsError(f"{option_name(field)}: {expected}, got {values.get(field)!r}")
 
 
-def _choices(hint: Any) -> list[str]:
-    """Return the values of the enum inside a field's type, in the order of its definition."""
+def choices_of(hint: Any) -> list[str]:
+    """Return the values of the enum inside a field's type, in the order of its definition; none without an enum."""
     for node in _walk_types(msgspec.inspect.type_info(hint)):
         if isinstance(node, msgspec.inspect.EnumType):
             return [str(member.value) for member in node.cls]

@@ -22,14 +22,15 @@ from packer.dataset.report import run_report
 from packer.engines.base import Engine
 from packer.engines.create import create_engine
 from packer.errors import DataSetError, OptionsError
-from packer.options import OnReject, PackOptions, parse_options
+from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
+from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.base import Store
-from packer.stores.open import absolute_uri, open_store
+from packer.stores.open import absolute_uri, is_local, open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     progress = progress or SilentProgress()
     started = time.time()
     check_places(options)
-    dest = open_store(options.dest)
+    dest = open_store(options.dest, options.dest_store())
     with engine_of(options, engine) as engine:
         document = _claimed_plan(dest, options, engine, progress)
         if (finished := load_manifest(dest, missing_ok=True)) is not None:
@@ -77,14 +78,14 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
 
 
-def commit_parts(uri: str) -> PackResult:
-    """Make a data set of shards that several runs with ``part`` packed.
+def commit_parts(uri: str, store: StoreOptions = DEFAULT_STORE) -> PackResult:
+    """Make a data set of shards that several runs with ``part`` packed; `store` says how a remote place is reached.
 
     Raises:
         DataSetError: the destination has no plan, or shards are missing.
         TooManyRejectsError: more items were rejected than the plan's options allow.
     """
-    dest = open_store(uri)
+    dest = open_store(uri, store)
     document = load_plan(dest)
     if document is None:
         raise DataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
@@ -100,13 +101,17 @@ def commit_parts(uri: str) -> PackResult:
 
 def check_places(options: PackOptions) -> None:
     """Raise OptionsError where the destination lies in the source or the source in the destination."""
-    source, dest = (os.path.realpath(absolute_uri(uri)) for uri in (options.source, options.dest))
-    shared = os.path.commonpath([source, dest])
-    if shared in (source, dest):
-        inside = "inside the source" if shared == source else "around the source"
+    source, dest = (_real_place(uri) for uri in (options.source, options.dest))
+    source_base, dest_base = source.rstrip("/") + "/", dest.rstrip("/") + "/"
+    if dest_base.startswith(source_base) or source_base.startswith(dest_base):
+        inside = "inside the source" if dest_base.startswith(source_base) else "around the source"
         raise OptionsError(f"DEST: expected a folder apart from the source, got {options.dest}, which is {inside}")
-    if not os.path.isdir(dest) and os.path.lexists(dest):
+    if is_local(dest) and not os.path.isdir(dest) and os.path.lexists(dest):
         raise OptionsError(f"DEST: expected a folder that is new or empty, got the file {options.dest}")
+
+
+def _real_place(uri: str) -> str:
+    return os.path.realpath(absolute_uri(uri)) if is_local(uri) else absolute_uri(uri)
 
 
 @contextmanager
@@ -162,7 +167,9 @@ def _pack_shards(
     header = document.header
     context = PackContext(
         source_root=document.source_root,
+        source_store=options.source_store(),
         dest=dest.uri,
+        dest_store=options.dest_store(),
         header=header,
         encoder=document.encoder,
         fail_on_reject=options.on_reject is OnReject.FAIL,

@@ -16,7 +16,7 @@ from packer.engines.base import Engine
 from packer.errors import SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
-from packer.options import PackOptions
+from packer.options import STORE_FIELDS, PackOptions
 from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
@@ -27,7 +27,7 @@ from packer.sources.items import Listing, SourceSpec
 from packer.sources.open import list_source
 from packer.stores.open import absolute_uri
 
-_ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part"})
+_ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part", *STORE_FIELDS})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
 _ROWS_PER_HASH_RUN = 1 << 16
 
@@ -46,7 +46,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
     check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
     if options.dedupe:
-        ordered = _drop_copies(ordered, listing, engine, progress)
+        ordered = _drop_copies(ordered, listing, options, engine, progress)
     estimate = _measure(ordered, listing, options, engine, progress)
     encoder = encoder_fingerprint(options.image_spec())
     request = PlanRequest(
@@ -90,6 +90,7 @@ def _source_spec(options: PackOptions) -> SourceSpec:
         root=options.root,
         flat=options.flat,
         class_map=options.class_map,
+        store=options.source_store(),
     )
 
 
@@ -140,7 +141,11 @@ def _probe(
 ) -> Iterator[ProbedItem]:
     rows = item_rows(batch.to_pydict(), extra_names=extra_names(batch), class_names=listing.class_names)
     context = ProbeContext(
-        source_root=listing.root, format=options.format, image=options.image_spec(), items=tuple(rows)
+        source_root=listing.root,
+        source_store=options.source_store(),
+        format=options.format,
+        image=options.image_spec(),
+        items=tuple(rows),
     )
     tasks = range(-(-len(rows) // ITEMS_PER_TASK))
     results = dict(engine.run(probe_items, context, tasks, progress.advance))
@@ -148,7 +153,9 @@ def _probe(
         yield from results[task]
 
 
-def _drop_copies(ordered: pa.Table, listing: Listing, engine: Engine, progress: Progress) -> pa.Table:
+def _drop_copies(
+    ordered: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
+) -> pa.Table:
     """Keep the first, in hash order, of the items whose bytes are the same; items that cannot be read stay."""
     seen: set[bytes] = set()
     kept = np.ones(ordered.num_rows, dtype=bool)
@@ -157,7 +164,7 @@ def _drop_copies(ordered: pa.Table, listing: Listing, engine: Engine, progress: 
         for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
             batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
             rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
-            context = HashContext(source_root=listing.root, items=tuple(rows))
+            context = HashContext(source_root=listing.root, source_store=options.source_store(), items=tuple(rows))
             tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
             results = dict(engine.run(hash_items, context, tasks, progress.advance))
             digests = [digest for task in tasks for digest in results[task]]

@@ -50,7 +50,8 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     progress = progress or SilentProgress()
     started = time.time()
     check_places(options)
-    source, dest = open_store(options.source), open_store(options.dest)
+    source = open_store(options.source, options.source_store())
+    dest = open_store(options.dest, options.dest_store())
     manifest = load_manifest(source)
     with engine_of(options, engine) as engine:
         stored = load_plan(dest) if options.resume else None
@@ -60,15 +61,17 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
             document = stored
         else:
             check_destination(dest, overwrite=options.overwrite)
-            report = verify(options.source, engine, progress)
+            report = verify(options.source, engine, progress, options=options.source_store())
             if report.faults:
                 raise DataSetError(f"{source.uri} is damaged, so it was not copied: {report.faults[0]}")
             plan, document = _plan(source, manifest, options)
             claim_destination(dest, plan, document, overwrite=options.overwrite)
         context = ReshardContext(
             source=source.uri,
+            source_store=options.source_store(),
             source_format=manifest.format,
             dest=dest.uri,
+            dest_store=options.dest_store(),
             header=document.header,
             resume=options.resume,
         )

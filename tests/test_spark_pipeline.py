@@ -14,8 +14,8 @@ from packer.engines.base import Engine, Task, Tick
 from packer.engines.local import LocalEngine
 from packer.engines.spark import SparkEngine
 from packer.errors import DataSetError, PackerError, TooManyRejectsError
-from packer.options import FormatName
 from packer.pipeline import pack
+from packer.specs import FormatName
 from tests.engines import spark_tasks
 from tests.tools.datasets import FORMATS, digests, list_keys, make_options, write_images
 from tests.tools.spark import spark_session

@@ -16,7 +16,7 @@ import typer
 from packer.cli.options import load_config, with_pack_options
 from packer.cli.output import Output
 from packer.errors import PackerError
-from packer.options import PackOptions, parse_options
+from packer.options import STORE_FIELDS, PackOptions, parse_options
 
 if TYPE_CHECKING:
     from packer.engines.base import Engine
@@ -37,8 +37,9 @@ _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_de
 _INTERRUPTED = 130
 _RESHARD_OPTIONS = (
     *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
-    *("engine", "workers", "resume", "overwrite"),
+    *("engine", "workers", "resume", "overwrite", *STORE_FIELDS),
 )
+_READING_OPTIONS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
@@ -64,11 +65,12 @@ def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 
 @app.command()
-def commit(dest: _Dest, json: _Json = False) -> None:
+@partial(with_pack_options, only=STORE_FIELDS)
+def commit(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     """Make a data set of the shards that several runs of pack --part have packed under DEST."""
     from packer.pipeline import commit_parts
 
-    Output(as_json=json).packed(commit_parts(dest))
+    Output(as_json=json).packed(commit_parts(dest, _place_options(dest, given).dest_store()))
 
 
 @app.command()
@@ -82,7 +84,9 @@ def reshard(given: dict[str, Any], json: _Json = False) -> None:
     output = Output(as_json=json)
     options = parse_options(given)
     if "format" not in given:
-        options = parse_options({**given, "format": load_manifest(open_store(options.source)).format})
+        options = parse_options(
+            {**given, "format": load_manifest(open_store(options.source, options.source_store())).format}
+        )
     output.packed(run_reshard(options, progress=output.progress))
 
 
@@ -102,7 +106,9 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 
 @app.command()
+@partial(with_pack_options, only=_READING_OPTIONS)
 def verify(
+    given: dict[str, Any],
     dest: _Dest,
     decode: Annotated[bool, typer.Option("--decode", help="decode every image too")] = False,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="worker processes")] = None,
@@ -114,22 +120,24 @@ def verify(
     from packer.engines.local import LocalEngine
     from packer.stores.open import open_store
 
-    load_manifest(open_store(dest))  # before any process is started for nothing
+    options = _place_options(dest, given).source_store()
+    load_manifest(open_store(dest, options))  # before any process is started for nothing
     output = Output(as_json=json)
     with LocalEngine(workers) as engine:
-        report = run_verify(dest, engine, output.progress, decode=decode)
+        report = run_verify(dest, engine, output.progress, decode=decode, options=options)
     output.verified(report)
     if report.faults:
         raise typer.Exit(1)
 
 
 @app.command()
-def inspect(dest: _Dest, json: _Json = False) -> None:
+@partial(with_pack_options, only=_READING_OPTIONS)
+def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     """Show what DEST holds, from its manifest."""
     from packer.dataset.load import load_manifest
     from packer.stores.open import open_store
 
-    store = open_store(dest)
+    store = open_store(dest, _place_options(dest, given).source_store())
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
@@ -149,6 +157,11 @@ def _engine(options: PackOptions) -> Iterator[Engine]:
 def _options(given: dict[str, Any], config: str | None) -> PackOptions:
     """Return the options of the command line over those of the file."""
     return parse_options({**(load_config(config) if config else {}), **given})
+
+
+def _place_options(dest: str, given: dict[str, Any]) -> PackOptions:
+    """Return options that say how one place is reached, and nothing else."""
+    return parse_options({"source": dest, "dest": dest, **given})
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
-from packer.options import FormatName
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -31,6 +30,7 @@ from packer.planning.names import (
     stem_of,
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
+from packer.specs import FormatName
 from packer.stores.base import Store
 
 

@@ -12,7 +12,6 @@ from packer.dataset.model import Manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import RejectedItem
 from packer.errors import PackerError
-from packer.options import FormatName
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -23,6 +22,7 @@ from packer.planning.names import (
     stem_of,
 )
 from packer.planning.plan import PlanHeader
+from packer.specs import FormatName
 from packer.stores.base import ObjectNotFoundError, Store
 
 _SHARED_FIELDS = (

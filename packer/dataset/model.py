@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from packer.dataset.document import decode_document
 from packer.errors import DataSetError
-from packer.options import FormatName, ImageSpec, is_training_split
+from packer.specs import FormatName, ImageSpec, is_training_split
 
 MANIFEST_VERSION = 1
 

@@ -16,9 +16,6 @@ from packer.errors import DataSetError
 
 _CREATED_BY = re.compile(rb"parquet-cpp-arrow version \d+\.\d+\.\d+")
 
-RESERVED_COLUMNS = ("key", "num_bytes", "source_num_bytes", "label", "shard", "source_sha256", "is_fill")
-"""Names that an extra column cannot have."""
-
 
 class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
     """One record of a shard."""

@@ -18,9 +18,9 @@ from packer.engines.base import Tick
 from packer.errors import CorruptRecordError, DataSetError, PackerError
 from packer.formats.base import Record, Sample
 from packer.formats.registry import get_format
-from packer.options import FormatName
 from packer.planning.digest import table_digest
 from packer.planning.names import index_key, list_key, records_key, stem_of
+from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
 from packer.stores.base import ObjectNotFoundError, Store
 from packer.stores.open import open_store
 
@@ -33,6 +33,7 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     manifest: Manifest
     decode: bool
+    store: StoreOptions = DEFAULT_STORE
 
 
 class CheckedShard(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ class _ShardCheck:
         self._context = context
         self._split = split
         self._shard = shard
-        self._store: Store = open_store(context.uri)
+        self._store: Store = open_store(context.uri, context.store)
         self._container = get_format(context.manifest.format)
 
     def faults(self, tick: Tick) -> Iterator[str]:

@@ -8,7 +8,7 @@ from itertools import accumulate
 import pyarrow as pa
 
 from packer.formats.index import ListEntry, RecordSpans, format_dali_index, format_list, format_mxnet_index
-from packer.options import FormatName
+from packer.specs import FormatName
 
 
 def index_file(container: FormatName, sizes: Sequence[int]) -> bytes:

@@ -14,6 +14,7 @@ from packer.dataset.shardcheck import CheckContext, CheckedShard, check_shard, m
 from packer.engines.base import Engine
 from packer.planning.names import MANIFEST_KEY
 from packer.progress import Progress
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
 from packer.stores.open import open_store
 
@@ -28,18 +29,22 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
-def verify(uri: str, engine: Engine, progress: Progress, *, decode: bool = False) -> VerifyReport:
+def verify(
+    uri: str, engine: Engine, progress: Progress, *, decode: bool = False, options: StoreOptions = DEFAULT_STORE
+) -> VerifyReport:
     """Check a data set against its manifest; with `decode`, every image is decoded as well.
+
+    `options` say how a remote place is reached.
 
     Raises:
         NotADataSetError: there is no manifest.
         DataSetError: the manifest cannot be read, was edited or contradicts itself.
     """
-    store = open_store(uri)
+    store = open_store(uri, options)
     manifest = load_manifest(store)
     shards = list(manifest_shards(manifest))
     faults = [*document_faults(store, manifest), *_stray_files(store, manifest)]
-    context = CheckContext(uri=store.uri, manifest=manifest, decode=decode)
+    context = CheckContext(uri=store.uri, manifest=manifest, decode=decode, store=options)
     checks: dict[int, CheckedShard] = {}
     with progress.phase("verifying", total=sum(shard.num_records for _, shard in shards)):
         for check in engine.run(check_shard, context, range(len(shards)), progress.advance):

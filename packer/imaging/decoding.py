@@ -38,7 +38,10 @@ _MODULES: Mapping[str, str] = MappingProxyType(
 """Formats besides JPEG in the order they are tried, and the modules of Pillow that decode them."""
 
 _PREFIX_BYTES = 16
+_PLAIN_FORMATS = frozenset({"JPEG", "PNG", "WEBP"})
+"""What every reader of samples decodes."""
 _ADOBE = "adobe"
+_LOSSLESS_FRAME = b"\xff\xc3"
 _PNG_DEPTH_AT = 24
 """Where a PNG has its bits per channel: behind the signature and, in IHDR, the two sides (PNG, section 11.2.1)."""
 _TIFF_ORIENTATION = 0x0112
@@ -54,7 +57,7 @@ class StoredForm:
     """Width and height of its rows and columns, before any orientation."""
     channels: int
     is_plain: bool
-    """One frame of RGB at 8 bits, with no transparent colour."""
+    """JPEG, PNG or WebP, and one frame of RGB at 8 bits with no transparent colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def _decode(
     extent: Extent | None = None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_jpeg_end(image, data)
-        extent = _shrink(image, draft_request(source, _orientation(image)))
+        request = draft_request(source, _orientation(image))
+        extent = source if _is_lossless_jpeg(image, data) else _shrink(image, request)
     kind = image.format or ""
     with rejecting(kind, data), _quiet(kind):
         pixels = _load(image)
@@ -140,13 +144,14 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
 
 def _stored_form(image: ImageFile.ImageFile, data: bytes) -> StoredForm:
     kind = image.format or ""
-    is_deep = kind == "PNG" and data[_PNG_DEPTH_AT] > 8
-    has_more = getattr(image, "is_animated", False) or "transparency" in image.info
+    is_plain = kind in _PLAIN_FORMATS and image.mode == "RGB" and "transparency" not in image.info
+    if is_plain and kind != "JPEG":
+        is_plain = not getattr(image, "is_animated", False) and (kind != "PNG" or data[_PNG_DEPTH_AT] == 8)
     return StoredForm(
         image_format=kind.lower(),
         size=_stored_size(image),
         channels=len(image.getbands()),
-        is_plain=image.mode == "RGB" and not is_deep and not has_more,
+        is_plain=is_plain,
     )
 
 
@@ -192,6 +197,11 @@ def _shrink(image: JpegImagePlugin.JpegImageFile, request: Size) -> Extent:
         image.tile = [tile._replace(args=("CMYK", "")) for tile in image.tile]
     drafted = image.draft(None, request)
     return drafted[1][2:] if drafted else image.size
+
+
+def _is_lossless_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes) -> bool:
+    """Look for the frame header SOF3 before the scan: lossless files cannot be shrunk, and Pillow tries to."""
+    return data.find(_LOSSLESS_FRAME, 0, image.fp.tell() if image.fp else 0) >= 0
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

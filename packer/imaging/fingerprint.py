@@ -19,7 +19,7 @@ from PIL import Image, features
 
 from packer.imaging.transform import transform_image
 from packer.imaging.values import EncoderFingerprint
-from packer.options import ImageSpec
+from packer.specs import ImageSpec
 
 _PERIOD = 1021
 _TARGET_WIDTH = 24

@@ -17,8 +17,6 @@ from packer.imaging.modes import over_white
 from packer.imaging.orientation import UPRIGHT
 from packer.imaging.values import TransformedImage
 
-_FORMATS = frozenset({"jpeg", "png", "webp"})
-"""What every reader of samples decodes."""
 _STRIP_PIXELS = 1 << 18
 
 
@@ -34,7 +32,6 @@ def satisfies(decoded: DecodedImage, geometry: Geometry) -> bool:
     """
     return (
         decoded.stored.is_plain
-        and decoded.stored.image_format in _FORMATS
         and decoded.orientation == UPRIGHT
         and decoded.source == decoded.pixels.size == geometry.resized == geometry.canvas
         and is_srgb(decoded.icc_profile, decoded.pixels.mode)

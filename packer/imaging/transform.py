@@ -20,7 +20,7 @@ from packer.imaging.orientation import apply_orientation, is_transposed
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.resampling import resample
 from packer.imaging.values import TransformedImage
-from packer.options import Alpha, Encode, ImageSpec
+from packer.specs import Alpha, Encode, ImageSpec
 
 _NUM_COUNTS = 3 * 256
 

@@ -24,12 +24,12 @@ from packer.errors import DataSetError, PackerError
 from packer.formats.base import Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.options import MAX_SHARD_BYTES, FormatName
 from packer.packing.sample import ItemRow
 from packer.planning.digest import table_digest
 from packer.planning.fills import choose_fills
 from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem, stem_of
 from packer.planning.plan import PlanHeader
+from packer.specs import MAX_SHARD_BYTES, FormatName
 from packer.stores.base import ObjectNotFoundError, Store
 
 

@@ -6,33 +6,36 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from packer.errors import PackerError, SourceChangedError, SourceError
+from packer.errors import PackerError, SourceChangedError, SourceError, StoreError
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemRow
 from packer.sources.members import unpack_member
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.base import ObjectChangedError, ObjectNotFoundError, Store
 
-_NUM_THREADS = 4
-_MAX_AHEAD = 16
+_AHEAD_PER_THREAD = 4
+"""Items that wait, fetched, for each that is being fetched, so that a slow one does not leave the others idle."""
 _MAX_AHEAD_BYTES = 32_000_000
+_CHANGED = "the source changed since the plan was made: pack it anew with --overwrite"
 
 
 def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | RejectError]:
     """Yield each item's bytes in their order, or the RejectError that says why it has none.
 
-    At most 16 items and, beside the largest, 32 MB are held at a time.
+    As many are read at a time as the store finds worth it; at most four times as many items and, beside the largest,
+    32 MB are held at a time.
 
     Raises:
-        SourceChangedError: an item's size in bytes is not the one that was listed.
+        SourceChangedError: an item's size in bytes, or its entity tag, is not the one that was listed.
         SourceError: an item may not be read.
         PackerError: the source failed; nothing is known about the item.
     """
     waiting: deque[Future[bytes | RejectError]] = deque()
     held: deque[int] = deque()
-    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="read-ahead") as threads:
+    max_ahead = _AHEAD_PER_THREAD * store.read_ahead
+    with ThreadPoolExecutor(store.read_ahead, thread_name_prefix="read-ahead") as threads:
         try:
             for item in items:
-                while waiting and (len(waiting) >= _MAX_AHEAD or sum(held) + item.num_bytes > _MAX_AHEAD_BYTES):
+                while waiting and (len(waiting) >= max_ahead or sum(held) + item.num_bytes > _MAX_AHEAD_BYTES):
                     yield waiting.popleft().result()
                     held.popleft()
                 waiting.append(threads.submit(_fetch, store, item))
@@ -49,6 +52,10 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
         data = _read(store, item)
     except ObjectNotFoundError:
         return RejectError(RejectReason.MISSING, "it was listed, but is not there any more")
+    except ObjectChangedError as error:
+        raise SourceChangedError(f"{error}; {_CHANGED}") from None
+    except StoreError:
+        raise
     except PermissionError as error:
         problem = f"may not be read ({error.strerror}); grant access, then --resume"
         raise SourceError(f"{store.uri}/{item.key}: {problem}") from None
@@ -59,8 +66,7 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
         return RejectError(RejectReason.UNREADABLE, f"its archive member cannot be unpacked: {error}")
     if len(data) != item.num_bytes:
         raise SourceChangedError(
-            f"{store.uri}/{item.key}: expected {item.num_bytes:,} bytes as listed, found {len(data):,}; the source "
-            f"changed since the plan was made: pack it anew with --overwrite"
+            f"{store.uri}/{item.key}: expected {item.num_bytes:,} bytes as listed, found {len(data):,}; {_CHANGED}"
         )
     if not data:
         return RejectError(RejectReason.EMPTY_FILE, "it has 0 bytes")
@@ -70,6 +76,6 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
 def _read(store: Store, item: ItemRow) -> bytes:
     member = item.member
     if member is None:
-        return store.get(item.key)
+        return store.get(item.key, item.etag)
     stored = store.get_range(member.archive, member.offset_bytes, member.offset_bytes + member.stored_bytes)
     return unpack_member(stored, method=member.method, num_bytes=item.num_bytes)

@@ -10,6 +10,7 @@ from packer.engines.base import Tick
 from packer.imaging.rejects import RejectError
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open import open_store
 
 ITEMS_PER_HASH_TASK = 256
@@ -19,6 +20,7 @@ class HashContext(msgspec.Struct, frozen=True, kw_only=True):
     """Items to hash; task t takes ``items[256 t : 256 t + 256]``."""
 
     source_root: str
+    source_store: StoreOptions = DEFAULT_STORE
     items: tuple[ItemRow, ...]
 
 
@@ -26,7 +28,9 @@ def hash_items(context: HashContext, task: int, tick: Tick) -> tuple[int, list[b
     """Return the task's number and its items' sha256, None for those that have no bytes. Raises as `fetch_ahead`."""
     items = context.items[ITEMS_PER_HASH_TASK * task : ITEMS_PER_HASH_TASK * (task + 1)]
     digests: list[bytes | None] = []
-    for item, data in zip(items, fetch_ahead(open_store(context.source_root), items), strict=True):
+    for item, data in zip(
+        items, fetch_ahead(open_store(context.source_root, context.source_store), items), strict=True
+    ):
         digests.append(None if isinstance(data, RejectError) else hashlib.sha256(data).digest())
         tick(1, item.num_bytes)
     return task, digests

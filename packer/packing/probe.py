@@ -7,10 +7,10 @@ import msgspec
 from packer.engines.base import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.options import FormatName, ImageSpec
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
 from packer.packing.watchdog import Watchdog
+from packer.specs import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
 from packer.stores.open import open_store
 
 ITEMS_PER_TASK = 8
@@ -20,6 +20,7 @@ class ProbeContext(msgspec.Struct, frozen=True, kw_only=True):
     """Items to measure; task t measures ``items[8 t : 8 t + 8]``."""
 
     source_root: str
+    source_store: StoreOptions = DEFAULT_STORE
     format: FormatName
     image: ImageSpec
     items: tuple[ItemRow, ...]
@@ -35,7 +36,7 @@ class ProbedItem(msgspec.Struct, frozen=True, kw_only=True):
 def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list[ProbedItem]]:
     """Return the task's number and its items' sizes in their order. Raises as `fetch_ahead`."""
     items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
-    source, container = open_store(context.source_root), get_format(context.format)
+    source, container = open_store(context.source_root, context.source_store), get_format(context.format)
     probed = []
     with Watchdog() as watchdog:
         for item, data in zip(items, fetch_ahead(source, items), strict=True):

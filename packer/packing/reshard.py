@@ -18,11 +18,11 @@ from packer.formats.base import Sample
 from packer.formats.registry import get_format
 from packer.imaging.check import read_size
 from packer.imaging.rejects import RejectError
-from packer.options import FormatName
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, item_rows
 from packer.planning.plan import PlanHeader
+from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
 from packer.stores.open import open_store
 
 SOURCE_SHA256 = "_source_sha256"
@@ -37,6 +37,8 @@ class ReshardContext(msgspec.Struct, frozen=True, kw_only=True):
     dest: str
     header: PlanHeader
     resume: bool
+    source_store: StoreOptions = DEFAULT_STORE
+    dest_store: StoreOptions = DEFAULT_STORE
 
 
 def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummary:
@@ -46,14 +48,14 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
         CorruptRecordError: a record is damaged.
         DataSetError: a record is missing, or the plan's file is damaged.
     """
-    header, dest = context.header, open_store(context.dest)
+    header, dest = context.header, open_store(context.dest, context.dest_store)
     if context.resume and (summary := reuse_shard(dest, header, task)):
         return summary
     table = load_shard_items(dest, header, task)
     columns = table.to_pydict()
     items = item_rows(columns, extra_names=header.extra_names, class_names=header.class_names)
     shard = OpenShard(header, task, items)
-    fetched = fetch_ahead(open_store(context.source), items)
+    fetched = fetch_ahead(open_store(context.source, context.source_store), items)
     for index, (item, data, digest) in enumerate(zip(items, fetched, columns[SOURCE_SHA256], strict=True)):
         if isinstance(data, RejectError):
             raise DataSetError(f"{context.source}: the record of {item.key} cannot be read: {data}")

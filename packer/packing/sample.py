@@ -11,8 +11,9 @@ import msgspec
 from packer.errors import PackerError
 from packer.formats.base import ExtraValue, Label, Sample
 from packer.imaging.transform import transform_image
-from packer.options import ImageSpec
+from packer.sources.items import ETAG
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, Member
+from packer.specs import ImageSpec
 
 
 class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,8 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
     class_text: str
     member: Member | None
     """Where it lies, if it is a member of an archive."""
+    etag: str = ""
+    """What it must still be, where its store tells such a thing."""
     extras: Mapping[str, ExtraValue]
 
 
@@ -42,6 +45,7 @@ def item_rows(
                 num_bytes=columns["num_bytes"][index],
                 label=tuple(label) if isinstance(label, list) else label,
                 member=_member(columns, index),
+                etag=columns[ETAG][index] or "" if ETAG in columns else "",
                 class_text=class_names[label] if class_names and isinstance(label, int) else "",
                 extras={name: tuple(value) if isinstance(value, list) else value for name, value in extras.items()},
             )

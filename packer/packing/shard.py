@@ -15,12 +15,12 @@ from packer.errors import EncoderMismatchError, PackerError
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
-from packer.options import ImageSpec
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import build_sample, item_rows
 from packer.packing.watchdog import Watchdog
 from packer.planning.plan import PlanHeader
+from packer.specs import DEFAULT_STORE, ImageSpec, StoreOptions
 from packer.stores.open import open_store
 
 
@@ -32,6 +32,8 @@ class PackContext(msgspec.Struct, frozen=True, kw_only=True):
     header: PlanHeader
     encoder: EncoderFingerprint
     fail_on_reject: bool
+    source_store: StoreOptions = DEFAULT_STORE
+    dest_store: StoreOptions = DEFAULT_STORE
     resume: bool
     """Keep a shard whose receipt and digest match instead of packing it again."""
 
@@ -45,16 +47,18 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         DataSetError: the plan's file is damaged, or a training shard has no good item.
         PackerError: an item was rejected and the run must fail on rejects, or the shard would pass 128 MB.
     """
-    header, dest = context.header, open_store(context.dest)
+    header, dest = context.header, open_store(context.dest, context.dest_store)
     if context.resume and (summary := reuse_shard(dest, header, task)):
         return summary
     check_encoder(header.image, context.encoder)
     table = load_shard_items(dest, header, task)
     items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
     shard = OpenShard(header, task, items)
-    source = open_store(context.source_root)
+    source = open_store(context.source_root, context.source_store)
     with Watchdog() as watchdog:
-        for index, (item, data) in enumerate(zip(items, fetch_ahead(source, items), strict=True)):
+        # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
+        for index, data in enumerate(fetch_ahead(source, items)):
+            item = items[index]
             try:
                 if isinstance(data, RejectError):
                     raise data

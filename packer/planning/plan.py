@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import OptionsError
-from packer.options import FormatName, ImageSpec, ShardSpec, SplitSpec, check_split_name, is_training_split
+from packer.options import check_split_name
 from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
 from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
 from packer.planning.splits import IntArray, assign_splits
+from packer.specs import FormatName, ImageSpec, ShardSpec, SplitSpec, is_training_split
 
 _ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
 """Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
@@ -115,6 +116,11 @@ class PlanRequest:
     class_names: tuple[str, ...]
 
 
+def _digest_of(table: pa.Table) -> str:
+    """Return the digest of what the items are; entity tags are the store's own, so a copy elsewhere has the same."""
+    return table_digest(table.drop_columns([name for name in table.column_names if name == "_etag"]))
+
+
 def extra_names(items: pa.Table) -> tuple[str, ...]:
     """Return the names of the extra columns of an item table."""
     return tuple(name for name in items.column_names if name not in _ITEM_COLUMNS and not name.startswith("_"))
@@ -169,7 +175,7 @@ def plan_split(name: str, num_items: int, estimate: SizeEstimate, sharding: Shar
 def _header(
     splits: list[PlannedSplit], tables: list[pa.Table], estimate: SizeEstimate, request: PlanRequest
 ) -> PlanHeader:
-    digests = "".join(table_digest(table) for table in tables)
+    digests = "".join(_digest_of(table) for table in tables)
     return PlanHeader(
         version=PLAN_VERSION,
         format=request.format,

@@ -20,9 +20,9 @@ from packer.dataset.model import ShardEntry
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
 from packer.formats.base import Sample
-from packer.options import FormatName, is_training_split
 from packer.reading.dataset import DataSet
 from packer.reading.records import ReadSpec, iter_samples, shards_in_order
+from packer.specs import FormatName, is_training_split
 from packer.stores.local import LocalStore
 
 TfDataset: TypeAlias = Any

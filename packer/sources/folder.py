@@ -37,7 +37,7 @@ def list_folder(spec: SourceSpec, root: str) -> Listing:
         SourceError: an unreadable folder, a broken link, a name that is not UTF-8, a damaged archive, images beside
             class folders, a class that is not in the class map, options that only suit a listing, or no image at all.
     """
-    _refuse_listing_options(spec)
+    refuse_listing_options(spec)
     walk = _Walk(root)
     folders, archives = walk.add_folder("", NO_CLASS)
     for archive in archives:
@@ -45,10 +45,10 @@ def list_folder(spec: SourceSpec, root: str) -> Listing:
     if not spec.flat:
         for name in folders:
             walk.scan.find_class(name)
-    _refuse_images_beside_classes(spec, walk.scan)
+    refuse_images_beside_classes(spec, walk.scan)
     for name in folders:
         walk.add_tree(name, NO_CLASS if spec.flat else walk.scan.find_class(name))
-    return _build_listing(spec, walk.scan)
+    return build_listing(spec, walk.scan)
 
 
 def list_archive(spec: SourceSpec, path: str, folder: str) -> Listing:
@@ -56,15 +56,16 @@ def list_archive(spec: SourceSpec, path: str, folder: str) -> Listing:
 
     `folder` names a folder in the archive to take in place of all of it, or is empty.
     """
-    _refuse_listing_options(spec)
+    refuse_listing_options(spec)
     root, archive = os.path.split(path)
     walk = _Walk(root)
     walk.add_archive(archive, folder, NO_CLASS if spec.flat else None)
-    _refuse_images_beside_classes(spec, walk.scan)
-    return _build_listing(spec, walk.scan)
+    refuse_images_beside_classes(spec, walk.scan)
+    return build_listing(spec, walk.scan)
 
 
-def _refuse_listing_options(spec: SourceSpec) -> None:
+def refuse_listing_options(spec: SourceSpec) -> None:
+    """Raise SourceError for options that suit no folder."""
     for option, value in (("label-column", spec.label_column), ("key-column", spec.key_column), ("root", spec.root)):
         if value is not None:
             raise SourceError(
@@ -72,7 +73,8 @@ def _refuse_listing_options(spec: SourceSpec) -> None:
             )
 
 
-def _refuse_images_beside_classes(spec: SourceSpec, scan: Scan) -> None:
+def refuse_images_beside_classes(spec: SourceSpec, scan: Scan) -> None:
+    """Raise SourceError where only some images have a class."""
     table = scan.table()
     stray = table.column(KEY).filter(pc.equal(table.column(LABEL), NO_CLASS))
     if len(stray) and scan.class_names:
@@ -176,7 +178,8 @@ def _folder_id(path: str) -> _FolderId:
     return status.st_dev, status.st_ino
 
 
-def _build_listing(spec: SourceSpec, scan: Scan) -> Listing:
+def build_listing(spec: SourceSpec, scan: Scan) -> Listing:
+    """Return what a scan found, with class ids and notices. Raises SourceError without any image."""
     table = scan.table()
     names = scan.class_names
     columns = dict(zip(table.column_names, table.columns, strict=True))

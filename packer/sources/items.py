@@ -14,9 +14,13 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from packer.specs import DEFAULT_STORE, StoreOptions
+
 KEY = "key"
 NUM_BYTES = "num_bytes"
 LABEL = "label"
+ETAG = "_etag"
+"""Entity tags of objects that remote stores listed. No part of what an item is: no plan depends on them."""
 ITEM_COLUMNS = (KEY, NUM_BYTES, LABEL)
 """Names that an extra column cannot have."""
 RESERVED_NAMES = frozenset({"shard", "source_num_bytes", "source_sha256", "is_fill"})
@@ -50,6 +54,8 @@ class SourceSpec:
     """Folders are not classes."""
     class_map: str | None = None
     """File with the ids of the classes; None: by the order of their names, or as a listing has them."""
+    store: StoreOptions = DEFAULT_STORE
+    """How remote places are reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ class Listing:
     class_names: tuple[str, ...]
     """Name by class id; empty unless names are known."""
     root: str
-    """Absolute folder that keys are relative to."""
+    """Absolute folder, or URI, that keys are relative to."""
     notices: tuple[str, ...] = ()
     """What was left out, in plain sentences."""
 

@@ -47,6 +47,10 @@ def normalise_key(path: str, roots: Sequence[str]) -> str:
     Raises:
         SourceError: what is wrong with the path, without naming it.
     """
+    for root in roots:
+        if "://" in root and path.startswith(root.rstrip("/") + "/"):
+            path = path[len(root.rstrip("/")) + 1 :]
+            break
     if path.startswith("file://"):
         path = unquote(path.removeprefix("file://").removeprefix("localhost"))
     elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,9 +14,12 @@ from packer.sources.classmap import load_class_map
 from packer.sources.columns import LabelledColumn, build_extra, build_label, build_vector_label
 from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import build_keys
+from packer.sources.objects import load_objects
 from packer.sources.roles import find_roles
 from packer.sources.sizes import MISSING, load_sizes
 from packer.sources.tables import RawTable, load_table
+from packer.specs import StoreOptions
+from packer.stores.open import absolute_uri, is_local, open_store
 
 
 def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listing:
@@ -30,7 +32,7 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     """
     if spec.flat:
         raise SourceError(f"--flat: expected with a folder only, got it with the listing {spec.source!r}; leave it out")
-    root = os.path.abspath(spec.root if spec.root is not None else root)
+    root = absolute_uri(spec.root if spec.root is not None else root)
     raw = load_table(spec.source, files)
     if not raw.table.num_rows:
         raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
@@ -40,7 +42,7 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     label = _build_label(raw, roles.labels, spec)
     if label.values is not None:
         columns[LABEL] = label.values
-    columns |= {KEY: keys, NUM_BYTES: _load_sizes(raw, keys, root)}
+    columns |= {KEY: keys, **_load_sizes(raw, keys, root, spec.store)}
     return Listing(
         items=build_items(columns),
         label_kind=label.kind,
@@ -80,9 +82,10 @@ def _apply_class_map(raw: RawTable, label: LabelledColumn, path: str) -> Labelle
     return replace(label, class_names=class_map.class_names)
 
 
-def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str) -> pa.ChunkedArray:
-    sizes = load_sizes(root, keys)
-    gone = pc.equal(sizes, MISSING)
+def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str, store: StoreOptions) -> dict[str, pa.ChunkedArray]:
+    """Return the columns that are known of the files themselves: their sizes, and remote ones' entity tags."""
+    columns = {NUM_BYTES: load_sizes(root, keys)} if is_local(root) else load_objects(open_store(root, store), keys)
+    gone = pc.equal(columns[NUM_BYTES], MISSING)
     rows = pc.indices_nonzero(gone).to_pylist()
     if rows:
         raise SourceError(
@@ -90,4 +93,4 @@ def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str) -> pa.ChunkedAr
             f"{raw.show(rows, keys.filter(gone).to_pylist())}; "
             "mend the rows, or give the folder that paths start from with --root"
         )
-    return sizes
+    return columns

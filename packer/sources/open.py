@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-from urllib.parse import unquote
 
 from packer.errors import SourceError
 from packer.sources.archives import ARCHIVE_SUFFIXES, find_archive_kind
 from packer.sources.folder import list_archive, list_folder
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.listing import list_listing
+from packer.sources.remote import list_remote
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
+from packer.stores.open import absolute_uri, is_local
 
 
 def list_source(spec: SourceSpec) -> Listing:
     """List what `spec.source` holds: a folder or archive of images, a listing file, or a folder of Parquet files.
+
+    A folder or a listing may also be in a bucket or another remote place.
 
     ``ARCHIVE/FOLDER`` names a folder in an archive.
 
@@ -24,7 +26,9 @@ def list_source(spec: SourceSpec) -> Listing:
     Raises:
         SourceError: no such source, nothing in it, or something in it that is not as it must be.
     """
-    path = _parse_path(spec.source)
+    if not is_local(spec.source):
+        return list_remote(spec)
+    path = absolute_uri(spec.source)
     if not os.path.exists(path):
         archive, folder = _split_archive(path)
         if not archive:
@@ -41,14 +45,6 @@ def list_source(spec: SourceSpec) -> Listing:
             f"{' or '.join(ARCHIVE_SUFFIXES)}, or a listing named {', '.join(LISTING_SUFFIXES)}"
         )
     return list_listing(spec, [path], root=os.path.dirname(path))
-
-
-def _parse_path(source: str) -> str:
-    if source.startswith("file://"):
-        source = unquote(source.removeprefix("file://"))
-    elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
-        raise SourceError(f"{source}: not a local source; expected a folder or a listing on this machine")
-    return os.path.abspath(source)
 
 
 def _split_archive(path: str) -> tuple[str, str]:

@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
-from packer.sources.items import KEY, LABEL, NUM_BYTES
+from packer.sources.items import ETAG, KEY, LABEL, NUM_BYTES
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES
 
 NO_CLASS = -1
 """Stands for the class of an image outside class folders."""
 _CHUNK_ROWS = 65_536
 _FILE_FIELDS = ((KEY, pa.large_string()), (NUM_BYTES, pa.int64()), (LABEL, pa.int64()))
+_OBJECT_FIELDS = (*_FILE_FIELDS, (ETAG, pa.large_string()))
 _MEMBER_FIELDS = (
     *_FILE_FIELDS,
     (ARCHIVE, pa.large_string()),
@@ -73,11 +74,12 @@ class Scan:
         self.empty_archives: list[str] = []
         self._class_ids: dict[str, int] = {}
         self._files = _Rows(pa.schema(_FILE_FIELDS), root)
+        self._objects = _Rows(pa.schema(_OBJECT_FIELDS), root)
         self._members = _Rows(pa.schema(_MEMBER_FIELDS), root)
 
     @property
     def num_items(self) -> int:
-        return len(self._files) + len(self._members)
+        return len(self._files) + len(self._objects) + len(self._members)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -91,6 +93,10 @@ class Scan:
     def add_file(self, key: str, num_bytes: int, label: int) -> None:
         self._files.append((key, num_bytes, label))
 
+    def add_object(self, key: str, num_bytes: int, label: int, etag: str) -> None:
+        """Add an object of a remote store."""
+        self._objects.append((key, num_bytes, label, etag))
+
     def add_member(self, key: str, num_bytes: int, label: int, place: tuple[str, int, int, int]) -> None:
         """Add a member of an archive; `place` is the archive's key, the offset, the stored bytes and the method."""
         self._members.append((key, num_bytes, label, *place))
@@ -101,7 +107,7 @@ class Scan:
         Raises:
             SourceError: a key is not UTF-8.
         """
-        tables = [self._files.table(), self._members.table()]
+        tables = [self._files.table(), self._objects.table(), self._members.table()]
         return pa.concat_tables([table for table in tables if table.num_rows] or tables[:1], promote_options="default")
 
     def relabel(self, labels: pa.ChunkedArray, ids: Sequence[int]) -> pa.ChunkedArray:

@@ -18,6 +18,10 @@ class ObjectNotFoundError(FileNotFoundError):
     """There is no object under this key."""
 
 
+class ObjectChangedError(OSError):
+    """An object is no longer the one that was listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One listed object."""
@@ -39,8 +43,16 @@ class Store(Protocol):
     def read_ahead(self) -> int:
         """Reads that are worth having in flight at a time: few where each waits for a disk, many for a network."""
 
-    def get(self, key: str) -> bytes:
-        """Return an object's bytes. Raises ObjectNotFoundError or OSError."""
+    def get(self, key: str, etag: str = "") -> bytes:
+        """Return an object's bytes.
+
+        With `etag`, as the same store's `list` gave it, the object must be the one that was listed then.
+
+        Raises:
+            ObjectNotFoundError: there is no such object.
+            ObjectChangedError: it is another one.
+            OSError: it cannot be read.
+        """
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         """Return the bytes ``[start, stop)`` of an object; fewer where it ends before. Raises as `get`."""

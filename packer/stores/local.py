@@ -37,7 +37,7 @@ class LocalStore:
     def read_ahead(self) -> int:
         return 4
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, etag: str = "") -> bytes:  # files have no tags
         descriptor = self._open(key)
         try:
             return _read_all(descriptor)

@@ -6,15 +6,14 @@ import os
 import re
 from urllib.parse import unquote
 
-from packer.options import StoreOptions
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
 from packer.stores.local import LocalStore
 
 _S3_SCHEMES = ("s3", "s3a", "s3n")
-_DEFAULTS = StoreOptions()
 
 
-def open_store(uri: str, options: StoreOptions = _DEFAULTS) -> Store:
+def open_store(uri: str, options: StoreOptions = DEFAULT_STORE) -> Store:
     """Return the store at a path or URI. Nothing is asked of a remote place before the store is used.
 
     Raises:

@@ -17,8 +17,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from packer.errors import OptionsError, StoreError
-from packer.options import Encryption, StoreOptions
-from packer.stores.base import Buffers, ObjectInfo
+from packer.specs import Encryption, StoreOptions
+from packer.stores.base import Buffers, ObjectChangedError, ObjectInfo
 from packer.stores.retry import RetryPolicy, TransientError, retry
 from packer.stores.s3client import NUM_IN_FLIGHT, Clients, check_answer, connect
 from packer.stores.s3errors import make_error, parse_failure
@@ -63,8 +63,8 @@ class S3Store:
     def read_ahead(self) -> int:
         return NUM_IN_FLIGHT
 
-    def get(self, key: str) -> bytes:
-        return self._read(key).to_bytes()
+    def get(self, key: str, etag: str = "") -> bytes:
+        return self._read(key, etag).to_bytes()
 
     def view(self, key: str) -> memoryview:
         return memoryview(self._read(key))
@@ -143,11 +143,14 @@ class S3Store:
     def _uri_of(self, path: str) -> str:
         return f"s3://{self._bucket}/{path}"
 
-    def _read(self, key: str) -> obstore.Bytes:
+    def _read(self, key: str, etag: str = "") -> obstore.Bytes:
         path = self._path(key)
 
         def read() -> obstore.Bytes:
             result = obstore.get(self._clients.objects, path)
+            found = (result.meta["e_tag"] or "").strip('"')
+            if etag and found != etag:
+                raise ObjectChangedError(f"{self._uri_of(path)}: expected the entity tag {etag}, found {found}")
             data, expected = result.bytes(), result.meta["size"]
             if len(data) != expected:
                 raise TransientError(f"{self._uri_of(path)}: expected {expected:,} bytes, got {len(data):,}")
@@ -162,7 +165,7 @@ class S3Store:
         result = obstore.put(
             clients.bulk if num_bytes >= _BULK_BYTES else clients.objects,
             path,
-            iter(buffers) if num_bytes else b"",
+            (_as_bytes(buffer) for buffer in buffers) if num_bytes else b"",
             attributes={"Storage-Class": self._options.storage_class} if self._options.storage_class else None,
             tags=dict(self._options.tags) or None,
             mode=mode,
@@ -217,3 +220,8 @@ class S3Store:
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             problem = check_answer(error, bucket=self._bucket, key=path, action=action)
         raise problem
+
+
+def _as_bytes(buffer: bytes | memoryview) -> bytes | memoryview:
+    """Return a buffer as unsigned bytes, the only kind that obstore takes; Arrow's are signed."""
+    return buffer.cast("B") if isinstance(buffer, memoryview) else buffer

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -111,6 +113,24 @@ def _listing(name: str, *seeds: bytes) -> Target:
     return Target(parse, seeds)
 
 
+def _zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/1.jpg", b"one" * 20)
+        archive.writestr("dog/2.png", b"two")
+    return file.getvalue()
+
+
+def _tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in ("cat/1.jpg", "dog/2.png"):
+            member = tarfile.TarInfo(name)
+            member.size = 5
+            archive.addfile(member, io.BytesIO(b"bytes"))
+    return file.getvalue()[:4096]
+
+
 def _image() -> Target:
     spec = parse_options({"source": "s", "dest": "d", "resize": "16", "max_pixels": 1_000_000}).image_spec()
     seeds = []
@@ -145,4 +165,9 @@ TARGETS: Mapping[str, Target] = {
     "csv": _listing("listing.csv", b'path,label,note\na.jpg,1,"x, y"\nb.png,0,\n'),
     "jsonl": _listing("listing.jsonl", b'{"path": "a.jpg", "label": 1}\n{"path": "b.png", "label": 0, "x": [1]}\n'),
     "image": _image(),
+    "zip": _listing("set.zip", _zip()),
+    "tar": _listing("set.tar", _tar()),
+    "augmented": _listing(
+        "set.manifest", b'{"source-ref": "a.jpg", "label": 0}\n{"source-ref": "b.png", "label": 1}\n'
+    ),
 }

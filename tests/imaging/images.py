@@ -8,7 +8,7 @@ import zlib
 
 from PIL import Image, ImageCms
 
-from packer.options import Alpha, Encode, Fit, ImageSpec, Subsampling
+from packer.specs import Alpha, Encode, Fit, ImageSpec, Subsampling
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 QUADRANTS = (RED, GREEN, BLUE, YELLOW)

@@ -9,7 +9,7 @@ from PIL import Image, JpegImagePlugin
 
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import sample_pixels, transform_image
-from packer.options import Encode, Fit, Subsampling
+from packer.specs import Encode, Fit, Subsampling
 from tests.imaging.images import exif_block, file_of, image_spec, quadrants, swapped_profile
 
 ENCODINGS = (Encode.JPEG, Encode.PNG, Encode.WEBP)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import transform_image
-from packer.options import Encode, Fit
+from packer.specs import Encode, Fit
 from tests.imaging.images import (
     cyan_is_grey_profile,
     exif_block,

@@ -13,6 +13,8 @@ from tests.imaging.images import file_of
 pytestmark = pytest.mark.slow
 
 MOST_BYTES = 150 * 2**20
+MOST_BYTES_OF_WEBP = 320 * 2**20
+"""Two canvases inside libwebp, which are freed before there is an image, and its output."""
 PROGRAM = """
 import sys
 from packer.imaging.transform import transform_image
@@ -53,6 +55,9 @@ MAKERS = {
     "progressive jpeg": lambda image: file_of(image, "JPEG", progressive=True),
     "cmyk jpeg": lambda image: file_of(image.convert("CMYK"), "JPEG"),
     "floating-point tiff": lambda image: file_of(image.convert("F"), "TIFF"),
+    "rgb png with a transparent colour": lambda image: file_of(image, "PNG", compress_level=1, transparency=(1, 2, 3)),
+    "gif": lambda image: file_of(image.quantize(64, method=2), "GIF"),
+    "webp": lambda image: file_of(image, "WEBP", method=0),
 }
 
 
@@ -64,4 +69,4 @@ def test_25_megapixels(name, tmp_path):
 
     done = subprocess.run([sys.executable, "-c", PROGRAM, small, large], capture_output=True, text=True, check=True)
 
-    assert int(done.stdout) < MOST_BYTES
+    assert int(done.stdout) < (MOST_BYTES_OF_WEBP if name == "webp" else MOST_BYTES)

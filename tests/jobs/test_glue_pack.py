@@ -82,7 +82,7 @@ def test_bad_parameters(glue_pack: types.ModuleType, arguments: tuple[str, ...],
 def test_what_is_not_read_is_told(glue_pack: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt option cannot be told from one of Glue's, so it is at least shown."""
     read(glue_pack, "--source", "a", "--dest", "b", "--gpu", "8", "--JOB_NAME", "pack")
-    assert capsys.readouterr().err == "shardpack: not read: --JOB_NAME --gpu\n"
+    assert capsys.readouterr().err == "shardpack: parameters that are Glue's or unknown: --JOB_NAME --gpu\n"
 
 
 def test_a_run(submitter: Submitter, images: Path, tmp_path: Path) -> None:

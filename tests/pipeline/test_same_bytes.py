@@ -10,8 +10,8 @@ import pytest
 
 from packer.dataset.model import decode_manifest
 from packer.engines.local import LocalEngine
-from packer.options import FormatName
 from packer.pipeline import pack
+from packer.specs import FormatName
 from tests.tools.datasets import (
     FORMATS,
     SerialEngine,

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from packer.errors import DataSetError, MissingExtraError, OptionsError
-from packer.options import FormatName
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec
 from packer.reading.tf_data import BatchSpec, evaluation_batches, import_tensorflow, training_batches
+from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 NUM_TRAIN, NUM_VAL = 48, 13

@@ -1,5 +1,6 @@
 """Buckets on moto's server, which needs nothing but its package, and on the server that SHARDPACK_S3 names."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from packer.options import StoreOptions
+from packer.specs import StoreOptions
 from packer.stores.s3client import connect
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDshardpacktest", "AWS_SECRET_ACCESS_KEY": "wJalrSECRETshardpacktest"}
@@ -31,7 +32,7 @@ class Bucket:
     def options(self) -> StoreOptions:
         return StoreOptions(endpoint_url=self.endpoint, timeout_s=5)
 
-    def keys(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
         return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
@@ -43,6 +44,7 @@ class Bucket:
 def moto_endpoint() -> Iterator[str]:
     """A moto server in this process."""
     server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

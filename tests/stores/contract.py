@@ -1,5 +1,6 @@
 """What every store must do; a test class for each kind of store inherits this one."""
 
+import array
 import threading
 
 import pytest
@@ -35,6 +36,11 @@ class StoreContract:
         buffers = [bytes([n % 256]) * (n % 7) for n in range(5000)] + [b"x" * 5_000_000]
         store.put("large", buffers)
         assert store.get("large") == b"".join(buffers)
+
+    def test_buffers_of_signed_bytes(self, store: Store) -> None:
+        """Arrow's buffers are such."""
+        store.put("signed", [memoryview(array.array("b", [1, -1]))])
+        assert store.get("signed") == b"\x01\xff"
 
     def test_ranges(self, store: Store) -> None:
         store.put("k", [b"0123456789"])

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from packer.errors import OptionsError, StoreError
-from packer.options import StoreOptions
+from packer.specs import StoreOptions
 from packer.stores.base import Store
 from packer.stores.open import open_store
 from packer.stores.s3 import S3Store, parse_s3_uri
@@ -28,14 +28,14 @@ def test_keys_lie_below_the_prefix(bucket: Bucket) -> None:
     bucket.put("some/prefix-of-another/a", b"1")
     bucket.put("some/prefix", b"1")
     bucket.put("some/prefix/", b"")
-    assert set(bucket.keys()) >= {"some/prefix/train/a"}
+    assert set(bucket.list_keys()) >= {"some/prefix/train/a"}
     assert [info.key for info in store.list()] == ["train/a"]
 
 
 def test_the_whole_bucket_is_a_store(bucket: Bucket) -> None:
     store = S3Store(f"s3://{bucket.name}", bucket.options)
     store.put("a", [b"1"])
-    assert bucket.keys() == ["a"]
+    assert bucket.list_keys() == ["a"]
     assert store.uri == f"s3://{bucket.name}"
     assert [info.key for info in store.list()] == ["a"]
 
@@ -71,7 +71,7 @@ def test_folder_marks_keep_their_slash_and_can_be_deleted(bucket: Bucket) -> Non
     bucket.put("some/prefix/train/", b"")
     assert [info.key for info in store.list()] == ["train/"]
     store.delete("train/")
-    assert bucket.keys() == []
+    assert bucket.list_keys() == []
 
 
 def test_keys_that_cannot_be_read_are_listed_and_refused(bucket: Bucket) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from packer.formats.example import FeatureValues, decode_example
 from packer.formats.irheader import decode_image_record
 from packer.formats.registry import get_format
-from packer.options import FormatName
+from packer.specs import FormatName
 from packer.stores.local import LocalStore
 from tests.benchmarks.measure import median
 from tests.benchmarks.peers.corpora import Corpus

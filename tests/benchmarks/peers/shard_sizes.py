@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packer.dataset.load import load_manifest
-from packer.options import MAX_SHARD_BYTES
+from packer.specs import MAX_SHARD_BYTES
 from packer.stores.local import LocalStore
 from tests.benchmarks.peers.corpora import Corpus
 

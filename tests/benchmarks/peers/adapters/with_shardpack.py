@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from interface import SHARD_BYTES, run
 
 from packer.formats.registry import get_format
-from packer.options import FormatName
+from packer.specs import FormatName
 from packer.stores.local import LocalStore
 
 

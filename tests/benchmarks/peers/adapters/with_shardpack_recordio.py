@@ -7,7 +7,7 @@ import functools
 from interface import run
 from with_shardpack import read, write
 
-from packer.options import FormatName
+from packer.specs import FormatName
 
 if __name__ == "__main__":
     reader = functools.partial(read, container=FormatName.RECORDIO, check=True)

@@ -1,0 +1,128 @@
+"""Sources in buckets and other remote places: a prefix as a folder, or a listing.
+
+A prefix gives the same items as a folder with the same files would: what stands before a ``/`` counts as a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from packer.errors import SourceError
+from packer.sources.archives import find_archive_kind
+from packer.sources.folder import build_listing, refuse_images_beside_classes, refuse_listing_options
+from packer.sources.items import Listing, SourceSpec
+from packer.sources.listing import list_listing
+from packer.sources.names import is_hidden, is_image
+from packer.sources.scan import NO_CLASS, Scan
+from packer.sources.tables import find_kind
+from packer.stores.base import ObjectInfo, ObjectNotFoundError, Store
+from packer.stores.open import absolute_uri, open_store
+
+
+def list_remote(spec: SourceSpec) -> Listing:
+    """List what the URI `spec.source` holds: a prefix of images, a listing, or a prefix of Parquet files.
+
+    Raises:
+        SourceError: nothing is there, or something that is not as it must be.
+        OSError: the place cannot be read.
+    """
+    uri = absolute_uri(spec.source)
+    parent, _, name = uri.rpartition("/")
+    if find_archive_kind(name):
+        raise SourceError(f"{uri}: archives are read on this machine only; copy it here, or unpack it there")
+    if find_kind(name) is not None:
+        return _list_listing(spec, open_store(parent, spec.store), [name])
+    store = open_store(uri, spec.store)
+    walk = _Walk(store.uri, is_flat=spec.flat)
+    for info in store.list():
+        walk.add(info)
+    if walk.is_table:
+        return _list_listing(spec, store, sorted(walk.tables))
+    refuse_listing_options(spec)
+    if not walk.num_objects:
+        raise SourceError(f"{spec.source}: nothing there: expected images below it; mend its name")
+    refuse_images_beside_classes(spec, walk.scan)
+    return build_listing(spec, walk.finish())
+
+
+class _Walk:
+    """Sorts the objects of a prefix, which come in any order, as a walk through folders would."""
+
+    def __init__(self, root: str, *, is_flat: bool) -> None:
+        self.scan = Scan(root)
+        self.num_objects = 0
+        self.tables: list[str] = []
+        self._root = root
+        self._is_flat = is_flat
+        self._hidden: set[str] = set()
+        self._num_others = 0
+
+    @property
+    def is_table(self) -> bool:
+        """Say whether there are Parquet files and nothing else, but for hidden files."""
+        return bool(self.tables) and not self._num_others
+
+    def add(self, info: ObjectInfo) -> None:
+        """Take one object."""
+        self.num_objects += 1
+        key = info.key
+        folder, _, name = key.rpartition("/")
+        self._count_kind(folder, name)
+        if "//" in key or key.startswith("/"):
+            raise SourceError(f"{self._root}/{key}: a key with an empty part cannot be an item's; rename or remove it")
+        if self._is_hidden(key):
+            return
+        label = NO_CLASS
+        if folder and not self._is_flat:
+            label = self.scan.find_class(folder.partition("/")[0])
+        if not name:
+            return  # a mark that some tools leave for a folder
+        if is_image(name):
+            self.scan.add_object(key, info.num_bytes, label, info.etag)
+        elif find_archive_kind(name):
+            raise SourceError(
+                f"{self._root}/{key}: archives are read on this machine only; copy the source here, or unpack or "
+                f"remove it"
+            )
+        else:
+            suffix = os.path.splitext(name)[1].lower() or "without a suffix"
+            self.scan.other_suffixes[ascii(suffix)[1:-1]] += 1
+
+    def finish(self) -> Scan:
+        """Return the scan with all counts."""
+        self.scan.num_hidden = len(self._hidden)
+        return self.scan
+
+    def _count_kind(self, folder: str, name: str) -> None:
+        if not folder and name.lower().endswith(".parquet") and not name.startswith((".", "_")):
+            self.tables.append(name)
+        elif folder or not name.startswith((".", "_")):
+            self._num_others += 1
+
+    def _is_hidden(self, key: str) -> bool:
+        """Say whether a part of the key is hidden, and note the first such entry."""
+        start = 0
+        for part in key.split("/"):
+            start += len(part) + 1
+            if is_hidden(part):
+                self._hidden.add(key[: start - 1])
+                return True
+        return False
+
+
+def _list_listing(spec: SourceSpec, store: Store, names: list[str]) -> Listing:
+    """Copy listing files here, which are small beside what they list, and list what they name."""
+    with tempfile.TemporaryDirectory(prefix="shardpack-") as folder:
+        paths = [os.path.join(folder, name) for name in names]
+        for name, path in zip(names, paths, strict=True):
+            try:
+                content = store.view(name)
+            except ObjectNotFoundError:
+                raise SourceError(f"{spec.source}: no such object") from None
+            with open(path, "wb") as file:
+                file.write(content)
+        try:
+            return list_listing(spec, paths, root=store.uri)
+        except SourceError as error:
+            raise SourceError(str(error).replace(folder, store.uri)) from None
