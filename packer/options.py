@@ -7,6 +7,7 @@ Everything behind the edge works with the small derived values: `ImageSpec`, `Sp
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -18,6 +19,7 @@ from msgspec import Meta
 from packer.errors import OptionsError
 from packer.specs import (
     MAX_SHARD_BYTES,
+    MAX_WORLD,
     MIN_SHARD_BYTES,
     Alpha,
     Encode,
@@ -60,7 +62,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         None
     )
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
-    seed: Annotated[int, Meta(description="seed of the order")] = 0
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="seed of the order")] = 0
     resize: Annotated[
         str | None, Meta(description="N (one side or a square) or WxH, in pixels (default: 256; with keep: none)")
     ] = None
@@ -101,6 +103,10 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionsError(f"{option_name(name)}: expected a number of at least 1, got {value}")
+        if self.world > MAX_WORLD:
+            raise OptionsError(f"--gpus: expected at most {MAX_WORLD:,} in all, got {self.world:,}")
+        if math.isnan(self.max_rejects):
+            raise OptionsError("--max-rejects: expected a share from 0 to 1, got 'nan'")
         if self.gpus is not None and self.instances * self.gpus_per_instance not in (1, self.gpus):
             raise OptionsError(
                 f"--gpus: expected {self.instances * self.gpus_per_instance} (--instances x --gpus-per-instance) "
@@ -221,9 +227,11 @@ def _parse_sides(text: str) -> tuple[int, ...]:
 def _parse_split(part: str, text: str) -> SplitSpec:
     name, _, share = part.strip().partition("=")
     check_split_name(name, "--split")
+    # No exponent: 1e-999999999 would be computed exactly, digit by digit.
+    plain = re.fullmatch(r"\d{1,9}(/\d{1,9})?|\d{0,9}\.\d{1,12}", share)
     try:
-        fraction = Fraction(share)
-    except (ValueError, ZeroDivisionError):
+        fraction = Fraction(share) if plain else Fraction(0)
+    except ZeroDivisionError:
         fraction = Fraction(0)
     if fraction <= 0:
         raise OptionsError(f"--split: expected name=share pairs such as train=0.9,val=0.1, got {text!r}")
@@ -275,10 +283,22 @@ def parse_options(values: Mapping[str, Any]) -> PackOptions:
     for name in ("source", "dest"):
         if not values.get(name):
             raise OptionsError(f"{option_name(name)}: expected a path or URI, got nothing")
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    for name, text in texts.items():
+        if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
+            raise OptionsError(f"{option_name(name)}: expected text in UTF-8 without zero bytes, got {text!r}")
     try:
-        return msgspec.convert(dict(values), PackOptions, strict=False)
+        return msgspec.convert(
+            {name: _as_text(name, value) for name, value in values.items()}, PackOptions, strict=False
+        )
     except msgspec.ValidationError as error:
         raise _describe(error, values) from None
+
+
+def _as_text(name: str, value: Any) -> Any:
+    """Return a number as text where text is wanted, as in ``resize: 256`` of a YAML file."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number and name in _TEXT_FIELDS else value
 
 
 def _describe(error: msgspec.ValidationError, values: Mapping[str, Any]) -> OptionsError:
@@ -308,3 +328,11 @@ def _walk_types(node: Any) -> list[Any]:
     if isinstance(node, msgspec.inspect.UnionType):
         return [leaf for option in node.types for leaf in _walk_types(option)]
     return [node]
+
+
+_TEXT_FIELDS = frozenset(
+    field.name
+    for field in msgspec.structs.fields(PackOptions)
+    if any(isinstance(node, msgspec.inspect.StrType) for node in _walk_types(msgspec.inspect.type_info(field.type)))
+)
+"""Options of any text."""

@@ -21,7 +21,7 @@ from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.report import run_report
 from packer.engines.base import Engine
 from packer.engines.create import create_engine
-from packer.errors import DataSetError, OptionsError
+from packer.errors import NotADataSetError, OptionsError
 from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
@@ -82,13 +82,14 @@ def commit_parts(uri: str, store: StoreOptions = DEFAULT_STORE) -> PackResult:
     """Make a data set of shards that several runs with ``part`` packed; `store` says how a remote place is reached.
 
     Raises:
-        DataSetError: the destination has no plan, or shards are missing.
+        NotADataSetError: the destination has no plan.
+        DataSetError: shards are missing.
         TooManyRejectsError: more items were rejected than the plan's options allow.
     """
     dest = open_store(uri, store)
     document = load_plan(dest)
     if document is None:
-        raise DataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
+        raise NotADataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
     options = parse_options({**document.options, "dest": uri})
     manifest = load_manifest(dest, missing_ok=True)
     if manifest is None:

@@ -13,6 +13,8 @@ import msgspec
 MAX_SHARD_BYTES = 128_000_000
 """A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
 MIN_SHARD_BYTES = 1_000_000
+MAX_WORLD = 1_000_000
+"""Far beyond any cluster, and few enough that all their shards can be listed."""
 
 
 class FormatName(enum.StrEnum):

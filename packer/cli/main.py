@@ -5,9 +5,10 @@ Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad optio
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,7 @@ _EXAMPLES = """Examples:
 def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Resize the images of SOURCE, pack them into shards under DEST and write its manifest."""
     output = Output(as_json=json)
-    options = _options(given, config)
+    options = parse_options(_values(given, config))
     with _engine(options) as engine:
         from packer.pipeline import pack as run_pack
 
@@ -95,12 +96,14 @@ def reshard(given: dict[str, Any], json: _Json = False) -> None:
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
     output = Output(as_json=json)
-    options = _options({"dest": "packed", **given}, config)
+    values = _values(given, config)
+    options = parse_options({"dest": "packed", **values})
     with _engine(options) as engine:
         from packer.pipeline import check_places
         from packer.prepare import make_plan
 
-        check_places(options)
+        if "dest" in values:
+            check_places(options)
         planned, _ = make_plan(options, engine=engine, progress=output.progress)
     output.planned(planned.header)
 
@@ -154,9 +157,9 @@ def _engine(options: PackOptions) -> Iterator[Engine]:
         engine.close()
 
 
-def _options(given: dict[str, Any], config: str | None) -> PackOptions:
+def _values(given: dict[str, Any], config: str | None) -> dict[str, Any]:
     """Return the options of the command line over those of the file."""
-    return parse_options({**(load_config(config) if config else {}), **given})
+    return {**(load_config(config) if config else {}), **given}
 
 
 def _place_options(dest: str, given: dict[str, Any]) -> PackOptions:
@@ -170,30 +173,46 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code; errors that were foreseen become one line on standard error."""
+    """Run one command and return its exit code; errors that were foreseen become one line on standard error.
+
+    With ``--json`` an error is one JSON object on standard output, too.
+    """
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="shardpack", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except PackerError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code, arguments)
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        return _fail(message, 2) if message else 2
+        return _fail(message, 2, arguments) if message else 2
     except typer.Exit as stop:
-        return stop.exit_code
+        code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except BrokenPipeError:
-        sys.stdout = None  # the reader of the output is gone: nothing is left to flush to
+        _discard_output()
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+        _discard_output()
+        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1, ())
     if code == _INTERRUPTED:  # Typer makes this code of a KeyboardInterrupt, and says nothing
         is_pack = arguments[:1] == ["pack"]
         remedy = "; what was packed stays: the same command with --resume goes on from there" if is_pack else ""
-        return _fail(f"interrupted{remedy}", code)
+        return _fail(f"interrupted{remedy}", code, arguments)
     return code if isinstance(code, int) else 0
 
 
-def _fail(text: str, code: int) -> int:
+def _fail(text: str, code: int, arguments: Sequence[str]) -> int:
+    if "--json" in arguments:
+        Output(as_json=True).failed(text, code)
     print(f"shardpack: {text}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _discard_output() -> None:
+    """Send what is left for standard output nowhere, since nobody reads it, or it cannot be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

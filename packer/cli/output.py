@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from packer.planning.plan import PlanHeader
 
 
+_MIN_WIDTH = 120
+"""Columns of text that tables may take."""
+
+
 class Output:
     """Shows results of one command, as tables or as JSON."""
 
@@ -70,6 +74,10 @@ class Output:
         seen = f"{report.num_shards:,} shards, {report.num_records:,} records, {format_size(report.num_bytes)}"
         verdict = f"{len(report.faults)} faults found" if report.faults else "every byte is as the manifest says"
         _print(f"{report.uri}: {seen}: {verdict}")
+
+    def failed(self, text: str, code: int) -> None:
+        """Show an error as JSON; as text it goes to standard error."""
+        self._json({"ok": False, "error": text, "exit_code": code})
 
     def _json(self, document: object) -> None:
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
@@ -140,4 +148,6 @@ def _table(first: str, *others: str) -> Table:
 def _print(what: object) -> None:
     from rich.console import Console
 
-    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False).print(what)
+    # Numbers that a narrow terminal wraps can be read; numbers that are cut cannot.
+    width = max(_MIN_WIDTH, Console().width)
+    Console(width=width, soft_wrap=isinstance(what, str), highlight=False, markup=False).print(what)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from packer.cli.main import run
-from tests.tools.datasets import ROOT, command, digests, list_keys, read_manifest, run_command, write_images
+from tests.tools.datasets import ROOT, command, digests, read_manifest, run_command, write_images
 
 SMALL = ("--gpus", "4", "--resize", "24", "--workers", "1")
 
@@ -54,7 +54,7 @@ def test_plan_writes_nothing(images: Path, tmp_path: Path, capfd, monkeypatch: p
         code, out, _ = shardpack(capfd, "plan", images, *dest, *SMALL)
         assert code == 0
         assert "nothing was written" in out
-    assert list_keys(tmp_path) == [""]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plan_of_the_folder_that_one_is_in(images: Path, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_all_may_stand_in_the_file(images: Path, tmp_path: Path, capfd) -> None:
 
 
 WRONG_FILES = {
-    "unknown: 1": r"unknown: no such option; expected one of alpha, ",
+    "unknown: 1": r"unknown: no such option; expected one of allow_fill, ",
     "worker: 2\ngpus: 4": r"worker: no such option",
     "gpus: many": r"--gpus: expected int.*, got 'many'",
     "gpus: [1]": r"--gpus: expected .*int.*, got \[1\]",
@@ -156,7 +156,7 @@ WRONG_FILES = {
     "": r"--config: expected a mapping of options in .*, got NoneType",
     "gpus: [": r"--config: .* is not YAML or JSON: .*line 1",
     "\x00": r"--config: .* is not YAML or JSON",
-    'dest: "a\\0b"\nsource: x': r"DEST: expected a path or URI, got 'a\\x00b'",
+    'dest: "a\\0b"\nsource: x': r"DEST: expected text in UTF-8 without zero bytes, got 'a\\x00b'",
     "source: 5\ndest: [x]": r"DEST: expected str, got \['x'\]",
 }
 
@@ -222,8 +222,8 @@ WRONG_OPTIONS = {
     "--label-column nope": r"--label-column",
     "--flat --stratify": r"--stratify: expected class labels",
     "--no-such-option": r"[Nn]o such option.*--no-such-option",
-    "--gpus": r"--gpus.*requires an argument",
-    "extra": r"[Uu]nexpected extra argument",
+    "--gpus": r"Option '--gpus' requires an argument",
+    "extra": r"Got unexpected extra argument",
 }
 
 
