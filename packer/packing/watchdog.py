@@ -15,10 +15,9 @@ import signal
 import threading
 from types import TracebackType
 
-ITEM_LIMIT_S = 300.0
-EXIT_CODE = 124
-"""Of a process that was ended here; timeout(1) uses the same."""
+from packer.engines.base import ITEM_TOO_SLOW
 
+ITEM_LIMIT_S = 300.0
 _LOOKS_PER_LIMIT = 60
 
 
@@ -62,7 +61,7 @@ class Watchdog:
     def _end_process(self, key: str) -> None:
         text = f"shardpack: {key}: it took more than {self._limit_s:g} s to decode; this process ends\n"
         os.write(2, text.encode(errors="replace"))
-        os._exit(EXIT_CODE)
+        os._exit(ITEM_TOO_SLOW)
 
 
 class _Note:

@@ -23,6 +23,7 @@ from packer.stores.retry import RetryPolicy, TransientError, retry
 from packer.stores.s3client import NUM_IN_FLIGHT, Clients, check_answer, connect
 from packer.stores.s3errors import make_error, parse_failure
 from packer.stores.s3listing import list_objects
+from packer.stores.s3pages import PageError
 
 T = TypeVar("T")
 
@@ -217,7 +218,7 @@ class S3Store:
             if failure.status == 416 and no_range is not None:
                 return no_range
             problem = make_error(failure, bucket=self._bucket, key=path, action=action)
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, PageError) as error:
             problem = check_answer(error, bucket=self._bucket, key=path, action=action)
         raise problem
 

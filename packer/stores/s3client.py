@@ -25,8 +25,9 @@ from obstore.store import S3Store as Objects
 
 from packer.errors import OptionsError, StoreAccessError, StoreError
 from packer.specs import StoreOptions
+from packer.stores.retry import TransientError
 from packer.stores.s3errors import Failure, make_error
-from packer.stores.s3pages import parse_pages_ahead
+from packer.stores.s3pages import PageError, parse_pages_ahead
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -68,11 +69,14 @@ def connect(bucket: str, options: StoreOptions) -> Clients:
         provider = None if options.anonymous else _Credentials(session, bucket)
     endpoint, is_virtual = _find_endpoint(control, bucket)
 
-    def create(**timeouts: str) -> Objects:
-        client: Any = timeouts | {
+    def create(*, read_timeout_s: int | None) -> Objects:
+        client: Any = {
             "connect_timeout": f"{min(5, options.timeout_s)}s",
+            "timeout": f"{_PATIENCE * options.timeout_s}s",
             "allow_http": endpoint.startswith("http://"),
         }
+        if read_timeout_s is not None:
+            client["read_timeout"] = f"{read_timeout_s}s"
         return Objects(
             bucket,
             config=_object_config(control.meta.region_name, endpoint, is_virtual, options),
@@ -81,10 +85,7 @@ def connect(bucket: str, options: StoreOptions) -> Clients:
             credential_provider=provider,
         )
 
-    whole = f"{_PATIENCE * options.timeout_s}s"
-    return Clients(
-        objects=create(read_timeout=f"{options.timeout_s}s", timeout=whole), bulk=create(timeout=whole), control=control
-    )
+    return Clients(objects=create(read_timeout_s=options.timeout_s), bulk=create(read_timeout_s=None), control=control)
 
 
 class _Credentials:
@@ -145,7 +146,13 @@ def _open_control(session: boto3.Session, options: StoreOptions) -> Any:
         problem = type(error).__name__
         raise StoreAccessError(f"AWS: the profile or its credentials cannot be used ({problem}); mend it") from None
     parse_pages_ahead(client)
+    client.meta.events.register("before-call.s3", lambda **event: _forbid_redirect(event["context"]))
     return client
+
+
+def _forbid_redirect(context: dict[str, Any]) -> None:
+    """Keep botocore from looking for a bucket in other regions, where obstore would not follow: it is told instead."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _host(options: StoreOptions) -> str:
@@ -164,10 +171,11 @@ def _find_endpoint(control: Any, bucket: str) -> tuple[str, bool]:
         OptionsError: no such bucket can exist.
     """
 
-    def stop(request: Any, **_: Any) -> None:
+    def stop(request: Any) -> None:
         raise _EndpointFoundError(request.url)
 
-    control.meta.events.register_first("before-sign.s3.HeadBucket", stop)
+    handler = lambda **event: stop(event["request"])  # noqa: E731  botocore gives events by name, more in each release
+    control.meta.events.register_first("before-sign.s3.HeadBucket", handler)
     try:
         control.head_bucket(Bucket=bucket)
     except _EndpointFoundError as found:
@@ -175,7 +183,7 @@ def _find_endpoint(control: Any, bucket: str) -> tuple[str, bool]:
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise OptionsError(f"s3://{bucket}: the bucket's name cannot be used ({type(error).__name__})") from None
     finally:
-        control.meta.events.unregister("before-sign.s3.HeadBucket", stop)
+        control.meta.events.unregister("before-sign.s3.HeadBucket", handler)
     is_virtual = url.netloc.startswith(bucket + ".")
     path = url.path.rstrip("/") if is_virtual else url.path.rstrip("/").removesuffix("/" + bucket)
     return f"{url.scheme}://{url.netloc}{path}", is_virtual
@@ -219,6 +227,6 @@ def check_answer(error: Exception, *, bucket: str, key: str, action: str) -> Exc
         return make_error(Failure(401, "CredentialsFailed"), bucket=bucket, key=key, action=action)
     if isinstance(error, (botocore.exceptions.HTTPClientError, botocore.exceptions.IncompleteReadError)):
         return make_error(Failure(), bucket=bucket, key=key, action=action)
-    if isinstance(error, botocore.parsers.ResponseParserError):
-        return make_error(Failure(), bucket=bucket, key=key, action=action)
+    if isinstance(error, (botocore.parsers.ResponseParserError, PageError)):
+        return TransientError(f"s3://{bucket}/{key}: cannot {action} it: the answer is cut, or not one of S3")
     return StoreError(f"s3://{bucket}/{key}: cannot {action} it: {type(error).__name__}")

@@ -52,6 +52,8 @@ def parse_failure(text: str) -> Failure:
     status = re.search(r"status code: (\d{3})", text)
     code = re.search(r"<Code>(\w{1,64})</Code>", text)
     region = re.search(r"<Region>([a-z0-9-]{1,32})</Region>", text)
+    if "External AWS credential provider" in text:
+        return Failure(401, "CredentialsFailed")
     if "incorrectly configured region" in text:
         return Failure(301, "PermanentRedirect")
     return Failure(int(status[1]) if status else 0, code[1] if code else "", region[1] if region else "")
@@ -66,7 +68,7 @@ def make_error(failure: Failure, *, bucket: str, key: str, action: str) -> Excep
         key: its whole key, or a prefix.
         action: what was asked for, such as ``read``.
     """
-    where, code, status = f"s3://{bucket}/{key}", failure.code, failure.status
+    where, code, status = f"s3://{bucket}/{key}".rstrip("/"), failure.code, failure.status
     if code in _REFUSALS:
         return StoreAccessError(f"{where}: cannot {action} it: {_REFUSALS[code]}")
     if code == "NoSuchBucket":

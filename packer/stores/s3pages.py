@@ -22,27 +22,39 @@ _ETAG = re.compile(rb"<ETag>([^<]*)</ETag>")
 
 def parse_pages_ahead(client: Any) -> None:
     """Make a boto3 client's `list_objects_v2` answer with objects under OBJECTS in place of ``Contents``."""
-    client.meta.events.register("before-parse.s3.ListObjectsV2", _take_objects)
+    client.meta.events.register(
+        "before-parse.s3.ListObjectsV2",
+        lambda **event: _take_objects(event["response_dict"], event["customized_response_dict"]),
+    )
 
 
-def _take_objects(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    if response_dict["status_code"] != 200:
+class PageError(Exception):
+    """An answer is no page of a listing, or a part of one."""
+
+
+def _take_objects(answer: dict[str, Any], parsed: dict[str, Any]) -> None:
+    """Move the objects of an answer from its body to what is already parsed of it."""
+    if answer["status_code"] != 200:
         return
-    body: bytes = response_dict["body"]
-    customized_response_dict[OBJECTS] = parse_objects(body)
-    response_dict["body"] = _CONTENTS.sub(b"", body)
+    body: bytes = answer["body"]
+    parsed[OBJECTS] = parse_objects(body)
+    answer["body"] = _CONTENTS.sub(b"", body)
 
 
 def parse_objects(body: bytes) -> list[ObjectInfo]:
     """Return the objects of a page.
 
     Raises:
-        ValueError: an object lacks its key or size, or only some have an entity tag.
+        PageError: an object lacks its key or size, or only some have an entity tag; or this is no page at all.
     """
+    if b"<ListBucketResult" not in body:
+        raise PageError
     keys, sizes, etags = _KEY.findall(body), _SIZE.findall(body), _ETAG.findall(body)
     decode = _decode_url if b"<EncodingType>url</EncodingType>" in body else _decode_text
     if not etags:
         etags = [b""] * len(keys)
+    if not len(keys) == len(sizes) == len(etags):
+        raise PageError
     return [
         ObjectInfo(decode(key), int(size), _decode_text(etag).strip('"') if b"&" in etag else etag.strip(b'"').decode())
         for key, size, etag in zip(keys, sizes, etags, strict=True)

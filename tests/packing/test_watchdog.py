@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from packer.packing.watchdog import EXIT_CODE
+from packer.packing.watchdog import ITEM_TOO_SLOW
 
 HEAD = "import ctypes, re, time\nfrom packer.packing.watchdog import Watchdog\n"
 
@@ -39,7 +39,7 @@ with Watchdog(limit_s=0.5) as watchdog:
 """
     code, errors = run(program)
 
-    assert code == EXIT_CODE
+    assert code == ITEM_TOO_SLOW
     assert errors == "shardpack: cats/1.jpg: it took more than 0.5 s to decode; this process ends\n"
 
 

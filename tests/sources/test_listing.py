@@ -247,7 +247,6 @@ def test_flat_does_not_go_with_a_listing(folder):
 def test_sources_that_are_none(folder):
     assert "no such file or folder" in failure(folder / "none")
     assert ".jsonl" in failure(folder / "a.jpg")
-    assert "not a local source" in failure("s3://bucket/prefix")
 
 
 @pytest.mark.sample

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from packer.stores.base import ObjectInfo
 from packer.stores.s3listing import list_objects
-from packer.stores.s3pages import OBJECTS, parse_objects
+from packer.stores.s3pages import OBJECTS, PageError, parse_objects
 
 
 class Pages:
@@ -69,5 +69,6 @@ def test_pages_are_parsed() -> None:
     ]
     assert parse_objects(page("", "a+%2F&amp;b")) == [ObjectInfo("a+%2F&b", 12, "0123")]
     assert parse_objects(b"<ListBucketResult/>") == []
-    with pytest.raises(ValueError, match="zip"):
-        parse_objects(page("", "a").replace(b"<Size>12</Size>", b""))
+    for damaged in (page("", "a").replace(b"<Size>12</Size>", b""), b"<html/>", b""):
+        with pytest.raises(PageError):
+            parse_objects(damaged)
