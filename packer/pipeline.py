@@ -178,12 +178,12 @@ def _pack_shards(
     )
     tasks = options.tasks_of_part(header.num_tasks)
     summaries: list[ShardSummary] = []
-    num_rejects = 0
+    num_rejects, num_items = 0, sum(split.num_items for split in header.splits)
     with progress.phase("packing", total=_num_items(document, tasks)):
         for summary in engine.run(pack_shard, context, tasks, progress.advance):
             summaries.append(summary)
             num_rejects += summary.num_rejects
-            check_rejects(num_rejects, header, options.max_rejects, example=f"see {dest.uri}/meta/receipts")
+            check_rejects(num_rejects, num_items, options.max_rejects, example=f"see {dest.uri}/meta/receipts")
     return summaries
 
 

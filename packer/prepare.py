@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from packer.dataset.commit import check_rejects
 from packer.dataset.planfile import PlanDocument
 from packer.engines.base import Engine
-from packer.errors import SourceError
+from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import STORE_FIELDS, PackOptions
@@ -25,6 +26,7 @@ from packer.planning.shards import SizeEstimate, estimate_size, num_probes
 from packer.progress import Progress
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open import list_source
+from packer.specs import OnReject
 from packer.stores.open import absolute_uri
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part", *STORE_FIELDS})
@@ -115,13 +117,20 @@ def _measure(
                     problems.append(item.problem)
                 else:
                     sizes.append(item.num_bytes - num_bytes if keeps_all else item.num_bytes)
-            if len(problems) > options.max_rejects * ordered.num_rows:
-                break
-    if not sizes:
-        raise SourceError(f"{options.source}: none of the first {start} items could be packed; {problems[0]}")
+            if problems:
+                _check_problems(problems, options, num_items=ordered.num_rows, is_all=not sizes)
     if keeps_all:
         return _estimate_kept(ordered["num_bytes"].to_numpy(), added_bytes=sum(sizes) // len(sizes))
     return estimate_size(sizes)
+
+
+def _check_problems(problems: list[str], options: PackOptions, *, num_items: int, is_all: bool) -> None:
+    """End a run that packing could only fail, before it packs anything."""
+    if (is_all and len(problems) > options.max_rejects * num_items) or len(problems) == num_items:
+        raise SourceError(f"{options.source}: none of the first {len(problems)} items could be packed; {problems[0]}")
+    if options.on_reject is OnReject.FAIL:
+        raise PackerError(f"{problems[0]} (--on-reject fail)")
+    check_rejects(len(problems), num_items, options.max_rejects, example=problems[0])
 
 
 def _estimate_kept(listed: npt.NDArray[np.int64], *, added_bytes: int) -> SizeEstimate:

@@ -67,9 +67,9 @@ def commit(
     receipts = {split.name: list(_receipts(dest, header, split)) for split in header.splits}
     every = [receipt for split in header.splits for receipt in receipts[split.name]]
     rejects = [reject for receipt in every for reject in receipt.rejects]
-    check_rejects(
-        len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
-    )
+    num_items = sum(split.num_items for split in header.splits)
+    example = f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
+    check_rejects(len(rejects), num_items, max_rejects, example=example)
     dest.put(LABELS_KEY, [labels_file(header)])
     own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
     dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
@@ -79,7 +79,6 @@ def commit(
             shards = [receipt.shard for receipt in receipts[split.name]]
             dest.put(merged_index_key(split.name), [merged_index_file(dest, split.name, shards)])
     keys = [records_key(name, stem_of(receipt.shard.key)) for name, packed in receipts.items() for receipt in packed]
-    num_items = sum(split.num_items for split in header.splits)
     duplicates = count_duplicates(dest, keys, num_items=num_items)
     manifest = _manifest(header, receipts, num_duplicates=duplicates)
     if inherited is not None:
@@ -91,9 +90,8 @@ def commit(
     return msgspec.json.decode(data, type=Manifest)
 
 
-def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, example: str) -> None:
+def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, example: str) -> None:
     """Raise TooManyRejectsError when more than a share of the items was rejected."""
-    num_items = sum(split.num_items for split in header.splits)
     if num_rejects > max_rejects * num_items:
         raise TooManyRejectsError(
             f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "

@@ -1,6 +1,7 @@
 """--resume goes on with the stored plan: it keeps what is whole, packs what is not, and never lists again."""
 
 import contextlib
+import hashlib
 import random
 import shutil
 from pathlib import Path
@@ -168,20 +169,28 @@ def test_how_a_run_is_done_may_change(images: Path, tmp_path: Path, reference: d
 def test_more_rejects_may_be_accepted_afterwards(tmp_path: Path) -> None:
     """--max-rejects and --on-reject decide whether a data set is made, not which."""
     source = write_images(tmp_path / "source", 60)
-    for index in (3, 7):
-        next(source.glob(f"*/{index:04d}.*")).write_bytes(b"not an image")
-    with pytest.raises(TooManyRejectsError, match=r"raise --max-rejects and --resume"):
+    keys = sorted(str(path.relative_to(source)) for path in source.glob("*/*"))
+    in_hash_order = sorted(keys, key=lambda key: hashlib.sha256(f"0\0{key}".encode()).digest())
+    for key in in_hash_order[-2:]:  # those that are not measured before the plan
+        (source / key).write_bytes(b"not an image")
+    with pytest.raises(TooManyRejectsError, match=r"2 of 60 items .* raise --max-rejects and --resume"):
         pack_small(source, tmp_path / "out", max_rejects=0.03)
     assert not (tmp_path / "out/manifest.json").exists()
-    if (tmp_path / "out/meta/plan.json").exists():
-        resume(source, tmp_path / "out", max_rejects=0.1)
-    else:
-        pack_small(source, tmp_path / "out", max_rejects=0.1)
+    resume(source, tmp_path / "out", max_rejects=0.1)
     pack_small(source, tmp_path / "at-once", max_rejects=0.1)
     found, expected = digests(tmp_path / "out"), digests(tmp_path / "at-once")
     claims = found.pop("meta/plan.json"), expected.pop("meta/plan.json")
     assert claims[0] != claims[1]  # they hold the options as they were given
     assert found == expected
+
+
+def test_rejects_that_are_met_before_the_plan_leave_nothing(tmp_path: Path) -> None:
+    source = write_images(tmp_path / "source", 60)
+    for index in (3, 7, 11, 12, 13, 14):
+        next(source.glob(f"*/{index:04d}.*")).write_bytes(b"not an image")
+    with pytest.raises(TooManyRejectsError, match=r"of 60 items were rejected, expected at most 1.00%"):
+        pack_small(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_destination_is_an_ordinary_run(images: Path, tmp_path: Path, reference: dict[str, str]) -> None:
