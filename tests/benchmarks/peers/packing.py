@@ -141,6 +141,7 @@ def _turn(contest: Contest, packer: Packer, jobs: tuple[Job, Job], *, compare: i
     def turn() -> float:
         if packer.name in contest.errors:
             return math.nan
+        print(f"{whole.corpus.name}: {packer.name}, workers: {whole.workers}", file=sys.stderr, flush=True)
         try:
             if packer.fit:
                 cost = pack_once(packer, part)
