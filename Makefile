@@ -3,7 +3,7 @@
 #
 #   make demo SOURCE=/a/folder/of/images     your own photographs: one folder per class, or flat
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
-#   make test-core | test-all | lint | types | contracts | photographs | bench | schemas | clean
+#   make test-core | test-all | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,15 +19,17 @@ BENCH_OPTIONS ?=
 CORE := .venv/.installed
 TEST := .venv-test/.installed
 LATEST := .venv-latest/.installed
+FUZZ := .venv-fuzz/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
 SLOW_MARKERS := spark or tensorflow or mxnet or horovod or slow
 PIP := -m pip --disable-pip-version-check --quiet
-# aiobotocore (of s3fs) fixes botocore's version; named first, it spares pip a minute of trying boto3's releases.
-SHARDPACK := 'aiobotocore>=2.19' --editable
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt records csv \
+    jsonl image zip tar augmented
 
-.PHONY: help demo photographs test test-core test-all lint types contracts bench schemas clean
+.PHONY: help demo photographs test test-core test-all lint types contracts bench fuzz schemas clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -73,6 +75,13 @@ contracts: $(LATEST)
 bench: $(CORE) $(if $(SHARDPACK_SAMPLE),,demo/.photographs)
 	.venv/bin/python -m tests.benchmarks.pack_cost "$${SHARDPACK_SAMPLE:-demo/photographs}" $(BENCH_OPTIONS)
 
+# Coverage-guided: an input that breaks a parser is kept in build/fuzz.
+fuzz: $(FUZZ)
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "== $$target"; \
+	  .venv-fuzz/bin/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) 2>&1 | tail -n 12; \
+	done
+
 schemas: $(LATEST)
 	.venv-latest/bin/python tests/tools/write_schemas.py
 
@@ -80,19 +89,24 @@ schemas: $(LATEST)
 
 $(CORE): pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(PIP) install $(SHARDPACK) .
+	.venv/bin/python $(PIP) install --editable .
 	@touch $@
 
 # The newest release of every library.
 $(LATEST): pyproject.toml
 	$(PYTHON) -m venv .venv-latest
-	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager $(SHARDPACK) '.[dev]'
+	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager --editable '.[dev]'
+	@touch $@
+
+$(FUZZ): pyproject.toml
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python $(PIP) install 'atheris>=2.3' --editable .
 	@touch $@
 
 # The trainers' libraries side by side, which holds numpy, protobuf and setuptools back.
 $(TEST): pyproject.toml tests/tools/trainers.txt tests/tools/install_horovod.sh
 	$(PYTHON) -m venv .venv-test
-	.venv-test/bin/python $(PIP) install --requirement tests/tools/trainers.txt $(SHARDPACK) '.[dev]'
+	.venv-test/bin/python $(PIP) install --requirement tests/tools/trainers.txt --editable '.[dev]'
 	tests/tools/install_horovod.sh .venv-test/bin/python
 	@touch $@
 
@@ -103,4 +117,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-latest build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-latest .venv-fuzz build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.11-slim-bookworm
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir 'aiobotocore>=2.19' /wheels/*.whl
+    pip install --no-cache-dir /wheels/*.whl
 RUN useradd --create-home packer
 USER packer
 WORKDIR /home/packer

@@ -15,7 +15,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     wheel=$(ls /wheels/*.whl) \
- && pip install --no-cache-dir 'setuptools<70' wheel 'aiobotocore>=2.19' "${wheel}[$FRAMEWORK]"
+ && pip install --no-cache-dir 'setuptools<70' wheel "${wheel}[$FRAMEWORK]"
 # Horovod is compiled against the framework that is installed, so it comes last and without build isolation.
 RUN HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITH_MPI=1 \
     pip install --no-cache-dir --no-build-isolation 'horovod==0.28.1'

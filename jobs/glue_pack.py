@@ -1,8 +1,7 @@
 """``shardpack pack`` as the script of an AWS Glue job.
 
-Job parameters are the options of the command line, each with a value, since Glue knows no bare flags: ``--source``,
-``--dest``, ``--gpus 16``, ``--stratify true``; hyphens and underscores in names are one. ``--config FILE`` names a
-file that ``--extra-files`` brought. All other parameters are Glue's own.
+Job parameters are the options of the command line with ``--source`` and ``--dest``, each with a value, since Glue knows
+no bare flags (``--stratify true``); hyphens and underscores are one. ``--extra-files`` brings the file of ``--config``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
 from awsglue.job import Job
 from awsglue.utils import getResolvedOptions
 from py4j.java_gateway import JavaPackage
@@ -35,28 +33,27 @@ def main() -> None:
 
 def read_options(arguments: list[str]) -> packer.PackOptions:
     """Return the options among a job's arguments, over those of its --config. Raises OptionsError."""
-    fields = {"config", *(field.name for field in msgspec.structs.fields(packer.PackOptions))}
+    fields = {"config", *packer.PackOptions.__struct_fields__}
     present = sorted({text.partition("=")[0][2:] for text in arguments[1:] if text.startswith("--")})
     own = {name: name.replace("-", "_") for name in present if name.replace("-", "_") in fields}
     if foreign := [f"--{name}" for name in present if name not in own]:
         print("shardpack: parameters that are Glue's or unknown:", *foreign, file=sys.stderr)  # noqa: T201
     resolved = getResolvedOptions(arguments, list(own))  # requires all that it is asked for, so only what is there
-    values = {field: resolved[field] for field in own.values()}
-    config = values.pop("config", None)
-    return packer.parse_options({**(load_config(config) if config else {}), **values, "engine": "spark"})
+    values = load_config(resolved["config"]) if "config" in own else {}
+    values |= {field: resolved[field] for field in own.values() if field != "config"}
+    return packer.parse_options({**values, "engine": "spark"})
 
 
 @contextmanager
 def glue_job(arguments: list[str]) -> Iterator[None]:
     """Open Glue's job and commit it on success; where Glue's classes are not, as on a laptop, do neither."""
     spark = SparkSession.builder.getOrCreate()
-    is_glue = not isinstance(spark._jvm.com.amazonaws.services.glue.util.Job, JavaPackage)
-    if is_glue:
-        job, resolved = Job(spark), getResolvedOptions(arguments, ["JOB_NAME"])
-        job.init(resolved["JOB_NAME"], resolved)
+    if isinstance(spark._jvm.com.amazonaws.services.glue.util.Job, JavaPackage):
+        return (yield)
+    job, resolved = Job(spark), getResolvedOptions(arguments, ["JOB_NAME"])
+    job.init(resolved["JOB_NAME"], resolved)
     yield
-    if is_glue:
-        job.commit()
+    job.commit()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Everything behind the edge works with the small derived values: `ImageSpec`, `Sp
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -17,117 +16,27 @@ import msgspec
 from msgspec import Meta
 
 from packer.errors import OptionsError
+from packer.specs import (
+    MAX_SHARD_BYTES,
+    MIN_SHARD_BYTES,
+    Alpha,
+    Encode,
+    Encryption,
+    EngineName,
+    Fit,
+    FormatName,
+    ImageSpec,
+    OnReject,
+    ShardSpec,
+    SplitSpec,
+    StoreOptions,
+    Subsampling,
+)
 
-MAX_SHARD_BYTES = 128_000_000
-"""A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
-MIN_SHARD_BYTES = 1_000_000
-
+_DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-class FormatName(enum.StrEnum):
-    TFRECORD = "tfrecord"
-    RECORDIO = "recordio"
-
-
-class Fit(enum.StrEnum):
-    """How an image meets the requested size; sizes below are width x height in pixels."""
-
-    SHORT = "short"
-    """Short side becomes N, aspect ratio kept."""
-    LONG = "long"
-    """Long side becomes N, aspect ratio kept."""
-    COVER = "cover"
-    """Scaled to cover W x H, then cropped around the centre."""
-    CONTAIN = "contain"
-    """Scaled to fit inside W x H, then padded with black around the centre."""
-    STRETCH = "stretch"
-    """Scaled to W x H, aspect ratio ignored."""
-
-
-class Encode(enum.StrEnum):
-    JPEG = "jpeg"
-
-
-class OnReject(enum.StrEnum):
-    FILL = "fill"
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-class EngineName(enum.StrEnum):
-    LOCAL = "local"
-    SPARK = "spark"
-
-
-class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
-
-    width: int
-    height: int
-    fit: Fit
-    encode: Encode
-    quality: int
-    max_pixels: int
-
-
-class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One split and its share of the items, as an exact fraction numerator / denominator."""
-
-    name: str
-    numerator: int
-    denominator: int
-
-    @property
-    def is_training(self) -> bool:
-        """Training splits have equal shards, with fills; every other split holds each record once."""
-        return is_training_split(self.name)
-
-
-def is_training_split(name: str) -> bool:
-    """Say whether a split's shards must be equal in records: those named ``train`` or ``train-...``."""
-    return name == "train" or name.startswith("train-")
-
-
-class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How a split is cut into shards."""
-
-    world: int
-    """Number of ranks: instances x GPUs per instance."""
-    target_bytes: int
-    """Wanted size of a shard in bytes, in [1 MB, 128 MB]."""
-    allow_fill: bool
-    """Accept planned fills above 2 % of the items."""
-    stratify: bool
-
-
-class Encryption(enum.StrEnum):
-    """How a bucket encrypts what is put into it, beside its own default."""
-
-    AES256 = "AES256"
-    """With keys of the store itself (SSE-S3)."""
-    KMS = "aws:kms"
-    """With a key of the key service (SSE-KMS)."""
-
-
-class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a remote store is reached. Holds no credential: those are found by each process, as boto3 finds them."""
-
-    endpoint_url: str | None = None
-    """Address of an S3 server; None: the one that AWS's own variables and profiles name, or AWS."""
-    profile: str | None = None
-    anonymous: bool = False
-    """Requests are not signed."""
-    requester_pays: bool = False
-    sse: Encryption | None = None
-    kms_key: str | None = None
-    storage_class: str | None = None
-    tags: tuple[tuple[str, str], ...] = ()
-    timeout_s: int = 30
-    """Seconds without any progress after which a request is given up and tried again."""
-
-
-DEFAULT_STORE = StoreOptions()
 STORE_FIELDS = (
     *("endpoint_url", "profile", "anonymous", "requester_pays", "timeout"),
     *("sse", "kms_key", "storage_class", "tags"),
@@ -152,10 +61,14 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
     seed: Annotated[int, Meta(description="seed of the order")] = 0
-    resize: Annotated[str, Meta(description="N (one side or a square) or WxH, in pixels")] = "256"
+    resize: Annotated[
+        str | None, Meta(description="N (one side or a square) or WxH, in pixels (default: 256; with keep: none)")
+    ] = None
     fit: Annotated[Fit | None, Meta(description="default: short for N, cover for WxH")] = None
     encode: Annotated[Encode, Meta(description="encoding of the samples")] = Encode.JPEG
-    quality: Annotated[int, Meta(ge=1, le=100, description="encoder's quality")] = 95
+    quality: Annotated[int, Meta(ge=1, le=100, description="quality of jpeg and webp, 1 to 100")] = 95
+    subsampling: Annotated[Subsampling, Meta(description="colour resolution of jpeg")] = Subsampling.S420
+    alpha: Annotated[Alpha, Meta(description="transparency: over white, or kept in png and webp")] = Alpha.WHITE
     max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
     label_column: Annotated[
         str | None, Meta(description="label's column in a listing, or A,B,... for a vector (default: label, if there)")
@@ -224,11 +137,12 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return range(int(match[1]), num_tasks, int(match[2]))
 
     def image_spec(self) -> ImageSpec:
-        """Return what imaging needs. Raises OptionsError for a malformed --resize or a --fit that does not suit it."""
-        match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", self.resize)
-        sides = [int(side) for side in match.groups() if side] if match else []
-        if not sides or min(sides) < 1:
-            raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {self.resize!r}")
+        """Return what imaging needs. Raises OptionsError for a malformed --resize and for options that contradict."""
+        self._check_encoding()
+        keeps_all = self.encode is Encode.KEEP and self.resize is None
+        if keeps_all and self.fit is not None:
+            raise OptionsError(f"--fit: expected with --resize, since --encode keep resizes nothing, got {self.fit}")
+        sides = (0,) if keeps_all else _parse_sides(_DEFAULT_RESIZE if self.resize is None else self.resize)
         fit = self.fit or (Fit.SHORT if len(sides) == 1 else Fit.COVER)
         if fit in (Fit.SHORT, Fit.LONG) and len(sides) == 2:
             raise OptionsError(f"--fit: expected cover, contain or stretch with --resize {self.resize}, got {fit}")
@@ -239,7 +153,17 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             encode=self.encode,
             quality=self.quality,
             max_pixels=self.max_pixels,
+            subsampling=self.subsampling,
+            alpha=self.alpha,
         )
+
+    def _check_encoding(self) -> None:
+        if self.alpha is Alpha.KEEP and self.encode not in (Encode.PNG, Encode.WEBP):
+            raise OptionsError(f"--alpha: expected white, or --encode png or webp, got keep with {self.encode}")
+        if self.subsampling is not Subsampling.S420 and self.encode not in (Encode.JPEG, Encode.KEEP):
+            raise OptionsError(
+                f"--subsampling: expected with --encode jpeg or keep alone, got {self.subsampling} with {self.encode}"
+            )
 
     def source_store(self) -> StoreOptions:
         """Return how the source is reached."""
@@ -284,6 +208,14 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return ShardSpec(
             world=self.world, target_bytes=target_bytes, allow_fill=self.allow_fill, stratify=self.stratify
         )
+
+
+def _parse_sides(text: str) -> tuple[int, ...]:
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    sides = tuple(int(side) for side in match.groups() if side) if match else ()
+    if not sides or min(sides) < 1:
+        raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {text!r}")
+    return sides
 
 
 def _parse_split(part: str, text: str) -> SplitSpec:
@@ -358,12 +290,12 @@ def _describe(error: msgspec.ValidationError, values: Mapping[str, Any]) -> Opti
     expected = text.split(", got")[0].replace("`", "").replace("Expected", "expected")
     hint = next((f.type for f in msgspec.structs.fields(PackOptions) if f.name == field), None)
     if expected.startswith("Invalid enum value"):
-        expected = "expected one of " + ", ".join(_choices(hint))
+        expected = "expected one of " + ", ".join(choices_of(hint))
     return OptionsError(f"{option_name(field)}: {expected}, got {values.get(field)!r}")
 
 
-def _choices(hint: Any) -> list[str]:
-    """Return the values of the enum inside a field's type, in the order of its definition."""
+def choices_of(hint: Any) -> list[str]:
+    """Return the values of the enum inside a field's type, in the order of its definition; none without an enum."""
     for node in _walk_types(msgspec.inspect.type_info(hint)):
         if isinstance(node, msgspec.inspect.EnumType):
             return [str(member.value) for member in node.cls]

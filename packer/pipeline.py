@@ -22,12 +22,13 @@ from packer.dataset.report import run_report
 from packer.engines.base import Engine
 from packer.engines.create import create_engine
 from packer.errors import DataSetError, OptionsError
-from packer.options import DEFAULT_STORE, OnReject, PackOptions, StoreOptions, parse_options
+from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
+from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.base import Store
 from packer.stores.open import absolute_uri, is_local, open_store
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from packer.dataset.planfile import PlanDocument
@@ -95,7 +97,11 @@ def _source_spec(options: PackOptions) -> SourceSpec:
 def _measure(
     ordered: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
 ) -> SizeEstimate:
-    """Decode and encode the first items in hash order until enough have become records."""
+    """Decode and encode the first items in hash order until enough have become records.
+
+    Where every image is stored as it is, what it adds to its listed size is all that needs measuring.
+    """
+    keeps_all = options.image_spec().keeps_all
     sizes: list[int] = []
     problems: list[str] = []
     wanted, start = num_probes(ordered.num_rows), 0
@@ -103,16 +109,31 @@ def _measure(
         while len(sizes) < wanted and start < ordered.num_rows:
             batch = ordered.slice(start, wanted - len(sizes))
             start += batch.num_rows
-            for item in _probe(batch, listing, options, engine, progress):
+            listed = batch["num_bytes"].to_pylist()
+            for item, num_bytes in zip(_probe(batch, listing, options, engine, progress), listed, strict=True):
                 if item.num_bytes is None:
                     problems.append(item.problem)
                 else:
-                    sizes.append(item.num_bytes)
+                    sizes.append(item.num_bytes - num_bytes if keeps_all else item.num_bytes)
             if len(problems) > options.max_rejects * ordered.num_rows:
                 break
     if not sizes:
         raise SourceError(f"{options.source}: none of the first {start} items could be packed; {problems[0]}")
+    if keeps_all:
+        return _estimate_kept(ordered["num_bytes"].to_numpy(), added_bytes=sum(sizes) // len(sizes))
     return estimate_size(sizes)
+
+
+def _estimate_kept(listed: npt.NDArray[np.int64], *, added_bytes: int) -> SizeEstimate:
+    """Return the estimate for records of the listed sizes in bytes and what framing adds; exact, in integers."""
+    mean = int(listed.sum()) // len(listed)
+    # No shard holds an item of more than 2**31 bytes, whose square would pass 64 bits. Their sum may still pass them,
+    # the sums of their halves of 32 bits do not.
+    squares = np.abs(listed - mean).clip(max=2**31) ** 2
+    total = (int((squares >> 32).sum()) << 32) + int((squares & 0xFFFFFFFF).sum())
+    return SizeEstimate(
+        mean_bytes=mean + added_bytes, spread_bytes=math.isqrt(total // len(listed)), num_probed=len(listed)
+    )
 
 
 def _probe(

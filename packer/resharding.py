@@ -19,13 +19,14 @@ from packer.dataset.model import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.recordstable import decode_records
 from packer.dataset.report import run_report
-from packer.dataset.verify import manifest_shards, verify
+from packer.dataset.shardcheck import manifest_shards
+from packer.dataset.verify import verify
 from packer.engines.base import Engine
 from packer.errors import DataSetError
 from packer.options import PackOptions
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, reshard_shard
 from packer.pipeline import PackResult, check_places, engine_of
-from packer.planning.names import REJECTS_KEY, records_key
+from packer.planning.names import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shards import SizeEstimate
 from packer.prepare import lasting_options
@@ -120,8 +121,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
 
 def _items(source: Store, split: str, shard_key: str) -> pa.Table:
     """Return a shard's records as items that lie in it; fills are left out."""
-    stem = shard_key.rpartition("/")[2].rpartition(".")[0]
-    key = records_key(split, stem)
+    key = records_key(split, stem_of(shard_key))
     table = decode_records(source.get(key), name=f"{source.uri}/{key}")
     sizes = table.column("num_bytes").to_numpy()
     num = table.num_rows

@@ -12,17 +12,17 @@ import typer
 import yaml
 
 from packer.errors import OptionsError
-from packer.options import PackOptions, option_name
+from packer.options import PackOptions, choices_of, option_name
 
-_METAVARS = {"format": "tfrecord|recordio", "fit": "short|long|cover|contain|stretch", "encode": "jpeg"} | {
-    "engine": "local|spark",
-    "on_reject": "fill|skip|fail",
+_METAVARS = {
     "shard_size": "SIZE",
     "split": "NAME=SHARE,...",
     "resize": "N|WxH",
     "part": "I/N",
-    "sse": "AES256|aws:kms",
+    "max_rejects": "SHARE",
     "tags": "K=V,...",
+    "class_map": "FILE",
+    "endpoint_url": "URL",
 }
 
 
@@ -62,10 +62,16 @@ def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
             description += f" [default: {field.default}]"
         flag = option_name(field.name)
         declaration = f"{flag}/--no-{flag[2:]}" if is_flag else flag
-        metavar = None if is_flag else _METAVARS.get(field.name, "N" if "int" in str(field.type) else "TEXT")
+        metavar = None if is_flag else _METAVARS.get(field.name) or _metavar(field.type)
         option = typer.Option(declaration, metavar=metavar, help=description, show_default=False)
         annotation = Annotated[bool | None, option] if is_flag else Annotated[str | None, option]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _metavar(hint: Any) -> str:
+    """Return the values to choose from, N for a number, TEXT for all else."""
+    is_number = int in get_args(hint.__origin__) or hint.__origin__ is int
+    return "|".join(choices_of(hint)) or ("N" if is_number else "TEXT")
 
 
 def load_config(path: str) -> dict[str, Any]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.load import LabelsDocument
-from packer.dataset.model import Manifest, PixelStatistics, SplitEntry, encode_manifest
+from packer.dataset.model import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
-from packer.options import FormatName
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -28,8 +27,10 @@ from packer.planning.names import (
     receipt_key,
     records_key,
     shard_stem,
+    stem_of,
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
+from packer.specs import FormatName
 from packer.stores.base import Store
 
 
@@ -69,14 +70,15 @@ def commit(
     check_rejects(
         len(rejects), header, max_rejects, example=f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
     )
-    dest.put(LABELS_KEY, [_labels(header)])
+    dest.put(LABELS_KEY, [labels_file(header)])
     own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
     dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
     dest.put(RUN_KEY, [run_report])
     if header.format is FormatName.RECORDIO:
         for split in header.splits:
-            dest.put(merged_index_key(split.name), [_merged_index(dest, split, receipts[split.name])])
-    keys = [records_key(name, _stem(receipt)) for name, packed in receipts.items() for receipt in packed]
+            shards = [receipt.shard for receipt in receipts[split.name]]
+            dest.put(merged_index_key(split.name), [merged_index_file(dest, split.name, shards)])
+    keys = [records_key(name, stem_of(receipt.shard.key)) for name, packed in receipts.items() for receipt in packed]
     num_items = sum(split.num_items for split in header.splits)
     duplicates = count_duplicates(dest, keys, num_items=num_items)
     manifest = _manifest(header, receipts, num_duplicates=duplicates)
@@ -95,7 +97,8 @@ def check_rejects(num_rejects: int, header: PlanHeader, max_rejects: float, *, e
     if num_rejects > max_rejects * num_items:
         raise TooManyRejectsError(
             f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
-            f"(--max-rejects); nothing was committed; for example {example}"
+            f"(--max-rejects); nothing was committed; mend the source and start anew, or raise --max-rejects and "
+            f"--resume; for example {example}"
         )
 
 
@@ -133,25 +136,23 @@ def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[
         yield receipt
 
 
-def _labels(header: PlanHeader) -> bytes:
+def labels_file(header: PlanHeader) -> bytes:
+    """Return the content of `meta/labels.json`."""
     names = {str(index): name for index, name in enumerate(header.class_names)}
     document = LabelsDocument(kind=header.label_kind, num_classes=header.num_classes, names=names)
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _merged_index(dest: Store, split: PlannedSplit, receipts: list[Receipt]) -> bytes:
+def merged_index_file(dest: Store, split: str, shards: Sequence[ShardEntry]) -> bytes:
+    """Return the index over all shards of a RecordIO split, made of theirs. Raises CorruptRecordError or OSError."""
     spans = []
-    for shard_index, receipt in enumerate(receipts):
-        key = index_key(split.name, shard_stem(split.name, shard_index, split.num_shards))
+    for shard in shards:
+        key = index_key(split, stem_of(shard.key))
         offsets = parse_mxnet_index(dest.get(key).decode(), name=f"{dest.uri}/{key}").offsets_bytes
-        stops = [*offsets[1:], receipt.shard.num_bytes]
-        sizes = [stop - start for start, stop in zip(offsets, stops, strict=True)]
+        stops = [*offsets[1:], shard.num_bytes]
+        sizes = [stop - start for start, stop in zip(offsets, stops, strict=len(offsets) > 0)]
         spans.append(RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes))
     return format_merged_index(spans).encode()
-
-
-def _stem(receipt: Receipt) -> str:
-    return receipt.shard.key.rpartition("/")[2].rpartition(".")[0]
 
 
 def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:

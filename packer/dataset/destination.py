@@ -7,10 +7,13 @@ from typing import Any
 
 from packer.dataset.planfile import PlanDocument, claim, load_plan, store_plan
 from packer.errors import DestinationTakenError, OptionsError
+from packer.options import option_name
 from packer.planning.names import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
 from packer.planning.plan import Plan
 from packer.stores.base import Store
 
+_MAY_CHANGE = frozenset({"max_rejects", "on_reject"})
+"""Options that decide whether a data set is made, and not which."""
 _SHARD_KEY = re.compile(r"([a-z][a-z0-9-]*)/\1-\d{5,}-of-\d{5,}\.[a-z]+")
 
 
@@ -88,11 +91,11 @@ def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
     Raises:
         OptionsError: an option differs; the message names it and both values.
     """
-    for name in sorted(options.keys() | document.options.keys()):
+    for name in sorted((options.keys() | document.options.keys()) - _MAY_CHANGE):
         before, now = document.options.get(name), options.get(name)
         if before != now:
             raise OptionsError(
-                f"--{name.replace('_', '-')}: expected {before!r} as in the run to be resumed, got {now!r}; give the "
+                f"{option_name(name)}: expected {before!r} as in the run to be resumed, got {now!r}; give the "
                 f"same options, or start anew with --overwrite"
             )
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from packer.dataset.document import decode_document
 from packer.errors import DataSetError
-from packer.options import FormatName, ImageSpec, is_training_split
+from packer.specs import FormatName, ImageSpec, is_training_split
 
 MANIFEST_VERSION = 1
 
@@ -98,11 +98,18 @@ def decode_manifest(data: bytes, *, name: str) -> Manifest:
             content (someone edited it), or its counts contradict each other.
     """
     manifest = decode_document(data, Manifest, name=name, remedy="restore the manifest or pack anew")
-    unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
+    try:
+        unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
+    except OverflowError:
+        raise DataSetError(f"{name}: edited after it was written: it has a number beyond 64 bits") from None
     found = hashlib.sha256(unsigned).hexdigest()
     if manifest.digest != found:
         raise DataSetError(
             f"{name}: edited after it was written: its digest says {manifest.digest}, its content {found}"
+        )
+    if data != _canonical_json(manifest):  # such as a name that is there twice, which parsing does not show
+        raise DataSetError(
+            f"{name}: edited after it was written: its bytes are not those that its content is written as"
         )
     for split_name, split in manifest.splits.items():
         _check_counts(manifest, split_name, split, name)

@@ -45,7 +45,7 @@ def store_plan(store: Store, plan: Plan) -> list[str]:
         for first in range(0, split.num_shards, SHARDS_PER_PART):
             last = min(first + SHARDS_PER_PART, split.num_shards)
             sink = pa.BufferOutputStream()
-            with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+            with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
                 for start, stop in zip(bounds[first:last], bounds[first + 1 : last + 1], strict=True):
                     writer.write_table(table.slice(start, stop - start), row_group_size=max(1, stop - start))
             keys.append(plan_part_key(plan_id, split.name, first // SHARDS_PER_PART))
@@ -84,10 +84,11 @@ def load_shard_items(store: Store, header: PlanHeader, task: int) -> pa.Table:
     key = plan_part_key(header.plan_id, split.name, shard_index // SHARDS_PER_PART)
     name = f"{store.uri}/{key}"
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(store.view(key)))
+        parquet = pq.ParquetFile(pa.BufferReader(store.view(key)), page_checksum_verification=True)
         table = parquet.read_row_group(shard_index % SHARDS_PER_PART)
-    except (ObjectNotFoundError, pa.ArrowException) as error:
-        raise DataSetError(f"{name}: the plan's items cannot be read ({error}); {_REMEDY}") from None
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        problem = " ".join(str(error).split())
+        raise DataSetError(f"{name}: the plan's items cannot be read ({problem}); {_REMEDY}") from None
     expected = split.num_items_of(shard_index)
     if table.num_rows != expected or not pc.all(pc.equal(table.column("shard"), shard_index)).as_py():
         raise DataSetError(

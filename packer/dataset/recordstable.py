@@ -5,6 +5,7 @@ key  source_num_bytes  label (or none)  extra columns...  source_sha256 (32 byte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -12,10 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from packer.errors import DataSetError
-from packer.planning.digest import table_digest
 
-RESERVED_COLUMNS = ("key", "num_bytes", "source_num_bytes", "label", "shard", "source_sha256", "is_fill")
-"""Names that an extra column cannot have."""
+_CREATED_BY = re.compile(rb"parquet-cpp-arrow version \d+\.\d+\.\d+")
 
 
 class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +28,8 @@ class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
     """Framed size."""
 
 
-def encode_records(items: pa.Table, rows: Sequence[RecordRow]) -> tuple[bytes, str]:
-    """Return the table of a shard's records as a Parquet file, and the digest of its values.
+def build_records(items: pa.Table, rows: Sequence[RecordRow]) -> pa.Table:
+    """Return the table of a shard's records.
 
     Args:
         items: the shard's items as planned.
@@ -42,15 +41,36 @@ def encode_records(items: pa.Table, rows: Sequence[RecordRow]) -> tuple[bytes, s
     table = table.rename_columns(names)
     table = table.append_column("source_sha256", pa.array([row.source_sha256 for row in rows], pa.binary(32)))
     table = table.append_column("is_fill", pa.array([row.is_fill for row in rows], pa.bool_()))
-    table = table.append_column("num_bytes", pa.array([row.num_bytes for row in rows], pa.int64()))
+    return table.append_column("num_bytes", pa.array([row.num_bytes for row in rows], pa.int64()))
+
+
+def encode_records(records: pa.Table) -> bytes:
+    """Return the table as a Parquet file; the bytes depend on its values and on Arrow's version alone."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue().to_pybytes(), table_digest(table)
+    # One chunk a column: the writer begins a new page where a chunk begins.
+    pq.write_table(records.combine_chunks(), sink, compression="zstd")
+    return bytes(sink.getvalue())
 
 
 def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the table of a records file, or some of its columns. Raises DataSetError where it cannot be read."""
     try:
-        return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
-    except (pa.ArrowException, OSError) as error:
-        raise DataSetError(f"{name}: the table of records cannot be read: {error}") from None
+        table = pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise DataSetError(f"{name}: the table of records cannot be read: {problem}") from None
+    return table
+
+
+def is_same_file(records: pa.Table, data: bytes) -> bool:
+    """Say whether a file is, byte for byte, what `encode_records` made of the table that was read from it.
+
+    The rows' digest does not cover what Parquet keeps beside them, such as statistics. Where another version of Arrow
+    wrote the file, that cannot be compared, and the rows have to do.
+    """
+    again = encode_records(records)
+    if again == data:
+        return True
+    ours, theirs = _CREATED_BY.findall(again), _CREATED_BY.findall(data)
+    return len(theirs) == 1 and ours != theirs

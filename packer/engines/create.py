@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from packer.engines.base import Engine
-from packer.options import EngineName
+from packer.specs import EngineName
 
 
 def create_engine(name: EngineName, num_workers: int | None, *, modules: Sequence[str] = ()) -> Engine:

@@ -17,13 +17,19 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from packer.engines.base import Task, Tick
+from packer.engines.base import ITEM_TOO_SLOW, Task, Tick
 from packer.errors import WorkerError
 
 _ATTEMPTS = 2
 """A task whose worker died is tried this many times in all."""
-_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
-"""Environment of workers: there is one for each core, so libraries' own pools of threads would only cost memory."""
+_WORKER_ENVIRONMENT = {
+    # There is a worker for each core, so libraries' own pools of threads would only cost memory.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_IO_THREADS": "1",
+    # glibc would give each thread that reads a heap of its own, which keeps the largest files that it ever held.
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class _Worker:
@@ -33,7 +39,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             path = os.pathsep.join(path or os.getcwd() for path in sys.path)
-            environment = {**os.environ, **_SINGLE_THREADED, "PYTHONPATH": path}
+            environment = {**os.environ, **_WORKER_ENVIRONMENT, "PYTHONPATH": path}
             command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid()), *modules]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
@@ -59,6 +65,8 @@ class _Worker:
         """Return how the process ended, in words."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout=5)
+            if code in (ITEM_TOO_SLOW, -signal.SIGPROF):
+                return "ended itself, since one item took too long to decode (a line above names it, where it could)"
             if code < 0:
                 return f"was killed by signal {-code} ({signal.Signals(-code).name})"
             return f"exited with code {code}"

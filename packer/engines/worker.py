@@ -43,7 +43,10 @@ class _Ticker:
 
     def flush(self) -> None:
         if self._num_items or self._num_bytes:
-            self._connection.send(("tick", self._num_items, self._num_bytes))
+            try:
+                self._connection.send(("tick", self._num_items, self._num_bytes))
+            except ConnectionError:  # the parent is gone; not to be taken for an error of the task
+                raise SystemExit(1) from None
         self._num_items = self._num_bytes = 0
         self._sent_at = time.monotonic()
 
@@ -75,11 +78,19 @@ def _outcome(function: Any, context: Any, task: int, ticker: _Ticker) -> tuple[s
         return "done", function(context, task, ticker)
     except PackerError as error:
         return "error", _picklable(error)
-    except ConnectionError:
-        raise
-    except Exception as error:  # a bug, or a library's own error: the parent shall name the task and show the place
-        text = "".join(traceback.format_exception(error))
-        return "error", WorkerError(f"task {task} raised {type(error).__name__}: {error}\n{text}")
+    except OSError as error:
+        if error.errno is None:
+            return "error", _unforeseen(task, error)
+        where = f"{error.filename}: " if error.filename else ""
+        return "error", WorkerError(f"task {task}: {where}{error.strerror}; mend that, then go on with --resume")
+    except Exception as error:
+        return "error", _unforeseen(task, error)
+
+
+def _unforeseen(task: int, error: Exception) -> WorkerError:
+    """Return the error for a bug, or a library's own error: the parent shall name the task and show the place."""
+    text = "".join(traceback.format_exception(error))
+    return WorkerError(f"task {task} raised {type(error).__name__}: {error}\n{text}")
 
 
 def _picklable(error: PackerError) -> PackerError:

@@ -13,7 +13,7 @@ from packer.formats.base import Record, RecordFormat, Sample
 from packer.formats.features import decode_sample_example, encode_sample_example
 from packer.formats.framing import MalformedError, Take, iter_records, take_from_buffer, take_from_stream
 from packer.formats.irheader import decode_image_record, encode_image_record
-from packer.options import FormatName
+from packer.specs import FormatName
 
 
 class _FrameRecord(Protocol):

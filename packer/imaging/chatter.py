@@ -1,16 +1,49 @@
-"""Keeps what C libraries print to standard error off the screen."""
+"""Keeps what libraries print off the screen: C libraries to standard error, Pillow as Python warnings."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STANDARD_ERROR = 2
 _LOCK = threading.Lock()
 """File descriptor 2 belongs to the process, so one thread at a time may borrow it."""
+
+
+class _Silence:
+    """Pillow's warnings are ignored while at least one thread is inside.
+
+    The list of warning filters belongs to the process, so the first thread in saves it and the last one out restores
+    it. They are ignored whatever the user's filters say: one that raises would turn a good image into a reject.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._saved = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._num_inside += 1
+            if self._num_inside == 1:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=_PILLOW)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_PILLOW = r"PIL\b"
+without_warnings = _Silence()
+"""``with without_warnings:`` for code that calls Pillow; may be nested. Costs some microseconds."""
 
 
 @contextmanager

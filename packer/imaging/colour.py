@@ -30,6 +30,11 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 
+def is_srgb(profile: bytes | None, mode: str) -> bool:
+    """Say whether `to_srgb` would leave RGB or L pixels as they are."""
+    return not profile or _transform_to_srgb(profile, mode) is None
+
+
 # A data set has few distinct profiles, and building a transform costs more than a whole image.
 @lru_cache(maxsize=32)
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCmsTransform | None:

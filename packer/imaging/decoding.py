@@ -16,11 +16,11 @@ from types import MappingProxyType
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from packer.imaging.chatter import captured_stderr
+from packer.imaging.chatter import captured_stderr, without_warnings
 from packer.imaging.faults import JPEG_END, is_cut, rejecting
 from packer.imaging.geometry import Extent, Size
 from packer.imaging.modes import to_resampled_mode
-from packer.imaging.orientation import parse_orientation
+from packer.imaging.orientation import UPRIGHT, is_transposed, parse_orientation
 from packer.imaging.rejects import RejectError, RejectReason
 
 _MODULES: Mapping[str, str] = MappingProxyType(
@@ -38,7 +38,26 @@ _MODULES: Mapping[str, str] = MappingProxyType(
 """Formats besides JPEG in the order they are tried, and the modules of Pillow that decode them."""
 
 _PREFIX_BYTES = 16
+_PLAIN_FORMATS = frozenset({"JPEG", "PNG", "WEBP"})
+"""What every reader of samples decodes."""
 _ADOBE = "adobe"
+_LOSSLESS_FRAME = b"\xff\xc3"
+_PNG_DEPTH_AT = 24
+"""Where a PNG has its bits per channel: behind the signature and, in IHDR, the two sides (PNG, section 11.2.1)."""
+_TIFF_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class StoredForm:
+    """What an image's own file holds."""
+
+    image_format: str
+    """Name in the samples' fields, such as ``jpeg``."""
+    size: Size
+    """Width and height of its rows and columns, before any orientation."""
+    channels: int
+    is_plain: bool
+    """JPEG, PNG or WebP, and one frame of RGB at 8 bits with no transparent colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,41 +70,55 @@ class DecodedImage:
     """Width and height of the image at full size."""
     extent: Extent
     """What the source measures in `pixels`: its size, unless the decoder shrank it."""
+    stored: StoredForm
     orientation: int
     """EXIF orientation, 1 to 8."""
     icc_profile: bytes | None
 
 
-def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size, int], Size]) -> DecodedImage:
+def decode_image(
+    data: bytes, *, max_pixels: int, draft_request: Callable[[Size, int], Size], keep_alpha: bool = False
+) -> DecodedImage:
     """Decode the first frame of an image file.
 
-    `draft_request` takes size and orientation from the header and returns the size that a decoder may shrink to.
+    `draft_request` takes size and orientation from the header and returns the size that a decoder may shrink to. With
+    `keep_alpha` every image with transparency, greyscale too, is decoded as RGBa, otherwise grey stands on white.
 
     Raises:
         RejectError: for bytes that are no image, a damaged one, or one of more than `max_pixels` pixels.
+        MemoryError: this machine has too little memory for it.
     """
     if not data:
         raise RejectError(RejectReason.EMPTY_FILE, "expected an image, got a file of 0 bytes")
-    image = open_image(data)
-    source = image.size
-    _check_pixels(source, max_pixels)
+    with without_warnings:
+        image = open_image(data)
+        _check_pixels(image.size, max_pixels)
+        return _decode(image, data, draft_request, keep_alpha)
+
+
+def _decode(
+    image: ImageFile.ImageFile, data: bytes, draft_request: Callable[[Size, int], Size], keep_alpha: bool
+) -> DecodedImage:
+    source, stored = image.size, _stored_form(image, data)
     extent: Extent | None = None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_jpeg_end(image, data)
-        extent = _shrink(image, draft_request(source, _orientation(image)))
+        request = draft_request(source, _orientation(image))
+        extent = source if _is_lossless_jpeg(image, data) else _shrink(image, request)
     kind = image.format or ""
     with rejecting(kind, data), _quiet(kind):
-        image.load()
+        pixels = _load(image)
     if extent is None:
         # Pillow turns a TIFF upright while it loads it.
         source = extent = image.size
         _check_png_end(kind, data)
     with rejecting(kind, data):
-        pixels = to_resampled_mode(image)
+        pixels = to_resampled_mode(pixels, keep_alpha=keep_alpha)
     return DecodedImage(
         pixels=pixels,
         source=source,
         extent=extent,
+        stored=stored,
         # Asked for again, since a PNG may keep its EXIF block behind the pixels.
         orientation=_orientation(image),
         icc_profile=image.info.get("icc_profile"),
@@ -95,18 +128,52 @@ def decode_image(data: bytes, *, max_pixels: int, draft_request: Callable[[Size,
 def open_image(data: bytes) -> ImageFile.ImageFile:
     """Read the header of the first format that recognises the bytes."""
     if data.startswith(b"\xff\xd8\xff"):
-        with rejecting("JPEG", data, is_header=True):
+        with rejecting("JPEG", data, is_header=True), without_warnings:
             # Not jpeg_factory: it would look for the further pictures of an MPO file.
             return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     for kind, module in _MODULES.items():
         factory = _find_factory(kind, module, data[:_PREFIX_BYTES])
         if factory is not None:
-            with rejecting(kind, data, is_header=True), _quiet(kind):
+            with rejecting(kind, data, is_header=True), without_warnings, _quiet(kind):
                 return factory(io.BytesIO(data), "")
     raise RejectError(
         RejectReason.NOT_AN_IMAGE,
         f"expected JPEG, {', '.join(_MODULES)}, got {len(data):,} bytes beginning with {data[:8].hex(' ')}",
     )
+
+
+def _stored_form(image: ImageFile.ImageFile, data: bytes) -> StoredForm:
+    kind = image.format or ""
+    is_plain = kind in _PLAIN_FORMATS and image.mode == "RGB" and "transparency" not in image.info
+    if is_plain and kind != "JPEG":
+        is_plain = not getattr(image, "is_animated", False) and (kind != "PNG" or data[_PNG_DEPTH_AT] == 8)
+    return StoredForm(
+        image_format=kind.lower(),
+        size=_stored_size(image),
+        channels=len(image.getbands()),
+        is_plain=is_plain,
+    )
+
+
+def _stored_size(image: ImageFile.ImageFile) -> Size:
+    """Undo the exchange of sides that Pillow makes for a TIFF before it has loaded it."""
+    tags = getattr(image, "tag_v2", {})
+    is_exchanged = image.format == "TIFF" and is_transposed(tags.get(_TIFF_ORIENTATION, UPRIGHT))
+    return image.size[::-1] if is_exchanged else image.size
+
+
+def _load(image: ImageFile.ImageFile) -> Image.Image:
+    """Return the first frame; `image` itself as a rule."""
+    decoder = image.__dict__.pop("_decoder", None) if image.format == "WEBP" else None
+    if decoder is None:
+        image.load()
+        return image
+    # Pillow would keep the decoder, and so its two canvases, while it makes the image from what the decoder returns.
+    frame = decoder.get_next()
+    del decoder
+    if frame is None:
+        raise EOFError("its first frame does not decode")
+    return Image.frombytes(image.mode, image.size, frame[0], "raw", "RGBX" if image.mode == "RGB" else image.mode)
 
 
 def _find_factory(kind: str, module: str, prefix: bytes) -> Callable[[io.BytesIO, str], ImageFile.ImageFile] | None:
@@ -130,6 +197,11 @@ def _shrink(image: JpegImagePlugin.JpegImageFile, request: Size) -> Extent:
         image.tile = [tile._replace(args=("CMYK", "")) for tile in image.tile]
     drafted = image.draft(None, request)
     return drafted[1][2:] if drafted else image.size
+
+
+def _is_lossless_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes) -> bool:
+    """Look for the frame header SOF3 before the scan: lossless files cannot be shrunk, and Pillow tries to."""
+    return data.find(_LOSSLESS_FRAME, 0, image.fp.tell() if image.fp else 0) >= 0
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

@@ -40,10 +40,13 @@ def is_cut(kind: str, data: bytes) -> bool:
 
 @contextmanager
 def rejecting(kind: str, data: bytes, *, is_header: bool = False) -> Iterator[None]:
-    """Turn every error inside the block, which decodes `data` of format `kind`, into a RejectError."""
+    """Turn every error inside the block, which decodes `data` of format `kind`, into a RejectError.
+
+    Only a MemoryError passes: what is packed must not depend on how much memory a host had left.
+    """
     try:
         yield
-    except RejectError:
+    except (RejectError, MemoryError):
         raise
     # Decoders raise anything on mangled bytes: OSError, SyntaxError, struct.error, ValueError, ZeroDivisionError ...
     except Exception as error:
@@ -55,8 +58,6 @@ def _reason(error: Exception, text: str, kind: str, data: bytes, is_header: bool
     lower = text.lower()
     if isinstance(error, Image.DecompressionBombError):
         return RejectReason.TOO_MANY_PIXELS
-    if isinstance(error, MemoryError):
-        return RejectReason.OUT_OF_MEMORY
     if is_header and kind in _WEAK_SIGNATURES:
         return RejectReason.NOT_AN_IMAGE
     if is_cut(kind, data):

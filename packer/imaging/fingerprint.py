@@ -1,5 +1,7 @@
 """Do two workers make the same bytes? A digest of what the transform makes of a few images that are built in.
 
+It covers the samples, by the encoder that is asked for, and the counts of their pixels, which reach the manifest.
+
 The images are drawn with integers, so that only libraries and processor can make a difference: textures that the
 decoder keeps whole or halves once, twice and three times; greyscale, CMYK, alpha, and a colour profile.
 """
@@ -17,7 +19,7 @@ from PIL import Image, features
 
 from packer.imaging.transform import transform_image
 from packer.imaging.values import EncoderFingerprint
-from packer.options import ImageSpec
+from packer.specs import ImageSpec
 
 _PERIOD = 1021
 _TARGET_WIDTH = 24
@@ -29,10 +31,13 @@ _SCALES = (2, 6, 11, 22)
 def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
     """Return this process's fingerprint for the spec's fit, encoding and quality. Takes some milliseconds."""
     # Small targets for whatever size was asked, and no limit that would reject the images themselves.
-    small = msgspec.structs.replace(spec, width=_TARGET_WIDTH, height=_TARGET_HEIGHT, max_pixels=10**9)
+    sides = {} if spec.keeps_all else {"width": _TARGET_WIDTH, "height": _TARGET_HEIGHT}
+    small = msgspec.structs.replace(spec, max_pixels=10**9, **sides)
     digest = hashlib.sha256()
     for source in _sources():
-        digest.update(transform_image(source, small).encoded)
+        sample = transform_image(source, small)
+        digest.update(sample.encoded)
+        digest.update(msgspec.json.encode(sample.histogram))
     return EncoderFingerprint(
         sha256=digest.hexdigest(),
         pillow=version("pillow"),

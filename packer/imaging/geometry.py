@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
-from packer.options import Fit, ImageSpec
+from packer.specs import Fit, ImageSpec
 
 Size: TypeAlias = tuple[int, int]
 Extent: TypeAlias = tuple[float, float]

@@ -8,11 +8,13 @@
     RGBA, PA, P or RGB with a transparent colour: premultiplied             RGBa        over white
     CMYK                                                                    CMYK        its profile, or the plain rule
 
+Where alpha is kept, everything with an alpha channel or a transparent colour is resampled as RGBa and becomes RGBA.
+
 Scaling to 8 bits is linear and clips nothing. I;16 spans 0 to 65535. I spans the same, F spans 0 to 1, 0 to 255 or
 0 to 65535, whichever is the first to hold every pixel; otherwise they span what the image itself holds.
 
 Full-size pixels are the memory of a worker (Pillow stores four bytes for each but the one-byte L), so nothing here
-holds two four-byte copies, except of an RGB image with a transparent colour.
+holds two four-byte copies.
 """
 
 from __future__ import annotations
@@ -33,14 +35,18 @@ _WHITE = 255
 _SPANS = {"I": ((0, 65535),), "F": ((0, 1), (0, 255), (0, 65535))}
 
 
-def to_resampled_mode(image: Image.Image) -> Image.Image:
+def to_resampled_mode(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
     """Return loaded pixels as L, RGB, RGBa or CMYK; `image` itself where it is one of these, else `image` is used up.
+
+    With `keep_alpha` all that has transparency becomes RGBa.
 
     Raises RejectError for floating-point pixels that are infinite or not numbers.
     """
     has_key = "transparency" in image.info
     if image.mode in ("L", "RGB", "CMYK", "RGBa") and not has_key:
         return image
+    if keep_alpha and image.has_transparency_data:
+        return _premultiplied(_grey_with_alpha(image) if image.mode.startswith("I") else image)
     if image.mode.startswith("I") or image.mode == "F":
         return _to_eight_bits(image)
     if image.mode == "L" or image.mode == "La":
@@ -61,10 +67,31 @@ def over_white(image: Image.Image) -> Image.Image:
     return Image.merge("RGB", [ImageChops.add(colour, ground) for colour in colours])
 
 
+def to_straight_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Return the colours of RGBa pixels as RGB, not multiplied by alpha any more, and alpha as L; uses `image` up.
+
+    What is wholly transparent is black.
+    """
+    AlphaMulDiv().divide_alpha_pil_inplace(image)
+    return image.convert("RGB"), image.getchannel("A")
+
+
 def _premultiplied(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.putalpha(_by_strips(image, lambda strip: strip.convert("RGBA").getchannel("A")))
+    elif image.mode == "La":
+        image = image.convert("LA")
     image = image if image.mode == "RGBA" else image.convert("RGBA")
     AlphaMulDiv().multiply_alpha_pil_inplace(image)
     return image
+
+
+def _grey_with_alpha(image: Image.Image) -> Image.Image:
+    """Return 16-bit pixels, of which one level is transparent, as LA."""
+    levels = [255] * 65536
+    levels[image.info.pop("transparency")] = 0
+    alpha = _by_strips(image, lambda strip: strip.convert("I").point(levels, "L"))
+    return Image.merge("LA", [_to_eight_bits(image), alpha])
 
 
 def _grey_over_white(strip: Image.Image) -> Image.Image:

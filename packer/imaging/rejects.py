@@ -28,8 +28,6 @@ class RejectReason(enum.StrEnum):
     """The header promises more pixels than --max-pixels."""
     OUTPUT_TOO_LARGE = "output_too_large"
     """The sample would have more pixels than --max-pixels, or a side longer than its encoding allows."""
-    OUT_OF_MEMORY = "out_of_memory"
-    """A decoder could not allocate what the header asks for."""
 
 
 class RejectError(PackerError):

@@ -1,40 +1,28 @@
-"""One image file in, one encoded sample out: a pure function of the bytes and the spec.
+r"""One image file in, one encoded sample out: a pure function of the bytes and the spec.
 
     bytes -> decode (shrunk to >= 2x) -> resample -> sRGB -> upright -> pad -> histogram -> encode
+                       \-> kept, where `--encode keep` finds nothing to do
 
 Orientation comes after resampling, and alpha and colour too, so that only the decoder's own pixels are ever large.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from PIL import Image
 
 from packer.imaging.colour import to_srgb
-from packer.imaging.decoding import decode_image
+from packer.imaging.decoding import DecodedImage, decode_image
 from packer.imaging.encoding import encoder_of
 from packer.imaging.geometry import Geometry, Size, plan_geometry, scale_box
-from packer.imaging.modes import over_white
+from packer.imaging.keeping import keep_image, kept, satisfies
+from packer.imaging.modes import over_white, to_straight_alpha
 from packer.imaging.orientation import apply_orientation, is_transposed
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.resampling import resample
-from packer.options import ImageSpec
+from packer.imaging.values import TransformedImage
+from packer.specs import Alpha, Encode, ImageSpec
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransformedImage:
-    """An encoded sample and what the manifest counts of it."""
-
-    encoded: bytes
-    image_format: str
-    """``jpeg``."""
-    width: int
-    height: int
-    channels: int
-    """Always 3: greyscale is repeated."""
-    histogram: tuple[int, ...]
-    """Pixels before encoding by channel and level: 256 counts for each channel in turn."""
+_NUM_COUNTS = 3 * 256
 
 
 def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
@@ -45,22 +33,30 @@ def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
 
     Raises:
         RejectError: for an image that cannot become a sample, with the reason.
+        MemoryError: this machine has too little memory for it.
     """
-    encoder = encoder_of(spec)
-    pixels = sample_pixels(data, spec)
+    if spec.keeps_all:
+        return keep_image(data, spec.max_pixels)
+    decoded, geometry = _decode(data, spec)
+    if spec.encode is Encode.KEEP and satisfies(decoded, geometry):
+        return kept(data, decoded)
+    encoder, pixels = encoder_of(spec), _shape(decoded, geometry, spec.alpha)
     return TransformedImage(
         encoded=encoder.encode(pixels, spec),
         image_format=encoder.image_format,
         width=pixels.width,
         height=pixels.height,
         channels=len(pixels.getbands()),
-        histogram=tuple(pixels.histogram()),
+        histogram=tuple(pixels.histogram()[:_NUM_COUNTS]),
     )
 
 
 def sample_pixels(data: bytes, spec: ImageSpec) -> Image.Image:
-    """Return the pixels of the sample before encoding, in mode RGB. Raises RejectError as `transform_image`."""
+    """Return the pixels of a sample before encoding, in mode RGB or RGBA. Raises as `transform_image`."""
+    return _shape(*_decode(data, spec), spec.alpha)
 
+
+def _decode(data: bytes, spec: ImageSpec) -> tuple[DecodedImage, Geometry]:
     def plan(source: Size, orientation: int) -> Geometry:
         geometry = _plan_stored(source, orientation, spec)
         _check_output(geometry.canvas, spec.max_pixels, encoder_of(spec).max_side_px)
@@ -70,10 +66,15 @@ def sample_pixels(data: bytes, spec: ImageSpec) -> Image.Image:
         data,
         max_pixels=spec.max_pixels,
         draft_request=lambda source, orientation: plan(source, orientation).draft_request,
+        keep_alpha=spec.alpha is Alpha.KEEP,
     )
-    geometry = plan(decoded.source, decoded.orientation)
+    return decoded, plan(decoded.source, decoded.orientation)
+
+
+def _shape(decoded: DecodedImage, geometry: Geometry, alpha: Alpha) -> Image.Image:
+    """Return decoded pixels as they are asked for."""
     box = scale_box(geometry.box, decoded.source, decoded.extent)
-    pixels = _to_rgb(resample(decoded.pixels, box, geometry.resized), decoded.icc_profile)
+    pixels = _to_rgb(resample(decoded.pixels, box, geometry.resized), decoded.icc_profile, alpha)
     return _place(apply_orientation(pixels, decoded.orientation), decoded.orientation, geometry)
 
 
@@ -93,7 +94,12 @@ def _check_output(canvas: Size, max_pixels: int, max_side_px: int) -> None:
         )
 
 
-def _to_rgb(pixels: Image.Image, icc_profile: bytes | None) -> Image.Image:
+def _to_rgb(pixels: Image.Image, icc_profile: bytes | None, alpha: Alpha) -> Image.Image:
+    if pixels.mode == "RGBa" and alpha is Alpha.KEEP:
+        colours, opacity = to_straight_alpha(pixels)
+        colours = to_srgb(colours, icc_profile)
+        colours.putalpha(opacity)
+        return colours
     if pixels.mode == "RGBa":
         pixels = over_white(pixels)
     pixels = to_srgb(pixels, icc_profile)
@@ -101,10 +107,13 @@ def _to_rgb(pixels: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 
 def _place(pixels: Image.Image, orientation: int, geometry: Geometry) -> Image.Image:
-    """Put an upright picture in the middle of a black canvas; the same object where it fills it."""
+    """Put an upright picture in the middle of a black canvas; the same object where it fills it.
+
+    The canvas of an RGBA picture is transparent.
+    """
     upright = geometry.transposed() if is_transposed(orientation) else geometry
     if pixels.size == upright.canvas:
         return pixels
-    canvas = Image.new("RGB", upright.canvas)
+    canvas = Image.new(pixels.mode, upright.canvas)
     canvas.paste(pixels, upright.offset)
     return canvas

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformedImage:
+    """An encoded sample and what the manifest counts of it."""
+
+    encoded: bytes
+    image_format: str
+    """``jpeg``, ``png`` or ``webp``; of an image that was kept any format that decodes, such as ``gif``."""
+    width: int
+    height: int
+    """Width and height in pixels, as they are stored in `encoded`."""
+    channels: int
+    """3, or 4 with alpha; of an image that was kept what its file stores: 1 for greyscale and palettes."""
+    histogram: tuple[int, ...]
+    """Colours before encoding by channel and level: 256 counts for each of red, green and blue, alpha left out."""
 
 
 class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True):

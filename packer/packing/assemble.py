@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from itertools import accumulate
 
 import msgspec
 import numpy as np
@@ -19,17 +18,18 @@ import pyarrow as pa
 from packer.dataset.model import ShardEntry
 from packer.dataset.pixels import PixelSums, pixel_sums
 from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_receipt
-from packer.dataset.recordstable import RecordRow, encode_records
+from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
+from packer.dataset.sidefiles import index_file, list_file
 from packer.errors import DataSetError, PackerError
-from packer.formats.base import RecordFormat, Sample
-from packer.formats.index import ListEntry, RecordSpans, format_dali_index, format_list, format_mxnet_index
+from packer.formats.base import Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.options import MAX_SHARD_BYTES, FormatName
 from packer.packing.sample import ItemRow
+from packer.planning.digest import table_digest
 from packer.planning.fills import choose_fills
-from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem
+from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem, stem_of
 from packer.planning.plan import PlanHeader
+from packer.specs import MAX_SHARD_BYTES, FormatName
 from packer.stores.base import ObjectNotFoundError, Store
 
 
@@ -122,8 +122,8 @@ def finish_shard(dest: Store, task: int, shard: OpenShard, table: pa.Table) -> S
     digest = hashlib.sha256()
     for buffer in buffers:
         digest.update(buffer)
-    index = index_file(shard.container, [row.num_bytes for row in shard.rows])
-    records, records_sha256 = encode_records(table, shard.rows)
+    index = index_file(shard.header.format, [row.num_bytes for row in shard.rows])
+    records = build_records(table, shard.rows)
     entry = ShardEntry(
         key=shard_key(split, stem, shard.container.suffix),
         num_records=len(shard.rows),
@@ -131,13 +131,13 @@ def finish_shard(dest: Store, task: int, shard: OpenShard, table: pa.Table) -> S
         num_bytes=shard.num_bytes,
         sha256=digest.hexdigest(),
         index_sha256=hashlib.sha256(index).hexdigest(),
-        records_sha256=records_sha256,
+        records_sha256=table_digest(records),
     )
     dest.put(entry.key, buffers)
     dest.put(index_key(split, stem), [index])
     if shard.header.format is FormatName.RECORDIO:
-        dest.put(list_key(split, stem), [_list_file(shard).encode()])
-    dest.put(records_key(split, stem), [records])
+        dest.put(list_key(split, stem), [list_file(records)])
+    dest.put(records_key(split, stem), [encode_records(records)])
     receipt = _receipt(shard, entry)
     put_receipt(dest, stem, receipt)
     return _summary(task, receipt, reused=False)
@@ -147,34 +147,27 @@ def reuse_shard(dest: Store, header: PlanHeader, task: int) -> ShardSummary | No
     """Return the summary of a shard that an earlier attempt finished, if all that its receipt vouches for is there."""
     split, shard_index = header.locate(task)
     stem = shard_stem(split.name, shard_index, split.num_shards)
-    receipt = load_receipt(dest, stem, plan_id=header.plan_id)
-    if receipt is None:
-        return None
     try:
-        shard = hashlib.sha256(dest.view(receipt.shard.key)).hexdigest()
-        index = hashlib.sha256(dest.view(index_key(split.name, stem))).hexdigest()
-        dest.view(records_key(split.name, stem))
-    except ObjectNotFoundError:
+        receipt = load_receipt(dest, stem, plan_id=header.plan_id)
+        is_intact = receipt is not None and _is_intact(dest, header, split.name, receipt)
+    except (ObjectNotFoundError, DataSetError):
         return None
-    is_intact = (shard, index) == (receipt.shard.sha256, receipt.shard.index_sha256)
-    return _summary(task, receipt, reused=True) if is_intact else None
+    return _summary(task, receipt, reused=True) if receipt is not None and is_intact else None
 
 
-def index_file(container: RecordFormat, sizes: Sequence[int]) -> bytes:
-    """Return the content of a shard's `.idx` from the framed sizes of its records."""
-    offsets = [0, *accumulate(sizes)][:-1]
-    if container.name == FormatName.TFRECORD:
-        return format_dali_index(RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)).encode()
-    return format_mxnet_index(offsets).encode()
-
-
-def _list_file(shard: OpenShard) -> str:
-    entries = []
-    for position, row in enumerate(shard.rows):
-        item = shard.items[row.item_index]
-        labels = item.label if isinstance(item.label, tuple) else (-1.0 if item.label is None else float(item.label),)
-        entries.append(ListEntry(index=position, labels=labels, path=item.key))
-    return format_list(entries)
+def _is_intact(dest: Store, header: PlanHeader, split: str, receipt: Receipt) -> bool:
+    """Compare a shard and its side files with its receipt. Raises ObjectNotFoundError or DataSetError."""
+    shard = receipt.shard
+    stem = stem_of(shard.key)
+    key = records_key(split, stem)
+    records = decode_records(dest.get(key), name=key)
+    return (
+        hashlib.sha256(dest.view(shard.key)).hexdigest() == shard.sha256
+        and hashlib.sha256(dest.get(index_key(split, stem))).hexdigest() == shard.index_sha256
+        and table_digest(records) == shard.records_sha256
+        and is_same_file(records, dest.get(key))
+        and (header.format is not FormatName.RECORDIO or dest.get(list_key(split, stem)) == list_file(records))
+    )
 
 
 def _receipt(shard: OpenShard, entry: ShardEntry) -> Receipt:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from packer.errors import SourceChangedError, SourceError, StoreError
+from packer.errors import PackerError, SourceChangedError, SourceError, StoreError
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemRow
 from packer.sources.members import unpack_member
@@ -26,8 +26,8 @@ def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | Reje
 
     Raises:
         SourceChangedError: an item's size in bytes, or its entity tag, is not the one that was listed.
-        SourceError, StoreError: an item may not be read.
-        OSError: the source failed; nothing is known about the item.
+        SourceError: an item may not be read.
+        PackerError: the source failed; nothing is known about the item.
     """
     waiting: deque[Future[bytes | RejectError]] = deque()
     held: deque[int] = deque()
@@ -59,6 +59,9 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
     except PermissionError as error:
         problem = f"may not be read ({error.strerror}); grant access, then --resume"
         raise SourceError(f"{store.uri}/{item.key}: {problem}") from None
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror or error}); mend the source, then --resume"
+        raise PackerError(f"{store.uri}/{item.key}: {problem}") from error
     except ValueError as error:
         return RejectError(RejectReason.UNREADABLE, f"its archive member cannot be unpacked: {error}")
     if len(data) != item.num_bytes:

@@ -8,9 +8,9 @@ import msgspec
 
 from packer.engines.base import Tick
 from packer.imaging.rejects import RejectError
-from packer.options import DEFAULT_STORE, StoreOptions
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open import open_store
 
 ITEMS_PER_HASH_TASK = 256

@@ -7,9 +7,10 @@ import msgspec
 from packer.engines.base import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.options import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
+from packer.packing.watchdog import Watchdog
+from packer.specs import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
 from packer.stores.open import open_store
 
 ITEMS_PER_TASK = 8
@@ -37,16 +38,17 @@ def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list
     items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
     source, container = open_store(context.source_root, context.source_store), get_format(context.format)
     probed = []
-    fetched = fetch_ahead(source, items)
-    for item, data in zip(items, fetched, strict=True):
-        try:
-            if isinstance(data, RejectError):
-                raise data
-            sample, _ = build_sample(item, data, context.image)
-        except RejectError as error:
-            probed.append(ProbedItem(num_bytes=None, problem=f"{item.key}: {error.reason}: {error.detail}"))
-        else:
-            frames = container.frame(container.encode_sample(sample, position=0))
-            probed.append(ProbedItem(num_bytes=sum(map(len, frames)), problem=""))
-        tick(1, item.num_bytes)
+    with Watchdog() as watchdog:
+        for item, data in zip(items, fetch_ahead(source, items), strict=True):
+            try:
+                if isinstance(data, RejectError):
+                    raise data
+                with watchdog.item(item.key):
+                    sample, _ = build_sample(item, data, context.image)
+            except RejectError as error:
+                probed.append(ProbedItem(num_bytes=None, problem=f"{item.key}: {error.reason}: {error.detail}"))
+            else:
+                frames = container.frame(container.encode_sample(sample, position=0))
+                probed.append(ProbedItem(num_bytes=sum(map(len, frames)), problem=""))
+            tick(1, item.num_bytes)
     return task, probed

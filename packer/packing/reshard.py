@@ -18,11 +18,11 @@ from packer.formats.base import Sample
 from packer.formats.registry import get_format
 from packer.imaging.check import read_size
 from packer.imaging.rejects import RejectError
-from packer.options import DEFAULT_STORE, FormatName, StoreOptions
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, item_rows
 from packer.planning.plan import PlanHeader
+from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
 from packer.stores.open import open_store
 
 SOURCE_SHA256 = "_source_sha256"

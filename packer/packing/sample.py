@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
+from packer.errors import PackerError
 from packer.formats.base import ExtraValue, Label, Sample
 from packer.imaging.transform import transform_image
-from packer.options import ImageSpec
 from packer.sources.items import ETAG
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, Member
+from packer.specs import ImageSpec
 
 
 class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +67,17 @@ def _member(columns: Mapping[str, list[Any]], index: int) -> Member | None:
 def build_sample(row: ItemRow, data: bytes, spec: ImageSpec) -> tuple[Sample, tuple[int, ...]]:
     """Return the sample of an item's bytes and its histogram (channels x 256 counts, before encoding).
 
-    Raises RejectError for an image that cannot become a sample.
+    Raises:
+        RejectError: the image cannot become a sample.
+        PackerError: this machine has too little memory for it.
     """
-    image = transform_image(data, spec)
+    try:
+        image = transform_image(data, spec)
+    except MemoryError as error:
+        raise PackerError(
+            f"{row.key}: memory ran out while it was decoded ({error}); give fewer --workers or a smaller "
+            f"--max-pixels, or use a machine with more memory"
+        ) from error
     sample = Sample(
         key=row.key,
         encoded=image.encoded,

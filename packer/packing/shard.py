@@ -15,11 +15,12 @@ from packer.errors import EncoderMismatchError, PackerError
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
-from packer.options import DEFAULT_STORE, ImageSpec, StoreOptions
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import build_sample, item_rows
+from packer.packing.watchdog import Watchdog
 from packer.planning.plan import PlanHeader
+from packer.specs import DEFAULT_STORE, ImageSpec, StoreOptions
 from packer.stores.open import open_store
 
 
@@ -54,18 +55,22 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
     items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
     shard = OpenShard(header, task, items)
     source = open_store(context.source_root, context.source_store)
-    for index, (item, data) in enumerate(zip(items, fetch_ahead(source, items), strict=True)):
-        try:
-            if isinstance(data, RejectError):
-                raise data
-            sample, histogram = build_sample(item, data, header.image)
-        except RejectError as error:
-            if context.fail_on_reject:
-                raise PackerError(f"{source.uri}/{item.key}: {error} (--on-reject fail)") from None
-            shard.reject(index, error)
-        else:
-            shard.add(index, sample, histogram)
-        tick(1, item.num_bytes)
+    with Watchdog() as watchdog:
+        # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
+        for index, data in enumerate(fetch_ahead(source, items)):
+            item = items[index]
+            try:
+                if isinstance(data, RejectError):
+                    raise data
+                with watchdog.item(item.key):
+                    sample, histogram = build_sample(item, data, header.image)
+            except RejectError as error:
+                if context.fail_on_reject:
+                    raise PackerError(f"{source.uri}/{item.key}: {error} (--on-reject fail)") from None
+                shard.reject(index, error)
+            else:
+                shard.add(index, sample, histogram)
+            tick(1, item.num_bytes)
     return finish_shard(dest, task, shard, table)
 
 

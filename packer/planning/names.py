@@ -22,6 +22,11 @@ def shard_key(split: str, stem: str, suffix: str) -> str:
     return f"{split}/{stem}{suffix}"
 
 
+def stem_of(key: str) -> str:
+    """Return ``train-00012-of-00128`` for ``train/train-00012-of-00128.tfrecord``."""
+    return key.rpartition("/")[2].rpartition(".")[0]
+
+
 def index_key(split: str, stem: str) -> str:
     """Return where a shard's offsets are kept."""
     return f"meta/index/{split}/{stem}.idx"

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import OptionsError
-from packer.options import FormatName, ImageSpec, ShardSpec, SplitSpec, check_split_name, is_training_split
+from packer.options import check_split_name
 from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
 from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
 from packer.planning.splits import IntArray, assign_splits
+from packer.specs import FormatName, ImageSpec, ShardSpec, SplitSpec, is_training_split
 
 _ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
 """Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""

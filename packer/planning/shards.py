@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from packer.errors import OptionsError
-from packer.options import MAX_SHARD_BYTES, ShardSpec
 from packer.planning.splits import IntArray
+from packer.specs import MAX_SHARD_BYTES, ShardSpec
 
 MAX_FILL_PERCENT = 2
 _SPREADS = 4

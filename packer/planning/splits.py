@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from packer.options import SplitSpec
+from packer.specs import SplitSpec
 
 IntArray = npt.NDArray[np.int64]
 

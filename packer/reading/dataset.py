@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from packer.dataset.load import load_manifest
 from packer.dataset.model import Manifest, ShardEntry
 from packer.errors import DataSetError, OptionsError
-from packer.options import is_training_split
 from packer.planning.names import MANIFEST_KEY
 from packer.planning.ranks import evaluation_steps, shards_of_rank, training_steps
+from packer.specs import is_training_split
 from packer.stores.base import Store
 from packer.stores.open import open_store
 

@@ -17,9 +17,9 @@ from packer.dataset.model import ShardEntry
 from packer.errors import DataSetError, OptionsError
 from packer.formats.base import Record, Sample
 from packer.formats.registry import get_format
-from packer.options import is_training_split
 from packer.planning.ranks import epoch_order
 from packer.reading.dataset import NOT_AS_PACKED, DataSet, missing_shard_error, shard_name, wrong_size_error
+from packer.specs import is_training_split
 from packer.stores.base import ObjectNotFoundError
 
 T = TypeVar("T")

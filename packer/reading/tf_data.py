@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -20,9 +19,10 @@ from packer.dataset.model import ShardEntry
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
 from packer.formats.base import Sample
-from packer.options import FormatName, is_training_split
 from packer.reading.dataset import DataSet
 from packer.reading.records import ReadSpec, iter_samples, shards_in_order
+from packer.reading.tf_crops import BatchSpec, central_crop, open_picture, random_crop
+from packer.specs import Encode, FormatName, is_training_split
 from packer.stores.local import LocalStore
 
 TfDataset: TypeAlias = Any
@@ -34,28 +34,6 @@ OPEN_SHARDS = 4
 """Training shards that one rank reads at a time through TensorFlow's reader."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSpec:
-    """The shape of batches and how training images are varied."""
-
-    batch_size: int
-    """Samples per rank and step."""
-    image_px: int
-    """Width and height of the images."""
-    min_area: float = 0.25
-    """A training crop covers at least this share of the image, at an aspect ratio of 3:4 to 4:3."""
-    evaluation_crop: float = 0.875
-    """An evaluation crop is the central square of this share of the short side."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "image_px"):
-            if getattr(self, name) < 1:
-                raise OptionsError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("min_area", "evaluation_crop"):
-            if not 0 < getattr(self, name) <= 1:
-                raise OptionsError(f"{name}: expected a share above 0, up to 1, got {getattr(self, name)}")
-
-
 def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec, *, epoch: int = 0) -> TfDataset:
     """Return one epoch of a training split: randomly cropped, mirrored and shuffled, as (seed, epoch, rank) say.
 
@@ -64,7 +42,7 @@ def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchS
 
     Raises:
         DataSetError: no such split, nothing in it, or labels that are not class ids.
-        OptionsError: not a training split, or the shards do not divide by the world.
+        OptionsError: not a training split, the shards do not divide by the world, or the samples are WebP.
         MissingExtraError: TensorFlow is not installed.
     """
     tf = import_tensorflow()
@@ -72,10 +50,12 @@ def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchS
         raise OptionsError(f"split: expected a training split, got {split!r}, whose shards may differ in records")
     steps = dataset.steps(split, world=read.world, batch_size=batch.batch_size)
     seed = (read.seed * 1_000_003 + epoch) % 2**31
+    encode = _check_encode(dataset)
 
     def prepare(index: Any, example: tuple[Any, Any]) -> tuple[Any, Any, Any]:
         encoded, label = example
-        image = _random_crop(tf, encoded, batch, seed=tf.stack([index * read.world + read.rank, seed]))
+        seeds = tf.stack([index * read.world + read.rank, seed])
+        image = random_crop(tf, open_picture(tf, encoded, encode), batch, seed=seeds)
         return image, label, 1.0
 
     return (
@@ -101,9 +81,10 @@ def evaluation_batches(dataset: DataSet, split: str, read: ReadSpec, batch: Batc
     steps = dataset.steps(split, world=read.world, batch_size=batch.batch_size)
     own = dataset.shards_for(split, rank=read.rank, world=read.world)
     num_padding = steps * batch.batch_size - sum(shard.num_records for shard in own)
+    encode = _check_encode(dataset)
 
     def prepare(encoded: Any, label: Any) -> tuple[Any, Any, Any]:
-        return _central_crop(tf, encoded, batch), label, 1.0
+        return central_crop(tf, open_picture(tf, encoded, encode), batch), label, 1.0
 
     black = tf.zeros([batch.image_px, batch.image_px, 3], tf.uint8)
     padding = tf.data.Dataset.from_tensors((black, tf.constant(0, tf.int64), 0.0)).repeat(num_padding)
@@ -120,6 +101,14 @@ def evaluation_batches(dataset: DataSet, split: str, read: ReadSpec, batch: Batc
 def import_tensorflow() -> ModuleType:
     """Return TensorFlow. Raises MissingExtraError where it is not installed."""
     return require_extra("tensorflow", "tensorflow", purpose="reading with tf.data")
+
+
+def _check_encode(dataset: DataSet) -> Encode:
+    """Return how the samples are encoded. Raises OptionsError for an encoding that TensorFlow does not decode."""
+    encode = dataset.manifest.image.encode
+    if encode is Encode.WEBP:
+        raise OptionsError(f"{dataset.uri}: expected samples that TensorFlow decodes (jpeg or png), found {encode}")
+    return encode
 
 
 def _examples(tf: ModuleType, dataset: DataSet, split: str, read: ReadSpec, epoch: int) -> TfDataset:
@@ -178,34 +167,3 @@ def _class_id(dataset: DataSet, sample: Sample) -> int:
     if not isinstance(sample.label, int):
         raise DataSetError(f"{dataset.uri}: sample {sample.key!r}: expected a class label, found {sample.label!r}")
     return sample.label
-
-
-def _random_crop(tf: ModuleType, encoded: Any, batch: BatchSpec, *, seed: Any) -> Any:
-    """Cut a random part of random shape out of a JPEG, scale it to the image size and mirror every other one."""
-    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.io.extract_jpeg_shape(encoded),
-        bounding_boxes=tf.zeros([1, 0, 4]),
-        seed=seed,
-        min_object_covered=0.0,
-        aspect_ratio_range=(3 / 4, 4 / 3),
-        area_range=(batch.min_area, 1.0),
-        use_image_if_no_bounding_boxes=True,
-    )
-    image = _decode_window(tf, encoded, tf.concat([begin[:2], extent[:2]], axis=0), batch)
-    return tf.image.stateless_random_flip_left_right(image, seed=seed)
-
-
-def _central_crop(tf: ModuleType, encoded: Any, batch: BatchSpec) -> Any:
-    """Cut the central square out of a JPEG and scale it to the image size."""
-    shape = tf.io.extract_jpeg_shape(encoded)[:2]
-    short_side = tf.cast(tf.reduce_min(shape), tf.float32)
-    side = tf.maximum(tf.cast(tf.round(short_side * batch.evaluation_crop), tf.int32), 1)
-    return _decode_window(tf, encoded, tf.concat([(shape - side) // 2, [side, side]], axis=0), batch)
-
-
-def _decode_window(tf: ModuleType, encoded: Any, window: Any, batch: BatchSpec) -> Any:
-    """Decode the window (top, left, height, width) of a JPEG to uint8 [image_px, image_px, 3]."""
-    image = tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
-    # Without antialiasing a crop that is scaled down shows moire, which the packer took care to avoid.
-    image = tf.image.resize(image, [batch.image_px, batch.image_px], antialias=True)
-    return tf.saturate_cast(tf.round(image), tf.uint8)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from packer.options import DEFAULT_STORE, StoreOptions
+from packer.specs import DEFAULT_STORE, StoreOptions
 
 KEY = "key"
 NUM_BYTES = "num_bytes"

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
-from packer.options import StoreOptions
 from packer.sources.augmented import build_class_names
 from packer.sources.classmap import load_class_map
 from packer.sources.columns import LabelledColumn, build_extra, build_label, build_vector_label
@@ -19,6 +18,7 @@ from packer.sources.objects import load_objects
 from packer.sources.roles import find_roles
 from packer.sources.sizes import MISSING, load_sizes
 from packer.sources.tables import RawTable, load_table
+from packer.specs import StoreOptions
 from packer.stores.open import absolute_uri, is_local, open_store
 
 

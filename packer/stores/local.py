@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -113,10 +114,15 @@ class LocalStore:
         return os.path.join(self._root, key)
 
     def _open(self, key: str) -> int:
+        path = self._path(key)
         try:
-            return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path(key)) from error
+            raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):  # reading would fail without telling what
+            os.close(descriptor)
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return descriptor
 
     def _write_temporary(self, buffers: Buffers) -> str:
         path, descriptor = self._create_temporary()
@@ -134,11 +140,10 @@ class LocalStore:
         folder = os.path.join(self._root, TEMPORARY_FOLDER)
         path = os.path.join(folder, uuid.uuid4().hex)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            return path, os.open(path, flags, 0o666)
-        except FileNotFoundError:  # nobody made the folder yet, or another run swept it away
-            os.makedirs(folder, exist_ok=True)
-            return path, os.open(path, flags, 0o666)
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return path, os.open(path, flags, 0o666)
+            os.makedirs(folder, exist_ok=True)  # nobody made it yet, or another run has just swept it away
 
     def _place(self, key: str, place: Callable[[str], None]) -> None:
         """Call `place` with the key's path, making its folder first where it is missing."""

@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import unquote
 
-from packer.options import DEFAULT_STORE, StoreOptions
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
 from packer.stores.local import LocalStore
 

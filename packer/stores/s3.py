@@ -17,7 +17,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from packer.errors import OptionsError, StoreError
-from packer.options import Encryption, StoreOptions
+from packer.specs import Encryption, StoreOptions
 from packer.stores.base import Buffers, ObjectChangedError, ObjectInfo
 from packer.stores.retry import RetryPolicy, TransientError, retry
 from packer.stores.s3client import NUM_IN_FLIGHT, Clients, check_answer, connect

@@ -24,7 +24,7 @@ from botocore.config import Config
 from obstore.store import S3Store as Objects
 
 from packer.errors import OptionsError, StoreAccessError, StoreError
-from packer.options import StoreOptions
+from packer.specs import StoreOptions
 from packer.stores.retry import TransientError
 from packer.stores.s3errors import Failure, make_error
 from packer.stores.s3pages import PageError, parse_pages_ahead

@@ -10,7 +10,8 @@ from typing import Any
 
 from packer.errors import DataSetError, PackerError, WorkerError
 from packer.reading.records import ReadSpec
-from packer.reading.tf_data import BatchSpec, TfDataset, evaluation_batches, import_tensorflow, training_batches
+from packer.reading.tf_crops import BatchSpec
+from packer.reading.tf_data import TfDataset, evaluation_batches, import_tensorflow, training_batches
 from packer.trainer.checkpoints import Checkpoints
 from packer.trainer.collective import Collective, lost_rank_error
 from packer.trainer.job import Job

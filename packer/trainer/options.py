@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from packer.errors import OptionsError
-from packer.options import is_training_split
+from packer.specs import is_training_split
 
 MIN_IMAGE_PX = 16
 """The network halves the image three times and needs something left."""

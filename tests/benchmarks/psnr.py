@@ -19,7 +19,8 @@ import packer.imaging.transform as transform
 from packer.imaging.colour import to_srgb
 from packer.imaging.encoding import Encoder
 from packer.imaging.orientation import UPRIGHT, parse_orientation
-from packer.options import ImageSpec, parse_options
+from packer.options import parse_options
+from packer.specs import ImageSpec
 from tests.benchmarks.measure import add_photographs, create_parser, list_photographs, median, report
 
 _TARGET_DB = 50

@@ -25,15 +25,16 @@ def mark(folder: str, task: int, tick: Tick) -> int:
     return task
 
 
-def fail_even_tasks_once(context: tuple[Task, Any], task: int, tick: Tick) -> Any:
-    """Do all of a task's work, then lose the first attempt of every second one, as when an executor dies."""
+def fail_even_tasks_once(context: tuple[Task, Any], task: int, tick: Tick) -> tuple[int, Any]:
+    """Do all of a task's work, then lose the first attempt of every second one; return the attempt's number too."""
     from pyspark import TaskContext
 
     function, inner = context
     result = function(inner, task, tick)
-    if TaskContext.get().attemptNumber() == 0 and task % 2 == 0:
+    attempt = TaskContext.get().attemptNumber()
+    if attempt == 0 and task % 2 == 0:
         raise OSError("lost after its work was done")
-    return result
+    return attempt, result
 
 
 def numbered(context: tuple[Task, Any], task: int, tick: Tick) -> tuple[int, Any]:

@@ -1,5 +1,6 @@
 """Tasks for the tests of engines; other processes import them by name."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -52,3 +53,11 @@ def sleep_long(context: str, task: int, tick: Tick) -> int:
 
 def chatter(context: Any, task: int, tick: Tick) -> str:
     return os.environ.get("PYTHONPATH", "")
+
+
+def fill_the_disk(context: Any, task: int, tick: Tick) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/where")
+
+
+def lose_a_connection(context: Any, task: int, tick: Tick) -> int:
+    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

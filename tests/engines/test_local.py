@@ -105,3 +105,14 @@ def test_no_more_than_two_workers_ran_the_script(tmp_path: Path) -> None:
     process.wait()
     assert len(pids) == len(list(tmp_path.glob("[0-9]*-*"))) == 2
     wait_for_end(pids, 10)
+
+
+def test_an_error_of_the_system_is_told_in_one_line() -> None:
+    with LocalEngine(1) as engine, pytest.raises(WorkerError) as caught:
+        list(engine.run(tasks.fill_the_disk, None, [4], ignore))
+    assert str(caught.value) == "task 4: /some/where: No space left on device; mend that, then go on with --resume"
+
+
+def test_a_connection_that_a_task_loses_is_not_taken_for_a_dead_worker() -> None:
+    with LocalEngine(1) as engine, pytest.raises(WorkerError, match="^task 4: Connection reset by peer; mend that"):
+        list(engine.run(tasks.lose_a_connection, None, [4], ignore))

@@ -58,7 +58,7 @@ def test_results_come_while_tasks_run(cluster: Engine, tmp_path: Path) -> None:
 
 
 def test_the_first_error_ends_the_run(cluster: Engine, tmp_path: Path) -> None:
-    with pytest.raises(PackerError, match="^task 0 cannot be done$"):
+    with pytest.raises(PackerError, match=r"^task 0 cannot be done$"):
         list(cluster.run(spark_tasks.mark, str(tmp_path), range(60), ignore))
     time.sleep(1)
     started = len(list(tmp_path.iterdir()))
@@ -71,7 +71,7 @@ def test_an_attempt_that_is_lost_is_made_again_and_counted_once(cluster: Engine)
     seen: list[tuple[int, int]] = []
     context = (tasks.square, 1)
     run = cluster.run(spark_tasks.fail_even_tasks_once, context, range(8), lambda *counts: seen.append(counts))
-    assert dict(run) == {task: task * task for task in range(8)}
+    assert sorted(run) == sorted((1 - task % 2, (task, task * task)) for task in range(8))
     assert [sum(column) for column in zip(*seen, strict=True)] == [8, 80]
 
 

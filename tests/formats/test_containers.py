@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError
 from packer.formats.registry import RECORDIO, TFRECORD, get_format
-from packer.options import FormatName
+from packer.specs import FormatName
 
 MAGIC = bytes.fromhex("0a23d7ce")
 BOTH = pytest.mark.parametrize("container", [TFRECORD, RECORDIO], ids=lambda container: container.name)

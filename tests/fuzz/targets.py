@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +23,7 @@ from packer.dataset.load import load_labels
 from packer.dataset.model import decode_manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import load_receipt
-from packer.dataset.recordstable import RecordRow, decode_records, encode_records
+from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records
 from packer.errors import PackerError
 from packer.formats.base import RecordFormat, Sample
 from packer.formats.index import parse_dali_index, parse_list, parse_mxnet_index
@@ -111,6 +113,24 @@ def _listing(name: str, *seeds: bytes) -> Target:
     return Target(parse, seeds)
 
 
+def _zip() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/1.jpg", b"one" * 20)
+        archive.writestr("dog/2.png", b"two")
+    return file.getvalue()
+
+
+def _tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name in ("cat/1.jpg", "dog/2.png"):
+            member = tarfile.TarInfo(name)
+            member.size = 5
+            archive.addfile(member, io.BytesIO(b"bytes"))
+    return file.getvalue()[:4096]
+
+
 def _image() -> Target:
     spec = parse_options({"source": "s", "dest": "d", "resize": "16", "max_pixels": 1_000_000}).image_spec()
     seeds = []
@@ -124,7 +144,7 @@ def _image() -> Target:
 def _records_table() -> bytes:
     items = pa.table({"key": ["a"], "num_bytes": [3], "label": [1]})
     row = RecordRow(item_index=0, source_sha256=b"\1" * 32, is_fill=False, num_bytes=30)
-    return encode_records(items, [row])[0]
+    return encode_records(build_records(items, [row]))
 
 
 TARGETS: Mapping[str, Target] = {
@@ -145,4 +165,9 @@ TARGETS: Mapping[str, Target] = {
     "csv": _listing("listing.csv", b'path,label,note\na.jpg,1,"x, y"\nb.png,0,\n'),
     "jsonl": _listing("listing.jsonl", b'{"path": "a.jpg", "label": 1}\n{"path": "b.png", "label": 0, "x": [1]}\n'),
     "image": _image(),
+    "zip": _listing("set.zip", _zip()),
+    "tar": _listing("set.tar", _tar()),
+    "augmented": _listing(
+        "set.manifest", b'{"source-ref": "a.jpg", "label": 0}\n{"source-ref": "b.png", "label": 1}\n'
+    ),
 }

@@ -8,15 +8,32 @@ import zlib
 
 from PIL import Image, ImageCms
 
-from packer.options import Encode, Fit, ImageSpec
+from packer.specs import Alpha, Encode, Fit, ImageSpec, Subsampling
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 QUADRANTS = (RED, GREEN, BLUE, YELLOW)
 
 
-def image_spec(width=64, height=None, *, fit=Fit.SHORT, quality=95, max_pixels=100_000_000):
+def image_spec(
+    width=64,
+    height=None,
+    *,
+    fit=Fit.SHORT,
+    encode=Encode.JPEG,
+    quality=95,
+    max_pixels=100_000_000,
+    subsampling=Subsampling.S420,
+    alpha=Alpha.WHITE,
+):
     return ImageSpec(
-        width=width, height=height or width, fit=fit, encode=Encode.JPEG, quality=quality, max_pixels=max_pixels
+        width=width,
+        height=height or width,
+        fit=fit,
+        encode=encode,
+        quality=quality,
+        max_pixels=max_pixels,
+        subsampling=subsampling,
+        alpha=alpha,
     )
 
 

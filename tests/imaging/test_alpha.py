@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from PIL import Image
 
 from packer.imaging.modes import over_white, to_resampled_mode
-from packer.imaging.transform import sample_pixels
-from tests.imaging.images import file_of, image_spec, is_near, middle, png_chunk, png_file
+from packer.imaging.transform import sample_pixels, transform_image
+from packer.specs import Alpha, Encode, Fit
+from tests.imaging.images import (
+    exif_block,
+    file_of,
+    image_spec,
+    is_near,
+    middle,
+    png_chunk,
+    png_file,
+    swapped_profile,
+)
+
+
+def kept_spec(width, height=None, *, fit=Fit.SHORT, encode=Encode.PNG):
+    return image_spec(width, height, fit=fit, encode=encode, alpha=Alpha.KEEP)
 
 
 @pytest.mark.parametrize(("kind", "parameters"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
@@ -116,3 +132,79 @@ def test_rare_layouts(mode):
 
     rgb = over_white(pixels) if pixels.mode == "RGBa" else pixels.convert("RGB")
     assert is_near(middle(rgb), (177, 177, 177), 3)
+
+
+@pytest.mark.parametrize("encode", [Encode.PNG, Encode.WEBP])
+@pytest.mark.parametrize(("alpha", "mode", "channels"), [(Alpha.KEEP, "RGBA", 4), (Alpha.WHITE, "RGB", 3)])
+def test_alpha_is_kept_where_that_is_asked_for(encode, alpha, mode, channels):
+    data = file_of(Image.new("RGBA", (64, 64), (200, 0, 100, 128)), "PNG")
+
+    sample = transform_image(data, image_spec(16, encode=encode, alpha=alpha))
+    image = Image.open(io.BytesIO(sample.encoded))
+
+    assert (image.mode, sample.channels) == (mode, channels)
+    expected = (200, 0, 100, 128) if alpha is Alpha.KEEP else (227, 127, 177)
+    assert is_near(middle(image), expected, 4 if encode is Encode.WEBP else 1)
+    assert len(sample.histogram) == 768
+    assert sum(sample.histogram) == 3 * 16 * 16
+
+
+KEPT = {
+    "rgba": (Image.new("RGBA", (8, 8), (200, 0, 100, 128)), {}, (200, 0, 100, 128)),
+    "grey with alpha": (Image.new("LA", (8, 8), (80, 128)), {}, (80, 80, 80, 128)),
+    "palette": (Image.new("RGB", (8, 8), (200, 0, 100)).quantize(2), {"transparency": b"\x80"}, (200, 0, 100, 128)),
+    "transparent colour": (Image.new("RGB", (8, 8), (1, 2, 3)), {"transparency": (1, 2, 3)}, (0, 0, 0, 0)),
+    "another transparent colour": (Image.new("RGB", (8, 8), (1, 2, 3)), {"transparency": (9, 9, 9)}, (1, 2, 3, 255)),
+    "transparent grey": (Image.new("L", (8, 8), 7), {"transparency": 7}, (0, 0, 0, 0)),
+    "transparent black": (Image.new("1", (8, 8), 0), {"transparency": 0}, (0, 0, 0, 0)),
+    "transparent 16 bits": (Image.new("I;16", (8, 8), 7), {"transparency": 7}, (0, 0, 0, 0)),
+    "opaque 16 bits": (Image.new("I;16", (8, 8), 257 * 100), {"transparency": 7}, (100, 100, 100, 255)),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_form_of_alpha_is_kept(name):
+    image, parameters, expected = KEPT[name]
+
+    pixels = sample_pixels(file_of(image, "PNG", **parameters), kept_spec(8))
+
+    assert pixels.mode == "RGBA"
+    assert is_near(middle(pixels), expected, 1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "1"])
+def test_images_without_alpha_stay_rgb(mode):
+    data = file_of(Image.new(mode, (8, 8)), "TIFF")
+
+    assert transform_image(data, kept_spec(8)).channels == 3
+
+
+def test_hidden_colours_do_not_leak_into_kept_alpha():
+    """Straight resampling would give the edge a green tint."""
+    image = Image.new("RGBA", (63, 63), (0, 255, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 31, 63))
+
+    pixels = sample_pixels(file_of(image, "PNG"), kept_spec(16))
+
+    row = [pixels.getpixel((x, 8)) for x in range(16)]
+    assert all(colour[:3] == (255, 0, 0) for colour in row if colour[3] > 8)
+    assert (row[0][3], row[-1]) == (255, (0, 0, 0, 0))
+
+
+def test_a_profile_and_an_orientation_are_applied_beside_alpha():
+    image = Image.new("RGBA", (64, 32), (200, 30, 60, 128))
+    data = file_of(image, "PNG", icc_profile=swapped_profile(), exif=b"Exif\0\0" + exif_block(6))
+
+    pixels = sample_pixels(data, kept_spec(16))
+
+    assert pixels.size == (16, 32)
+    assert is_near(middle(pixels), (60, 30, 200, 128), 3)
+
+
+def test_padding_is_transparent_beside_alpha():
+    data = file_of(Image.new("RGBA", (64, 32), (200, 30, 60, 255)), "PNG")
+
+    pixels = sample_pixels(data, kept_spec(16, 16, fit=Fit.CONTAIN))
+
+    assert pixels.getpixel((8, 1)) == (0, 0, 0, 0)
+    assert pixels.getpixel((8, 8)) == (200, 30, 60, 255)

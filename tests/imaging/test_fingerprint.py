@@ -12,7 +12,7 @@ import pytest
 from packer.imaging import fingerprint
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.imaging.values import EncoderFingerprint
-from packer.options import Fit
+from packer.specs import Fit
 from tests.imaging.images import image_spec
 
 

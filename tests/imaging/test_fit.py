@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from packer.imaging.transform import sample_pixels, transform_image
-from packer.options import Fit
+from packer.specs import Fit
 from tests.imaging.images import file_of, image_spec, ramp
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.imaging.geometry import plan_geometry, scale_box
-from packer.options import Fit
+from packer.specs import Fit
 from tests.imaging.images import image_spec
 
 sides = st.integers(1, 50_000)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import transform_image
-from packer.options import Fit
+from packer.specs import Fit
 from tests.imaging.images import file_of, image_spec, png_file
 
 

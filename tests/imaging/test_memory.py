@@ -13,13 +13,17 @@ from tests.imaging.images import file_of
 pytestmark = pytest.mark.slow
 
 MOST_BYTES = 150 * 2**20
+MOST_BYTES_OF_WEBP = 320 * 2**20
+"""Two canvases inside libwebp, which are freed before there is an image, and its output."""
 PROGRAM = """
-import resource, sys
+import sys
 from packer.imaging.transform import transform_image
 from packer.options import PackOptions
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Of this program alone; getrusage's maximum includes the process that it was forked from.
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 spec = PackOptions(source="a", dest="b").image_spec()
 small, large = (open(path, "rb").read() for path in sys.argv[1:])
@@ -51,6 +55,9 @@ MAKERS = {
     "progressive jpeg": lambda image: file_of(image, "JPEG", progressive=True),
     "cmyk jpeg": lambda image: file_of(image.convert("CMYK"), "JPEG"),
     "floating-point tiff": lambda image: file_of(image.convert("F"), "TIFF"),
+    "rgb png with a transparent colour": lambda image: file_of(image, "PNG", compress_level=1, transparency=(1, 2, 3)),
+    "gif": lambda image: file_of(image.quantize(64, method=2), "GIF"),
+    "webp": lambda image: file_of(image, "WEBP", method=0),
 }
 
 
@@ -62,4 +69,4 @@ def test_25_megapixels(name, tmp_path):
 
     done = subprocess.run([sys.executable, "-c", PROGRAM, small, large], capture_output=True, text=True, check=True)
 
-    assert int(done.stdout) < MOST_BYTES
+    assert int(done.stdout) < (MOST_BYTES_OF_WEBP if name == "webp" else MOST_BYTES)

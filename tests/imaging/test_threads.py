@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -42,6 +45,34 @@ def test_threads_agree_with_one_alone():
         together = list(pool.map(lambda data: transform_image(data, image_spec()), files))
 
     assert together == alone
+
+
+WARNING = file_of(
+    quadrants(48, 40), "TIFF", tiffinfo={270: "a description that is long enough to lie elsewhere in the file"}
+)
+
+
+def test_pillows_warnings_are_not_printed_and_change_nothing():
+    """Whatever Python was told to do with warnings. Pillow alone warns about this file."""
+    tag = WARNING.index(struct.pack("<HH", 270, 2))
+    data = WARNING[: tag + 4] + struct.pack("<I", 10**6) + WARNING[tag + 8 :]
+    printed = [
+        subprocess.run([sys.executable, *options, "-c", PROGRAM], input=data, capture_output=True, check=True)
+        for options in ([], ["-W", "always"], ["-W", "error"])
+    ]
+
+    assert [(done.stdout, done.stderr) for done in printed] == [(b"", b"still here" + os.linesep.encode())] * 3
+    with pytest.warns(UserWarning, match="larger than file"):
+        Image.open(io.BytesIO(data)).load()
+
+
+def test_the_users_filters_are_back_afterwards():
+    before = list(warnings.filters)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: transform_image(data, image_spec()), [WARNING] * 40))
+
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])

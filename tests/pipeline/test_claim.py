@@ -186,7 +186,7 @@ def places(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
 def test_places_that_cannot_be(tmp_path: Path, case: str) -> None:
     (tmp_path / "source/deep").mkdir(parents=True)
     source, dest = places(tmp_path)[case]
-    with pytest.raises(OptionsError, match="^DEST: expected a folder"):
+    with pytest.raises(OptionsError, match=r"^DEST: expected a folder"):
         pack_small(source, dest, overwrite=True)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from packer.options import FormatName
+from packer.specs import FormatName
 from packer.stores.local import LocalStore
 from tests.tools.datasets import (
     FORMATS,

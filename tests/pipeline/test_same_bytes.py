@@ -10,8 +10,8 @@ import pytest
 
 from packer.dataset.model import decode_manifest
 from packer.engines.local import LocalEngine
-from packer.options import FormatName
 from packer.pipeline import pack
+from packer.specs import FormatName
 from tests.tools.datasets import (
     FORMATS,
     SerialEngine,
@@ -27,7 +27,7 @@ from tests.tools.datasets import (
 )
 
 GOLDEN_KEYS = ["k0/4.ppm", "k1/5.ppm", "k0/6.ppm", "k0/2.ppm", "k0/0.ppm", "k1/1.ppm", "k1/3.ppm", "k1/7.ppm"]
-GOLDEN_MANIFEST = "f2fddfa9de1996f2860d9cad6f4a2c37d35a871c1ab33e5e323b54c377bc8fc1"
+GOLDEN_MANIFEST = "ac84b8168d561c0381e3963315115c9f7745a1ae1c8d13f5adf9aa10b5e682ef"
 
 SPLITS = {"split": "train=0.8,val=0.2", "stratify": True, "allow_fill": True}
 

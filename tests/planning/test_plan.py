@@ -11,7 +11,7 @@ from packer.options import PackOptions, parse_options
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shards import SizeEstimate
 
-GOLDEN = "fe52694427ffeba91f00e6acb5a3e4188c05d9ca57fa506b72f23e9b50cc356a"
+GOLDEN = "95af19d25ad7e65fb8ed5a20e50bbd76565b258da9dbd3fffb3cfd55b99651b7"
 ESTIMATE = SizeEstimate(mean_bytes=30_000, spread_bytes=10_000, num_probed=32)
 
 

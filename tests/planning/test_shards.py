@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import OptionsError
-from packer.options import ShardSpec
 from packer.planning.shards import (
     SizeEstimate,
     check_fit,
@@ -15,6 +14,7 @@ from packer.planning.shards import (
     estimate_size,
     num_probes,
 )
+from packer.specs import ShardSpec
 
 
 def sharding(world: int = 4, target_mb: int = 100, *, allow_fill: bool = False) -> ShardSpec:

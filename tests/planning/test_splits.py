@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packer.options import SplitSpec
 from packer.planning.splits import assign_splits, split_counts
+from packer.specs import SplitSpec
 
 
 def specs(*shares: str) -> list[SplitSpec]:

@@ -13,8 +13,8 @@ from PIL import Image
 from packer.dataset.model import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
 from packer.formats.base import Sample
 from packer.formats.registry import get_format
-from packer.options import Encode, Fit, FormatName, ImageSpec
 from packer.planning.names import MANIFEST_KEY, shard_key, shard_stem
+from packer.specs import Encode, Fit, FormatName, ImageSpec
 
 NO_DIGEST = "0" * 64
 IMAGE = ImageSpec(width=32, height=32, fit=Fit.COVER, encode=Encode.JPEG, quality=95, max_pixels=10**6)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, DataSetError, OptionsError
-from packer.options import FormatName
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec, iter_samples, iter_shard, shuffled
+from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 NUM_TRAIN, NUM_VAL = 24, 11

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from packer.errors import DataSetError, MissingExtraError, OptionsError
-from packer.options import FormatName
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec
-from packer.reading.tf_data import BatchSpec, evaluation_batches, import_tensorflow, training_batches
+from packer.reading.tf_crops import BatchSpec
+from packer.reading.tf_data import evaluation_batches, import_tensorflow, training_batches
+from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.tools.datasets import pack_small, write_images
 
 NUM_TRAIN, NUM_VAL = 48, 13
 
@@ -92,6 +94,23 @@ class TestWithTensorFlow:
                 assert not images.numpy()[weights == 0].any()
                 seen.update(int(label) for label in labels.numpy()[weights == 1])
         assert seen == collections.Counter(range(1, NUM_VAL + 1))
+
+    @pytest.mark.parametrize("encode", ["png", "keep"])
+    def test_other_encodings(self, tmp_path, encode):
+        dest = pack_small(write_images(tmp_path / "source", 32), tmp_path / "data", encode=encode, resize="20x20").dest
+        spec = BatchSpec(batch_size=4, image_px=16)
+        for batches in (
+            training_batches(open_dataset(dest), "train", ReadSpec(), spec),
+            training_batches(open_dataset(dest), "train", ReadSpec(rank=1, world=2), spec),
+        ):
+            images = np.concatenate([images for images, _, _ in batches.as_numpy_iterator()])
+            assert images.shape[1:] == (16, 16, 3)
+            assert images.std() > 10
+
+    def test_webp_is_refused_since_tensorflow_cannot_decode_it(self, tmp_path):
+        dest = pack_small(write_images(tmp_path / "source", 32), tmp_path / "data", encode="webp").dest
+        with pytest.raises(OptionsError, match="expected samples that TensorFlow decodes .* found webp"):
+            training_batches(open_dataset(dest), "train", ReadSpec(), BatchSpec(batch_size=4, image_px=16))
 
     def test_evaluation_images_are_the_centre_of_the_stored_ones(self, dataset):
         spec = BatchSpec(batch_size=1, image_px=28)  # 0.875 of the stored 32 pixels: nothing is scaled

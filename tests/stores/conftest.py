@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from packer.options import StoreOptions
+from packer.specs import StoreOptions
 from packer.stores.s3client import connect
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDshardpacktest", "AWS_SECRET_ACCESS_KEY": "wJalrSECRETshardpacktest"}

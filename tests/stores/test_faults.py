@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from packer.errors import StoreError
-from packer.options import StoreOptions
 from packer.pipeline import pack
+from packer.specs import StoreOptions
 from packer.stores import s3
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store

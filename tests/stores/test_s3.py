@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from packer.errors import OptionsError, StoreError
-from packer.options import StoreOptions
+from packer.specs import StoreOptions
 from packer.stores.base import Store
 from packer.stores.open import open_store
 from packer.stores.s3 import S3Store, parse_s3_uri

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from packer.errors import OptionsError, PackerError, StoreAccessError, StoreError
-from packer.options import Encryption, StoreOptions
+from packer.specs import Encryption, StoreOptions
 from packer.stores import s3
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store

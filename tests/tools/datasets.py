@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from packer.dataset.model import Manifest, decode_manifest
-from packer.options import FormatName, PackOptions, parse_options
+from packer.options import PackOptions, parse_options
 from packer.pipeline import PackResult, pack
+from packer.specs import FormatName
 
 ROOT = Path(__file__).parents[2]
 FORMATS = tuple(FormatName)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from packer.options import FormatName
+from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 pytestmark = [pytest.mark.horovod, pytest.mark.slow]

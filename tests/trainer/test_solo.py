@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from packer.options import FormatName
+from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]

@@ -1,0 +1,95 @@
+"""Are the documents of a data set at one with its manifest? Shards are `shardcheck`'s."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from packer.dataset.commit import labels_file, merged_index_file
+from packer.dataset.document import decode_document
+from packer.dataset.duplicates import count_duplicates
+from packer.dataset.model import Manifest
+from packer.dataset.planfile import load_plan
+from packer.dataset.receipt import RejectedItem
+from packer.errors import PackerError
+from packer.planning.names import (
+    LABELS_KEY,
+    MANIFEST_KEY,
+    PLAN_KEY,
+    REJECTS_KEY,
+    merged_index_key,
+    records_key,
+    stem_of,
+)
+from packer.planning.plan import PlanHeader
+from packer.specs import FormatName
+from packer.stores.base import ObjectNotFoundError, Store
+
+_SHARED_FIELDS = (
+    *("world", "format", "seed", "target_bytes", "stratify", "image", "encoder_sha256", "label_kind", "num_classes"),
+)
+"""Fields that a manifest takes from its plan."""
+
+
+def document_faults(store: Store, manifest: Manifest) -> Iterator[str]:
+    """Yield what is wrong with the plan's header, the labels, the rejects and the merged indexes."""
+    for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults):
+        try:
+            yield from check(store, manifest)
+        except ObjectNotFoundError as error:
+            yield f"{error.filename}: is missing"
+        except OSError as error:
+            yield f"{error.filename}: cannot be read: {error.strerror}"
+        except (PackerError, UnicodeDecodeError) as error:
+            yield " ".join(str(error).split())
+
+
+def _plan_faults(store: Store, manifest: Manifest) -> Iterator[str]:
+    document = load_plan(store)
+    if document is None:
+        yield f"{PLAN_KEY}: is missing"
+        return
+    header = document.header
+    if document.plan_id != manifest.plan_id:
+        yield f"{PLAN_KEY}: expected plan {manifest.plan_id}, found {document.plan_id}"
+        return
+    for name in _SHARED_FIELDS:
+        planned, found = getattr(header, name), getattr(manifest, name)
+        if planned != found:
+            yield f"{MANIFEST_KEY}: {name} is {found}, the plan says {planned}"
+    yield from _split_faults(header, manifest)
+    if store.get(LABELS_KEY) != labels_file(header):
+        yield f"{LABELS_KEY}: differs from the plan's labels"
+
+
+def _split_faults(header: PlanHeader, manifest: Manifest) -> Iterator[str]:
+    planned = {split.name: split.num_shards for split in header.splits}
+    found = {name: len(split.shards) for name, split in manifest.splits.items()}
+    if planned != found:
+        yield f"{MANIFEST_KEY}: has shards by split {found}, the plan says {planned}"
+
+
+def _reject_faults(store: Store, manifest: Manifest) -> Iterator[str]:
+    reasons: Counter[str] = Counter()
+    for number, line in enumerate(store.get(REJECTS_KEY).splitlines(), start=1):
+        name = f"{REJECTS_KEY}: line {number}"
+        reasons[decode_document(line, RejectedItem, name=name, remedy="restore the file").reason] += 1
+    if reasons != manifest.rejects:
+        yield f"{REJECTS_KEY}: has rejects by reason {dict(sorted(reasons.items()))}, the manifest {manifest.rejects}"
+
+
+def _index_faults(store: Store, manifest: Manifest) -> Iterator[str]:
+    if manifest.format is not FormatName.RECORDIO:
+        return
+    for name, split in manifest.splits.items():
+        key = merged_index_key(name)
+        if store.get(key) != merged_index_file(store, name, split.shards):
+            yield f"{key}: is not the one that the indexes of the shards make"
+
+
+def _duplicate_faults(store: Store, manifest: Manifest) -> Iterator[str]:
+    keys = [records_key(name, stem_of(shard.key)) for name, split in manifest.splits.items() for shard in split.shards]
+    num_items = sum(split.num_records - split.num_fills for split in manifest.splits.values())
+    found = count_duplicates(store, keys, num_items=num_items)
+    if found != manifest.num_duplicates:
+        yield f"{MANIFEST_KEY}: num_duplicates is {manifest.num_duplicates}, the tables of records have {found}"

@@ -1,0 +1,84 @@
+"""Cutting pictures to size with TensorFlow, which callers pass in: nothing is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from packer.errors import OptionsError
+from packer.specs import Encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSpec:
+    """The shape of batches and how training images are varied."""
+
+    batch_size: int
+    """Samples per rank and step."""
+    image_px: int
+    """Width and height of the images."""
+    min_area: float = 0.25
+    """A training crop covers at least this share of the image, at an aspect ratio of 3:4 to 4:3."""
+    evaluation_crop: float = 0.875
+    """An evaluation crop is the central square of this share of the short side."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "image_px"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("min_area", "evaluation_crop"):
+            if not 0 < getattr(self, name) <= 1:
+                raise OptionsError(f"{name}: expected a share above 0, up to 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture whose size is known and of which a part can be decoded."""
+
+    shape: Any
+    """int32 tensor (height, width, channels)."""
+    cut: Callable[[Any], Any]
+    """From a window, int32 (top, left, height, width), to its pixels, uint8 [height, width, 3]."""
+
+
+def open_picture(tf: ModuleType, encoded: Any, encode: Encode) -> Picture:
+    """Return the picture in `encoded`; of a JPEG no more is decoded than a window needs."""
+    if encode is Encode.JPEG:
+        return Picture(
+            tf.io.extract_jpeg_shape(encoded), lambda window: tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
+        )
+    pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return Picture(tf.shape(pixels), lambda w: pixels[w[0] : w[0] + w[2], w[1] : w[1] + w[3]])
+
+
+def random_crop(tf: ModuleType, picture: Picture, batch: BatchSpec, *, seed: Any) -> Any:
+    """Cut a random part of random shape out of a picture, scale it to the image size and mirror every other one."""
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        picture.shape,
+        bounding_boxes=tf.zeros([1, 0, 4]),
+        seed=seed,
+        min_object_covered=0.0,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(batch.min_area, 1.0),
+        use_image_if_no_bounding_boxes=True,
+    )
+    image = _scale_window(tf, picture, tf.concat([begin[:2], extent[:2]], axis=0), batch)
+    return tf.image.stateless_random_flip_left_right(image, seed=seed)
+
+
+def central_crop(tf: ModuleType, picture: Picture, batch: BatchSpec) -> Any:
+    """Cut the central square out of a picture and scale it to the image size."""
+    shape = picture.shape[:2]
+    short_side = tf.cast(tf.reduce_min(shape), tf.float32)
+    side = tf.maximum(tf.cast(tf.round(short_side * batch.evaluation_crop), tf.int32), 1)
+    return _scale_window(tf, picture, tf.concat([(shape - side) // 2, [side, side]], axis=0), batch)
+
+
+def _scale_window(tf: ModuleType, picture: Picture, window: Any, batch: BatchSpec) -> Any:
+    """Decode the window (top, left, height, width) of a picture to uint8 [image_px, image_px, 3]."""
+    image = picture.cut(window)
+    # Without antialiasing a crop that is scaled down shows moire, which the packer took care to avoid.
+    image = tf.image.resize(image, [batch.image_px, batch.image_px], antialias=True)
+    return tf.saturate_cast(tf.round(image), tf.uint8)

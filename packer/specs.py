@@ -1,0 +1,158 @@
+"""The small values that options are turned into, and the names that options choose from.
+
+Everything behind the edge works with these: planning with `SplitSpec` and `ShardSpec`, imaging with `ImageSpec`, stores
+with `StoreOptions`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+MAX_SHARD_BYTES = 128_000_000
+"""A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
+MIN_SHARD_BYTES = 1_000_000
+
+
+class FormatName(enum.StrEnum):
+    TFRECORD = "tfrecord"
+    RECORDIO = "recordio"
+
+
+class Fit(enum.StrEnum):
+    """How an image meets the requested size; sizes below are width x height in pixels."""
+
+    SHORT = "short"
+    """Short side becomes N, aspect ratio kept."""
+    LONG = "long"
+    """Long side becomes N, aspect ratio kept."""
+    COVER = "cover"
+    """Scaled to cover W x H, then cropped around the centre."""
+    CONTAIN = "contain"
+    """Scaled to fit inside W x H, then padded with black around the centre."""
+    STRETCH = "stretch"
+    """Scaled to W x H, aspect ratio ignored."""
+
+
+class Encode(enum.StrEnum):
+    """What samples are encoded as."""
+
+    JPEG = "jpeg"
+    """Baseline JPEG."""
+    PNG = "png"
+    WEBP = "webp"
+    """Lossy WebP."""
+    KEEP = "keep"
+    """The source's own bytes where they satisfy the request already, otherwise a JPEG."""
+
+
+class Subsampling(enum.IntEnum):
+    """How coarsely a JPEG stores colour."""
+
+    S420 = 420
+    """At half the width and half the height."""
+    S422 = 422
+    """At half the width."""
+    S444 = 444
+    """At full size."""
+
+
+class Alpha(enum.StrEnum):
+    """What becomes of transparency."""
+
+    WHITE = "white"
+    """The picture stands on white; samples are RGB."""
+    KEEP = "keep"
+    """Samples of images with transparency are RGBA, others RGB."""
+
+
+class OnReject(enum.StrEnum):
+    FILL = "fill"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class EngineName(enum.StrEnum):
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
+
+    width: int
+    """0 where no image is resized."""
+    height: int
+    fit: Fit
+    encode: Encode
+    quality: int
+    """1 to 100, for JPEG and WebP."""
+    max_pixels: int
+    subsampling: Subsampling = Subsampling.S420
+    """For JPEG."""
+    alpha: Alpha = Alpha.WHITE
+
+    @property
+    def keeps_all(self) -> bool:
+        """Every image that decodes is stored as it is, whatever its size."""
+        return self.width == 0
+
+
+class SplitSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One split and its share of the items, as an exact fraction numerator / denominator."""
+
+    name: str
+    numerator: int
+    denominator: int
+
+    @property
+    def is_training(self) -> bool:
+        """Training splits have equal shards, with fills; every other split holds each record once."""
+        return is_training_split(self.name)
+
+
+def is_training_split(name: str) -> bool:
+    """Say whether a split's shards must be equal in records: those named ``train`` or ``train-...``."""
+    return name == "train" or name.startswith("train-")
+
+
+class ShardSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a split is cut into shards."""
+
+    world: int
+    """Number of ranks: instances x GPUs per instance."""
+    target_bytes: int
+    """Wanted size of a shard in bytes, in [1 MB, 128 MB]."""
+    allow_fill: bool
+    """Accept planned fills above 2 % of the items."""
+    stratify: bool
+
+
+class Encryption(enum.StrEnum):
+    """How a bucket encrypts what is put into it, beside its own default."""
+
+    AES256 = "AES256"
+    """With keys of the store itself (SSE-S3)."""
+    KMS = "aws:kms"
+    """With a key of the key service (SSE-KMS)."""
+
+
+class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a remote store is reached. Holds no credential: those are found by each process, as boto3 finds them."""
+
+    endpoint_url: str | None = None
+    """Address of an S3 server; None: the one that AWS's own variables and profiles name, or AWS."""
+    profile: str | None = None
+    anonymous: bool = False
+    """Requests are not signed."""
+    requester_pays: bool = False
+    sse: Encryption | None = None
+    kms_key: str | None = None
+    storage_class: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    timeout_s: int = 30
+    """Seconds without any progress after which a request is given up and tried again."""
+
+
+DEFAULT_STORE = StoreOptions()

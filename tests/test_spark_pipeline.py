@@ -1,0 +1,110 @@
+"""Packing on a Spark cluster of two executors gives the files of any other run, whatever happens to its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyspark")
+
+from packer.engines.base import Engine, Task, Tick
+from packer.engines.local import LocalEngine
+from packer.engines.spark import SparkEngine
+from packer.errors import DataSetError, PackerError, TooManyRejectsError
+from packer.pipeline import pack
+from packer.specs import FormatName
+from tests.engines import spark_tasks
+from tests.tools.datasets import FORMATS, digests, list_keys, make_options, write_images
+from tests.tools.spark import spark_session
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+SPLITS = {"split": "train=0.8,val=0.2", "stratify": True, "allow_fill": True}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Engine]:
+    with spark_session("local-cluster[2,1,1024]"):
+        yield SparkEngine()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_images(tmp_path_factory.mktemp("images"), 60)
+
+
+@pytest.fixture(scope="module")
+def expected(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[FormatName, dict[str, str]]:
+    """What the local engine makes, by format."""
+    folder = tmp_path_factory.mktemp("local")
+    found = {}
+    with LocalEngine(2) as engine:
+        for name in FORMATS:
+            pack(make_options(images, folder / name, format=name, **SPLITS), engine=engine)
+            found[name] = digests(folder / name)
+    return found
+
+
+class LosingEngine:
+    """Loses the first attempt of every second task after all of its work."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+        outcomes = list(self._engine.run(spark_tasks.fail_even_tasks_once, (function, context), tasks, tick))
+        assert {attempt for attempt, _ in outcomes} == {0, 1}
+        yield from (result for _, result in outcomes)
+
+    def close(self) -> None:
+        return
+
+
+class TwiceEngine:
+    """Has every task done by both executors at the same time, as speculative execution may."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+        pairs = [task for task in tasks for _ in range(2)]
+        results: dict[int, Any] = {}
+        for task, result in self._engine.run(spark_tasks.numbered, (function, context), pairs, tick):
+            assert results.setdefault(task, result) == result
+        yield from results.values()
+
+    def close(self) -> None:
+        return
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("wrap", [lambda engine: engine, LosingEngine, TwiceEngine], ids=["plain", "lost", "twice"])
+def test_same_bytes(wrap: Any, format_name: FormatName, cluster: Engine, images: Path, expected: Any, tmp_path: Path):
+    result = pack(make_options(images, tmp_path / "out", format=format_name, **SPLITS), engine=wrap(cluster))
+    assert digests(tmp_path / "out") == expected[format_name]
+    assert result.num_reused == 0
+
+
+def test_too_many_rejects_end_the_run(cluster: Engine, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "source", 600)
+    for path in sorted(source.glob("c1/*"))[:60]:
+        path.write_bytes(b"no image")
+    options = make_options(source, tmp_path / "out", gpus=60, max_rejects=0.05)
+    with pytest.raises(TooManyRejectsError, match="--max-rejects"):
+        pack(options, engine=cluster)
+    assert "manifest.json" not in list_keys(tmp_path / "out")
+
+
+def test_errors_of_tasks_come_as_they_are(cluster: Engine, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "source", 60)
+    (source / "c0/broken.jpg").write_bytes(b"no image")
+    dest = tmp_path / "out"
+    with pytest.raises(PackerError, match=r"broken\.jpg: not_an_image: .* \(--on-reject fail\)$"):
+        pack(make_options(source, dest, on_reject="fail", allow_fill=True), engine=cluster)
+    (plan,) = (dest / "meta/plan").iterdir()
+    plan.write_bytes(plan.read_bytes()[:-20])
+    resumed = make_options(source, dest, on_reject="fail", allow_fill=True, resume=True)
+    with pytest.raises(DataSetError, match=r"the plan's items cannot be read .* start anew with --overwrite$"):
+        pack(resumed, engine=cluster)
