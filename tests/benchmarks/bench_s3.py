@@ -24,9 +24,10 @@ from typing import Any
 import boto3
 from PIL import Image
 
-from packer.options import FormatName, StoreOptions, parse_options
+from packer.options import parse_options
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
+from packer.specs import FormatName, StoreOptions
 from packer.stores.base import Store
 from packer.stores.local import LocalStore
 from packer.stores.remote import RemoteStore
