@@ -14,13 +14,14 @@ Packing: a whole command, from its start to its end, packs a folder of photograp
 JPEG quality 95. Sets: ``sample``, the folder that SHARDPACK_SAMPLE names or, without it, derived photographs of
 everyday size; ``camera``, a folder or derived files of 2 to 12 megapixels. With one worker and with two, in turns,
 every other round backwards; medians over rounds. CPU time is user plus system of all processes below the command,
-orphans included, by the kernel's own account. Ratios are taken within a round. shardpack, img2dataset and im2rec also
-pack a fifth of each set, so that the cost per image after start-up can be told (``later ms``). A first run of each on
+orphans included, by the kernel's own account. Ratios are taken within a round. shardpack and img2dataset also pack a
+fifth of each set, so that the cost per image after start-up can be told (``later ms``). A first run of each on
 a few images warms the caches and is not counted. What came out is counted, decoded, and compared with the photograph
 resampled by Lanczos in floating point.
 
 Framing and reading: the same records of random bytes, written to one or a few files of the local disk and read back
-from the page cache, one process, CPU time without imports.
+from the page cache, one process, CPU time without imports. They are written twice, and the second time counts, so that
+nobody pays for memory that the machine had never touched.
 
 CPU time is the figure to trust on a machine that does other work; images per second are its wall clock. Whatever could
 not be made equal is printed below the tables.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -178,3 +179,14 @@ async def _stop(server: asyncio.Server) -> None:
 
 def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=30)
+
+
+def main() -> None:
+    """``python -m tests.tools.faults_proxy TARGET LATENCY_MS``: print the proxy's address and serve until killed."""
+    with run_proxy(sys.argv[1], latency_s=float(sys.argv[2]) / 1000) as proxy:
+        print(proxy.endpoint, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -134,7 +134,7 @@ PACKERS = (
         prepare=_list_urls,
         output="tfrecord",
     ),
-    Packer(name=IM2REC, environment="mxnet", command=_im2rec, prepare=_list_images, output="recordio", fit=True),
+    Packer(name=IM2REC, environment="mxnet", command=_im2rec, prepare=_list_images, output="recordio"),
     Packer(name="MDSWriter", environment="torch", command=_adapter("torch", "with_mds"), output="with_mds"),
     Packer(name="webdataset", environment="torch", command=_adapter("torch", "with_webdataset"), output="tar"),
     Packer(name="litdata", environment="torch", command=_adapter("torch", "with_litdata"), output="with_litdata"),

@@ -22,7 +22,7 @@ from tests.benchmarks.peers.quality import Quality, extract, measure_quality
 _HERE = Path(__file__).parent
 _LIMIT_S = 600
 _WARM_UP_IMAGES = 24
-_PART = 5
+PART = 5
 """Start-up is told from the cost per image by packing a fifth of the corpus as well."""
 
 
@@ -84,7 +84,7 @@ class Contest:
 
 def hold_contest(corpus: Corpus, work: Path, *, rounds: int, shards: int, compare: int) -> Contest:
     """Run all packers over a corpus; the folder `work` is new and is left for the caller to remove."""
-    part = part_of(corpus, work / "part", count=max(1, len(corpus.images) // _PART))
+    part = part_of(corpus, work / "part", count=max(1, len(corpus.images) // PART))
     tiny = part_of(corpus, work / "tiny", count=_WARM_UP_IMAGES)
     contest = Contest(corpus=corpus, part=part, shards=shards, outcomes={}, qualities={}, errors={})
     with _served(corpus.folder) as port:
@@ -93,7 +93,7 @@ def hold_contest(corpus: Corpus, work: Path, *, rounds: int, shards: int, compar
             return Job(corpus=subject, dest=work / "packed", workers=workers, shards=shards, port=port)
 
         for packer in PACKERS:
-            _first_run(contest, packer, job_of(tiny, 1), compare=0)
+            _first_run(contest, packer, job_of(tiny, 1))
         calls: dict[str, Callable[[], float]] = {}
         for packer in PACKERS:
             for workers in range(1, packer.max_workers + 1):
@@ -101,6 +101,8 @@ def hold_contest(corpus: Corpus, work: Path, *, rounds: int, shards: int, compar
                 jobs = (job_of(corpus, workers), job_of(part, workers))
                 calls[f"{packer.name}, {workers}"] = _turn(contest, packer, jobs, compare=compare)
         in_turns(calls, rounds)
+    if SHARDPACK in contest.errors:
+        sys.exit(f"{SHARDPACK}: {contest.errors[SHARDPACK]}")
     return contest
 
 
@@ -117,7 +119,7 @@ def pack_once(packer: Packer, job: Job) -> dict[str, float]:
     return cost
 
 
-def _first_run(contest: Contest, packer: Packer, job: Job, *, compare: int) -> None:
+def _first_run(contest: Contest, packer: Packer, job: Job) -> None:
     """Pack a few images: fills caches, and tells whether the peer works here at all."""
     try:
         pack_once(packer, job)
@@ -139,6 +141,7 @@ def _turn(contest: Contest, packer: Packer, jobs: tuple[Job, Job], *, compare: i
     def turn() -> float:
         if packer.name in contest.errors:
             return math.nan
+        print(f"{whole.corpus.name}: {packer.name}, workers: {whole.workers}", file=sys.stderr, flush=True)
         try:
             if packer.fit:
                 cost = pack_once(packer, part)

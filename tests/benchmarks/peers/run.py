@@ -13,7 +13,7 @@ from tests.benchmarks.measure import create_parser, report
 from tests.benchmarks.peers.corpora import Corpus, copy_corpus, derive_camera_images, derive_photographs
 from tests.benchmarks.peers.environments import BUILD, ROOT, installed_versions
 from tests.benchmarks.peers.packers import PACKERS
-from tests.benchmarks.peers.packing import Contest, hold_contest
+from tests.benchmarks.peers.packing import PART, Contest, hold_contest
 from tests.benchmarks.peers.records import RecordsContest, hold_records_contest
 from tests.benchmarks.peers.shard_sizes import ShardSizes, measure_shard_sizes
 from tests.benchmarks.peers.tables import FOOTNOTES, print_contest, print_records, target_rows
@@ -53,17 +53,21 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--compare", type=int, default=60, metavar="N", help="images whose PSNR is measured")
     parser.add_argument("--records", type=int, default=20_000, metavar="N")
     parser.add_argument("--record-bytes", type=int, default=30_000, metavar="N")
+    parser.add_argument("--record-rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--work", metavar="FOLDER", default=str(BUILD), help="where shards are written")
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     given = parser.parse_args()
-    for name in ("photographs", "camera", "json"):
+    for name in ("photographs", "camera", "json", "work"):
         if folder := getattr(given, name):
             setattr(given, name, str(Path(folder).resolve()))
+    if min(given.images, given.camera_images) < PART * given.shards:
+        parser.error(f"expected at least {PART * given.shards} images of each kind for {given.shards} shards")
     return given
 
 
 def _pack(name: str, given: argparse.Namespace) -> tuple[Contest, ShardSizes]:
     rounds = given.rounds if name == "sample" else given.camera_rounds or given.rounds
-    with _work_folder() as folder:
+    with _work_folder(given) as folder:
         work = Path(folder)
         corpus = _corpus(name, given, work / "images")
         contest = hold_contest(corpus, work, rounds=rounds, shards=given.shards, compare=given.compare)
@@ -82,13 +86,13 @@ def _corpus(name: str, given: argparse.Namespace, dest: Path) -> Corpus:
 
 
 def _records(given: argparse.Namespace) -> RecordsContest:
-    with _work_folder() as folder:
+    with _work_folder(given) as folder:
         counts = {"num_records": given.records, "record_bytes": given.record_bytes}
-        return hold_records_contest(Path(folder), rounds=given.rounds, **counts)
+        return hold_records_contest(Path(folder), rounds=given.record_rounds, **counts)
 
 
-def _work_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(dir=BUILD, prefix="work-", ignore_cleanup_errors=True)
+def _work_folder(given: argparse.Namespace) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(dir=given.work, prefix="work-", ignore_cleanup_errors=True)
 
 
 def _figures(contests: list[Contest], sizes: list[ShardSizes], records: RecordsContest | None) -> dict[str, Any]:

@@ -31,22 +31,21 @@ def main() -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
     with open(log, "wb") as file:
-        started = time.monotonic()
+        started, patience_s = time.monotonic(), _ORPHANS_S
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
             status = process.wait(timeout=float(limit_s))
         except subprocess.TimeoutExpired:
-            status = _TIMED_OUT
-            _kill_children()
+            status, patience_s = _TIMED_OUT, 0
         wall_s = time.monotonic() - started
-    _reap_orphans()
+    _reap_orphans(patience_s)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(json.dumps({"status": status, "wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime}))
 
 
-def _reap_orphans() -> None:
-    """Wait until no process is left below this one; kill what does not end."""
-    deadline = time.monotonic() + _ORPHANS_S
+def _reap_orphans(patience_s: float) -> None:
+    """Wait until no process is left below this one; kill what has not ended by then."""
+    deadline = time.monotonic() + patience_s
     with contextlib.suppress(ChildProcessError):
         while True:
             pid, _ = os.waitpid(-1, os.WNOHANG)

@@ -22,7 +22,8 @@ class Photographs(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {"image": tfds.features.Image(encoding_format="jpeg"), "name": tfds.features.Text()}
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+        # Not dataset_info_from_configs, which looks for files of metadata in the builder's package; this has none.
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, object]:
         return {"train": self._generate_examples()}

@@ -1,0 +1,57 @@
+"""The parts that figures rest on: CPU time of whole process trees, and the file server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+BURN = "import time\nwhile time.process_time() < 0.4: pass"
+
+
+def cost_of(log: Path, *command: str, limit_s: float = 30) -> dict[str, float]:
+    whole = [sys.executable, str(HERE / "tree_cost.py"), str(log), str(limit_s), *command]
+    cost: dict[str, float] = json.loads(subprocess.run(whole, check=True, capture_output=True).stdout)
+    return cost
+
+
+def test_the_cpu_time_of_an_orphan_is_counted(tmp_path: Path) -> None:
+    leave_behind = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BURN!r}], start_new_session=True)"
+    assert cost_of(tmp_path / "log", sys.executable, "-c", leave_behind)["cpu_s"] >= 0.4
+
+
+def test_status_and_output_of_the_command_are_kept(tmp_path: Path) -> None:
+    cost = cost_of(tmp_path / "log", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert cost["status"] == 3
+    assert (tmp_path / "log").read_text() == "out\nerr\n"
+
+
+def test_a_command_that_runs_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
+    cost = cost_of(tmp_path / "log", "sh", "-c", "sleep 25 & sleep 25", limit_s=0.5)
+    assert cost["status"] == 124
+    assert cost["wall_s"] < 10
+
+
+def test_the_server_serves_the_files_of_its_folder_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"photograph" * 100_000)
+    (tmp_path / "secret").write_bytes(b"no")
+    command = [sys.executable, str(HERE / "file_server.py"), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        base = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        try:
+            with urllib.request.urlopen(f"{base}/a.jpg", timeout=10) as answer:
+                assert answer.read() == b"photograph" * 100_000
+            for missing in ("b.jpg", "../secret"):
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"{base}/{missing}", timeout=10)
+        finally:
+            server.terminate()
