@@ -93,10 +93,10 @@ def test_a_file_that_cannot_be_read_ends_the_run(
     """A reject would make a data set that depends on the day; nothing is known about the image."""
     get = LocalStore.get
 
-    def failing_get(store: LocalStore, key: str, etag: str = "") -> bytes:
+    def failing_get(store: LocalStore, key: str, *etag: str) -> bytes:
         if key == "c1/0004.jpg":
             raise OSError(number, os.strerror(number), f"{store.uri}/{key}")
-        return get(store, key, etag)
+        return get(store, key, *etag)
 
     monkeypatch.setattr(LocalStore, "get", failing_get)
     with pytest.raises(PackerError, match=rf"^{source}/c1/0004\.jpg: .*\({os.strerror(number)}\)") as caught:

@@ -78,11 +78,13 @@ def pack_small(source: Path, dest: Path, **options: Any) -> PackResult:
 
 
 def digests(dest: Path) -> dict[str, str]:
-    """Return the sha256 of every file below a data set, by its path, but of those that may differ by run."""
+    """Return the sha256 of every file below a data set, by its path, but of those that may differ by run.
+
+    An empty folder counts too, with an empty digest.
+    """
+    paths = {key: dest / key for key in list_keys(dest) if key not in DIFFERS_BY_RUN}
     return {
-        key: hashlib.sha256((dest / key).read_bytes()).hexdigest()
-        for key in list_keys(dest)
-        if key not in DIFFERS_BY_RUN
+        key: "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest() for key, path in paths.items()
     }
 
 

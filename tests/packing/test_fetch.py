@@ -1,0 +1,96 @@
+"""Reading ahead: order, bounds and what an item that cannot be read becomes."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from packer.errors import SourceChangedError
+from packer.imaging.rejects import RejectError, RejectReason
+from packer.packing.fetch import fetch_ahead
+from packer.packing.sample import ItemRow
+from packer.stores.local import LocalStore
+
+
+def items(sizes: dict[str, int]) -> list[ItemRow]:
+    return [
+        ItemRow(key=key, num_bytes=size, label=None, class_text="", member=None, extras={})
+        for key, size in sizes.items()
+    ]
+
+
+def write(folder: Path, sizes: dict[str, int]) -> list[ItemRow]:
+    for number, (key, size) in enumerate(sizes.items()):
+        (folder / key).write_bytes(bytes([number % 256]) * size)
+    return items(sizes)
+
+
+def test_in_order_and_whole(tmp_path: Path) -> None:
+    sizes = {f"{number:03d}": 1 + 37 * number % 5000 for number in range(200)}
+    rows = write(tmp_path, sizes)
+    for number, (row, data) in enumerate(zip(rows, fetch_ahead(LocalStore(tmp_path), rows), strict=True)):
+        assert data == bytes([number % 256]) * row.num_bytes
+
+
+def test_rejects_come_in_their_place(tmp_path: Path) -> None:
+    rows = write(tmp_path, {"a": 3, "empty": 0, "b": 4})
+    rows.insert(1, items({"gone": 5})[0])
+    found = list(fetch_ahead(LocalStore(tmp_path), rows))
+    assert [f.reason if isinstance(f, RejectError) else len(f) for f in found] == [
+        3, RejectReason.MISSING, RejectReason.EMPTY_FILE, 4,
+    ]  # fmt: skip
+
+
+def test_a_changed_size_ends_it_at_its_place(tmp_path: Path) -> None:
+    rows = write(tmp_path, {"a": 3, "b": 4, "c": 5})
+    (tmp_path / "b").write_bytes(b"12345")
+    fetched = fetch_ahead(LocalStore(tmp_path), rows)
+    assert next(fetched) == b"\0\0\0"
+    with pytest.raises(SourceChangedError, match=r"/b: expected 4 bytes as listed, found 5; the source changed"):
+        next(fetched)
+
+
+class CountingStore(LocalStore):
+    """Counts the bytes that were handed over and not yet taken."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._lock = threading.Lock()
+        self.held_bytes = self.most_bytes = self.num_reads = 0
+
+    def get(self, key: str, etag: str = "") -> bytes:
+        data = super().get(key, etag)
+        with self._lock:
+            self.num_reads += 1
+            self.held_bytes += len(data)
+            self.most_bytes = max(self.most_bytes, self.held_bytes)
+        return data
+
+    def take(self, num_bytes: int) -> None:
+        with self._lock:
+            self.held_bytes -= num_bytes
+
+
+def test_memory_is_bounded_however_slow_the_consumer_is(tmp_path: Path) -> None:
+    rows = write(tmp_path, {str(number): 9_000_000 for number in range(12)})
+    store = CountingStore(tmp_path)
+    for data in fetch_ahead(store, rows):
+        time.sleep(0.01)
+        store.take(len(data))
+    assert 9_000_000 <= store.most_bytes <= 32_000_000 + 2 * 9_000_000
+
+
+def test_an_item_above_the_bound_is_read_alone(tmp_path: Path) -> None:
+    rows = write(tmp_path, {"small": 10, "large": 40_000_000, "next": 10})
+    assert [len(data) for data in fetch_ahead(LocalStore(tmp_path), rows)] == [10, 40_000_000, 10]
+
+
+def test_who_stops_early_leaves_no_thread(tmp_path: Path) -> None:
+    rows = write(tmp_path, {str(number): 100 for number in range(100)})
+    store = CountingStore(tmp_path)
+    fetched = fetch_ahead(store, rows)
+    next(fetched)
+    fetched.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+    assert store.num_reads < 100

@@ -1,0 +1,106 @@
+"""One task, one shard: run again, run twice at once, and run where the encoder is another one."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from packer.dataset.destination import claim_destination
+from packer.dataset.receipt import load_receipt
+from packer.errors import EncoderMismatchError, PackerError
+from packer.formats.base import Sample
+from packer.packing.assemble import OpenShard
+from packer.packing.sample import ItemRow
+from packer.packing.shard import PackContext, pack_shard
+from packer.prepare import make_plan
+from packer.progress import SilentProgress
+from packer.stores.local import LocalStore
+from tests.tools.datasets import FORMATS, SerialEngine, digests, make_options
+
+
+@pytest.fixture(params=FORMATS)
+def context(request: pytest.FixtureRequest, images: Path, tmp_path: Path) -> PackContext:
+    """A claimed destination, and what its tasks are given."""
+    dest = tmp_path / "out"
+    options = make_options(images, dest, format=request.param)
+    plan, document = make_plan(options, engine=SerialEngine(), progress=SilentProgress())
+    claim_destination(LocalStore(dest), plan, document, overwrite=False)
+    return PackContext(
+        source_root=document.source_root,
+        dest=str(dest),
+        header=document.header,
+        encoder=document.encoder,
+        fail_on_reject=False,
+        resume=False,
+    )
+
+
+def ignore(num_items: int, num_bytes: int) -> None:
+    """A tick that nobody reads."""
+
+
+def test_the_same_bytes_however_often_it_runs(context: PackContext) -> None:
+    dest = Path(context.dest)
+    pack_shard(context, 2, ignore)
+    first = digests(dest)
+    assert any(key.startswith("train/train-00002-of-00004") for key in first)
+    pack_shard(context, 2, ignore)
+    assert digests(dest) == first
+    for key in first:
+        if "train-00002" in key:
+            (dest / key).unlink()
+    pack_shard(context, 2, ignore)
+    assert digests(dest) == first
+
+
+def test_two_attempts_at_the_same_time(context: PackContext) -> None:
+    pack_shard(context, 1, ignore)
+    expected = digests(Path(context.dest))
+    with ThreadPoolExecutor(4) as attempts:
+        list(attempts.map(lambda _: pack_shard(context, 1, ignore), range(8)))
+    assert digests(Path(context.dest)) == expected
+
+
+def test_the_receipt_vouches_for_what_is_there(context: PackContext) -> None:
+    seen: list[tuple[int, int]] = []
+    summary = pack_shard(context, 0, lambda items, size: seen.append((items, size)))
+    receipt = load_receipt(LocalStore(context.dest), "train-00000-of-00004", plan_id=context.header.plan_id)
+    assert receipt is not None
+    assert (summary.num_records, summary.num_rejects, summary.reused) == (15, 0, False)
+    assert summary.num_bytes == receipt.shard.num_bytes == (Path(context.dest) / receipt.shard.key).stat().st_size
+    assert sum(items for items, _ in seen) == 15
+    assert load_receipt(LocalStore(context.dest), "train-00000-of-00004", plan_id="0" * 64) is None
+
+
+def test_progress_counts_the_bytes_of_the_source(context: PackContext, images: Path) -> None:
+    total = 0
+
+    def count(num_items: int, num_bytes: int) -> None:
+        nonlocal total
+        total += num_bytes
+
+    for task in range(4):
+        pack_shard(context, task, count)
+    assert total == sum(path.stat().st_size for path in images.glob("*/*"))
+
+
+def test_a_worker_with_another_encoder_refuses(context: PackContext) -> None:
+    other = msgspec.structs.replace(context.encoder, sha256="0" * 64, pillow="9.9.9", machine="vax")
+    with pytest.raises(EncoderMismatchError) as caught:
+        pack_shard(msgspec.structs.replace(context, encoder=other), 0, ignore)
+    assert "expected pillow 9.9.9" in str(caught.value)
+    assert "on vax, found pillow " in str(caught.value)
+    assert not list(Path(context.dest).glob("train/*"))
+
+
+def test_a_shard_never_passes_128_mb(context: PackContext) -> None:
+    """An estimate may be wrong; the limit is not."""
+    item = ItemRow(key="k", num_bytes=1, label=0, class_text="", member=None, extras={})
+    sample = Sample(key="k", encoded=bytes(50_000_000), image_format="jpeg", label=0, source_sha256="0" * 64)
+    shard = OpenShard(context.header, 3, [item] * 3)
+    shard.add(0, sample)
+    shard.add(1, sample)
+    assert 100_000_000 < shard.num_bytes < 128_000_000
+    with pytest.raises(PackerError, match=r"shard train-00003-of-00004 passes 128 MB, .* smaller --shard-size"):
+        shard.add(2, sample)
