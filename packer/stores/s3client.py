@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import boto3
-import botocore.client
+import botocore
 import botocore.exceptions
 import botocore.parsers
+import botocore.session
 from botocore.config import Config
 from obstore.store import S3Store as Objects
 
@@ -51,7 +51,7 @@ class Clients:
     bulk: Objects
     """Writes of large objects: while one is sent, nothing comes back, so only the whole request has a limit."""
     control: Any
-    """boto3's client, for listings and all else that is not bytes. It never tries again by itself."""
+    """botocore's client, for listings and all else that is not bytes. It never tries again by itself."""
 
 
 @functools.lru_cache(maxsize=16)
@@ -119,16 +119,19 @@ class _Credentials:
         return make_error(Failure(401, code), bucket=self._bucket, key="", action="reach")
 
 
-def _open_session(options: StoreOptions) -> boto3.Session:
+def _open_session(options: StoreOptions) -> Any:
+    """Return a session as boto3 makes one, without boto3, whose import costs as much again."""
+    session = botocore.session.Session(profile=options.profile)
     try:
-        return boto3.Session(profile_name=options.profile)
+        session.get_scoped_config()
     except botocore.exceptions.ProfileNotFound:
         raise OptionsError(
             f"--profile: expected the name of an AWS profile of this machine, got {options.profile!r}"
         ) from None
+    return session
 
 
-def _open_control(session: boto3.Session, options: StoreOptions) -> Any:
+def _open_control(session: Any, options: StoreOptions) -> Any:
     config = Config(
         connect_timeout=min(5, options.timeout_s),
         read_timeout=options.timeout_s,
@@ -137,7 +140,7 @@ def _open_control(session: boto3.Session, options: StoreOptions) -> Any:
         signature_version=botocore.UNSIGNED if options.anonymous else None,
     )
     try:
-        client = session.client("s3", endpoint_url=options.endpoint_url, config=config)
+        client = session.create_client("s3", endpoint_url=options.endpoint_url, config=config)
     except ValueError:
         raise OptionsError(
             f"--endpoint-url: expected an address like https://host:port, got {_host(options)}"
