@@ -83,9 +83,7 @@ def digests(dest: Path) -> dict[str, str]:
     An empty folder counts too, with an empty digest.
     """
     paths = {key: dest / key for key in list_keys(dest) if key not in DIFFERS_BY_RUN}
-    return {
-        key: "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest() for key, path in paths.items()
-    }
+    return {key: "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest() for key, path in paths.items()}
 
 
 def list_keys(dest: Path) -> list[str]:
