@@ -25,6 +25,8 @@ from tests.tools.datasets import (
     read_manifest,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def plan_of(source: Path, dest: Path, **options) -> tuple[Plan, PlanDocument]:
     return make_plan(make_options(source, dest, **options), engine=SerialEngine(), progress=SilentProgress())

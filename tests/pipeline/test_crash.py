@@ -26,6 +26,8 @@ from tests.tools.datasets import (
     write_images,
 )
 
+pytestmark = pytest.mark.slow
+
 SPLITS = {"split": "train=0.75,val=0.25", "gpus": 2}
 WRITES = ("put", "put_if_absent", "delete", "sweep")
 

@@ -15,6 +15,8 @@ from packer.stores.local import LocalStore
 from tests.pipeline.memory_task import pack_and_measure
 from tests.tools.datasets import make_options, write_images
 
+pytestmark = pytest.mark.slow
+
 SIDE_PX = 5000
 MAX_FIXED_BYTES = 250_000_000
 

@@ -17,7 +17,7 @@ from tests.stores.test_pack_buckets import download, lasting, upload
 from tests.tools.datasets import SerialEngine, digests, make_options, pack_small, write_images
 from tests.tools.faults_proxy import Fault, FaultsProxy, run_proxy
 
-pytestmark = pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("endpoint", ["moto"], indirect=True)]
 
 
 @pytest.fixture(autouse=True)

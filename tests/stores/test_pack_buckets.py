@@ -19,6 +19,8 @@ from packer.sources.open import list_source
 from tests.stores.conftest import Bucket
 from tests.tools.datasets import ROOT, SerialEngine, digests, make_options, pack_small, write_images, write_listing
 
+pytestmark = pytest.mark.slow
+
 _PLACE_DEPENDENT = ("meta/plan.json", "meta/plan/")
 """The claim names the places; the plan's items from a bucket have entity tags."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent.parent
 IN_A_TEST = "import pytest\ndef test_x():\n    pytest.skip('no server')\n"
 IN_A_MODULE = "import pytest\npytest.importorskip('no_such_library')\ndef test_x(): pass\n"
