@@ -72,8 +72,15 @@ contracts: $(LATEST)
 	.venv-latest/bin/lint-imports
 
 # Of the photographs that SHARDPACK_SAMPLE names, or of the demonstration's.
+# The packer against its own codecs, then against its peers; the peers' environments are made in build/bench.
+bench: private PHOTOS := $(if $(SHARDPACK_SAMPLE),$(SHARDPACK_SAMPLE),demo/photographs)
 bench: $(CORE) $(if $(SHARDPACK_SAMPLE),,demo/.photographs)
-	.venv/bin/python -m tests.benchmarks.pack_cost "$${SHARDPACK_SAMPLE:-demo/photographs}" $(BENCH_OPTIONS)
+	@mkdir -p build/bench
+	.venv/bin/python -m tests.benchmarks.pack_cost $(PHOTOS) --json build/bench/pack_cost.json $(BENCH_OPTIONS)
+	.venv/bin/python -m tests.benchmarks.psnr $(PHOTOS) --json build/bench/psnr.json
+	.venv/bin/python -m tests.benchmarks.plan_scale --json build/bench/plan_scale.json
+	.venv/bin/python -m tests.benchmarks.worker_memory --json build/bench/worker_memory.json
+	.venv/bin/python tests/benchmarks/bench_peers.py --photographs $(PHOTOS) --json build/bench/peers.json $(BENCH_OPTIONS)
 
 # Coverage-guided: an input that breaks a parser is kept in build/fuzz.
 fuzz: $(FUZZ)
