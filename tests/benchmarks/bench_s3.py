@@ -154,12 +154,18 @@ def _listing(bucket: str, num_objects: int) -> dict[str, Any]:
     Image.effect_noise((32, 32), 50).convert("RGB").save(buffer, "JPEG")
     image = buffer.getvalue()
     _upload(f"s3://{bucket}/many", {f"class{n % 100:03d}/{n:07d}.jpg": image for n in range(num_objects)})
-    cost = run_process([sys.executable, "-m", "packer", "plan", f"s3://{bucket}/many", "--gpus", "8", "--workers", "1"])
+    # A process says itself how large it was: what its parent sees of it starts with the parent's own size.
+    code = (
+        "import pathlib, sys; from packer.cli.main import run; assert run(sys.argv[1:]) == 0; "
+        "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    given = ["plan", f"s3://{bucket}/many", "--gpus", "8", "--workers", "1", "--json"]
+    cost = run_process([sys.executable, "-c", code, *given])
     return {
         "num_objects": num_objects,
         "plan_cpu_s": cost.cpu_s,
         "plan_wall_s": cost.wall_s,
-        "plan_peak_mb": cost.peak_bytes / 1e6,
+        "plan_peak_mb": int(cost.stdout.split()[-1]) * 1024 / 1e6,
     }
 
 
