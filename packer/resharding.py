@@ -6,13 +6,14 @@ verify -> records as items -> plan -> claim -> copy, one task = one shard -> com
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from packer.dataset.commit import Inherited, commit
+from packer.dataset.commit import Inherited, clear_scaffolding, commit
 from packer.dataset.destination import check_destination, check_same_options, claim_destination
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.model import Manifest
@@ -38,6 +39,15 @@ from packer.stores.open import open_store
 _SPLIT = "_split"
 
 
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A data set and where its copy goes."""
+
+    source: Store
+    manifest: Manifest
+    dest: Store
+
+
 def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
     """Copy the records of the data set at `options.source` into a new one; splits, seed and images stay.
 
@@ -54,18 +64,11 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     dest = open_store(options.dest, options.dest_store())
     manifest = load_manifest(source)
     with engine_of(options, engine) as engine:
-        stored = load_plan(dest) if options.resume else None
-        if stored is not None:
-            check_same_options(stored, lasting_options(options))
-            dest.sweep()
-            document = stored
-        else:
-            check_destination(dest, overwrite=options.overwrite)
-            report = verify(options.source, engine, progress, options=options.source_store())
-            if report.faults:
-                raise DataSetError(f"{source.uri} is damaged, so it was not copied: {report.faults[0]}")
-            plan, document = _plan(source, manifest, options)
-            claim_destination(dest, plan, document, overwrite=options.overwrite)
+        document = _claimed_plan(_Copy(source, manifest, dest), options, engine, progress)
+        if (finished := load_manifest(dest, missing_ok=True)) is not None:
+            clear_scaffolding(dest, document.header)
+            num_shards = document.header.num_tasks
+            return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
         context = ReshardContext(
             source=source.uri,
             source_store=options.source_store(),
@@ -83,6 +86,22 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     run = run_report(options, started=started, num_reused=num_reused)
     copied = commit(dest, document, max_rejects=0, run_report=run, inherited=inherited)
     return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
+
+
+def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: Progress) -> PlanDocument:
+    """Return the plan that the destination is claimed for: a stored one to go on with, or a new one."""
+    stored = load_plan(copy.dest) if options.resume else None
+    if stored is not None:
+        check_same_options(stored, lasting_options(options))
+        copy.dest.sweep()
+        return stored
+    check_destination(copy.dest, overwrite=options.overwrite)
+    report = verify(options.source, engine, progress, options=options.source_store())
+    if report.faults:
+        raise DataSetError(f"{copy.source.uri} is damaged, so it was not copied: {report.faults[0]}")
+    plan, document = _plan(copy.source, copy.manifest, options)
+    claim_destination(copy.dest, plan, document, overwrite=options.overwrite)
+    return document
 
 
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:

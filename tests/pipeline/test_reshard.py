@@ -127,6 +127,8 @@ def test_an_interrupted_copy_is_resumed(packed: Path, tmp_path: Path) -> None:
     assert digests(tmp_path / "new").keys() == digests(tmp_path / "whole").keys()
     assert read_manifest(tmp_path / "new") == read_manifest(tmp_path / "whole")
     assert not [key for key in list_keys(tmp_path / "new") if "receipts" in key or "tmp" in key]
+    again = reshard(parse_options({**values, "resume": True}), engine=SerialEngine())
+    assert (again.num_reused, again.manifest) == (again.num_shards, result.manifest)
 
 
 def test_a_stratified_pack_and_copy_hold_classes_evenly(packed: Path, tmp_path: Path) -> None:
