@@ -100,12 +100,13 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
     options = parse_options({"dest": "packed", **values})
     with _engine(options) as engine:
         from packer.pipeline import check_places
+        from packer.planning.costs import estimate_traffic
         from packer.prepare import make_plan
 
         if "dest" in values:
             check_places(options)
         planned, _ = make_plan(options, engine=engine, progress=output.progress)
-    output.planned(planned.header)
+    output.planned(planned.header, estimate_traffic(planned.header, source_bytes=planned.source_bytes))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from packer.cli.progress import create_progress
+from packer.planning.costs import PRICES_AS_OF
 from packer.progress import Progress
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from packer.dataset.model import Manifest
     from packer.dataset.verify import VerifyReport
     from packer.pipeline import PackResult
+    from packer.planning.costs import Traffic
     from packer.planning.plan import PlanHeader
 
 
@@ -47,10 +49,15 @@ class Output:
         else:
             _print_manifest(uri, manifest)
 
-    def planned(self, header: PlanHeader) -> None:
-        """Show a plan."""
+    def planned(self, header: PlanHeader, traffic: Traffic) -> None:
+        """Show a plan, and what it would ask of buckets."""
         if self._as_json:
-            self._json(msgspec.to_builtins(header) | {"plan_id": header.plan_id})
+            costs = msgspec.to_builtins(traffic) | {
+                "request_dollars": traffic.request_dollars,
+                "storage_dollars_per_month": traffic.storage_dollars_per_month,
+                "prices_as_of": PRICES_AS_OF,
+            }
+            self._json(msgspec.to_builtins(header) | {"plan_id": header.plan_id, "bucket": costs})
             return
         table = _table("split", "items", "shards", "records a shard", "fills", "about a shard", "about in all")
         for split in header.splits:
@@ -62,6 +69,12 @@ class Output:
         _print(
             f"{header.format}, for {header.world} GPUs, {format_size(header.mean_record_bytes)} a record; plan "
             f"{header.plan_id[:16]}; nothing was written"
+        )
+        _print(
+            f"on S3: {traffic.num_gets:,} GET, {traffic.num_puts:,} PUT, {traffic.num_lists:,} LIST, "
+            f"{format_size(traffic.read_bytes)} read, {format_size(traffic.written_bytes)} written; about "
+            f"${traffic.request_dollars:,.2f} for requests and ${traffic.storage_dollars_per_month:,.2f} a month for "
+            f"storage (S3 Standard, us-east-1, list prices of {PRICES_AS_OF})"
         )
 
     def verified(self, report: VerifyReport) -> None:

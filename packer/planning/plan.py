@@ -98,6 +98,11 @@ class Plan:
     header: PlanHeader
     tables: tuple[pa.Table, ...]
 
+    @property
+    def source_bytes(self) -> int:
+        """Size of all items in bytes."""
+        return sum(pc.sum(table.column("num_bytes")).as_py() or 0 for table in self.tables)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:

@@ -1,0 +1,58 @@
+"""What a plan asks of a bucket, and what that costs at list prices: an estimate to choose by, not a bill.
+
+GET     one for each item, and one more for each that was measured before planning
+PUT     shard, index, table of records and receipt for each shard (RecordIO: a list too), and a few documents
+LIST    one for each 1,000 objects
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from packer.planning.plan import PlanHeader
+from packer.planning.shards import num_probes
+from packer.specs import FormatName
+
+PRICES_AS_OF = "2026-11"
+"""When the prices below were looked up: S3 Standard in us-east-1, in US dollars, without tax or volume discount."""
+_DOLLARS_PER_GET = 0.0004 / 1000
+_DOLLARS_PER_PUT_OR_LIST = 0.005 / 1000
+_DOLLARS_PER_GB_MONTH = 0.023
+_KEYS_PER_LIST = 1000
+_DOCUMENTS = 5
+"""Plan, labels, rejects, run report and manifest."""
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests and bytes of one `pack`, where both source and destination are buckets."""
+
+    num_gets: int
+    num_puts: int
+    num_lists: int
+    read_bytes: int
+    written_bytes: int
+
+    @property
+    def request_dollars(self) -> float:
+        """Price of the requests; traffic within a Region is free."""
+        return self.num_gets * _DOLLARS_PER_GET + (self.num_puts + self.num_lists) * _DOLLARS_PER_PUT_OR_LIST
+
+    @property
+    def storage_dollars_per_month(self) -> float:
+        """Price of keeping what was written."""
+        return self.written_bytes / 10**9 * _DOLLARS_PER_GB_MONTH
+
+
+def estimate_traffic(header: PlanHeader, *, source_bytes: int) -> Traffic:
+    """Return what packing by a plan asks of buckets; `source_bytes` is the size of all items."""
+    num_items = sum(split.num_items for split in header.splits)
+    num_fills = sum(split.num_fills for split in header.splits)
+    num_probed = num_probes(num_items)
+    puts_per_shard = 5 if header.format is FormatName.RECORDIO else 4
+    return Traffic(
+        num_gets=num_items + num_probed,
+        num_puts=header.num_tasks * puts_per_shard + _DOCUMENTS,
+        num_lists=-(-num_items // _KEYS_PER_LIST),
+        read_bytes=source_bytes + source_bytes * num_probed // max(1, num_items),
+        written_bytes=(num_items + num_fills) * header.mean_record_bytes,
+    )
