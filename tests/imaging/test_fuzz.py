@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -78,8 +79,10 @@ def test_mangled_files(name, changes, spec, capfd):
         if spec.keeps_all:
             assert len(sample.histogram) == 768
             return
-        decoded = Image.open(io.BytesIO(sample.encoded))
-        decoded.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of bytes that were kept, with whatever EXIF block they have
+            decoded = Image.open(io.BytesIO(sample.encoded))
+            decoded.load()
         assert decoded.size == (sample.width, sample.height)
         assert sum(sample.histogram) == 3 * sample.width * sample.height
     assert capfd.readouterr().err == ""
