@@ -7,6 +7,7 @@ import os
 from packer.errors import SourceError
 from packer.sources.archives import ARCHIVE_SUFFIXES, find_archive_kind
 from packer.sources.folder import list_archive, list_folder
+from packer.sources.inventory import MANIFEST_NAME, list_inventory
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.listing import list_listing
 from packer.sources.remote import list_remote
@@ -17,7 +18,7 @@ from packer.stores.open import absolute_uri, is_local
 def list_source(spec: SourceSpec) -> Listing:
     """List what `spec.source` holds: a folder or archive of images, a listing file, or a folder of Parquet files.
 
-    A folder or a listing may also be in a bucket or another remote place.
+    A folder or a listing may also be in a bucket or another remote place. ``manifest.json`` is one of S3 Inventory.
 
     ``ARCHIVE/FOLDER`` names a folder in an archive.
 
@@ -27,7 +28,7 @@ def list_source(spec: SourceSpec) -> Listing:
         SourceError: no such source, nothing in it, or something in it that is not as it must be.
     """
     if not is_local(spec.source):
-        return list_remote(spec)
+        return list_inventory(spec) if spec.source.endswith(f"/{MANIFEST_NAME}") else list_remote(spec)
     path = absolute_uri(spec.source)
     if not os.path.exists(path):
         archive, folder = _split_archive(path)
@@ -39,10 +40,12 @@ def list_source(spec: SourceSpec) -> Listing:
         return list_listing(spec, files, root=path) if files else list_folder(spec, path)
     if find_archive_kind(path):
         return list_archive(spec, path, "")
+    if os.path.basename(path) == MANIFEST_NAME:
+        return list_inventory(spec)
     if find_kind(path) is None:
         raise SourceError(
             f"{spec.source}: not a kind of source; expected a folder, an archive named "
-            f"{' or '.join(ARCHIVE_SUFFIXES)}, or a listing named {', '.join(LISTING_SUFFIXES)}"
+            f"{' or '.join(ARCHIVE_SUFFIXES)}, or a listing named {', '.join(LISTING_SUFFIXES)} or {MANIFEST_NAME}"
         )
     return list_listing(spec, [path], root=os.path.dirname(path))
 

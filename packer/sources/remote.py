@@ -34,19 +34,24 @@ def list_remote(spec: SourceSpec) -> Listing:
     if find_kind(name) is not None:
         return _list_listing(spec, open_store(parent, spec.store), [name])
     store = open_store(uri, spec.store)
-    walk = _Walk(store.uri, is_flat=spec.flat)
+    walk = ObjectWalk(store.uri, is_flat=spec.flat)
     for info in store.list():
         walk.add(info)
     if walk.is_table:
         return _list_listing(spec, store, sorted(walk.tables))
     refuse_listing_options(spec)
+    return build_walk(spec, walk)
+
+
+def build_walk(spec: SourceSpec, walk: ObjectWalk) -> Listing:
+    """Return the items of all objects that a walk took. Raises SourceError as a folder's listing does."""
     if not walk.num_objects:
         raise SourceError(f"{spec.source}: nothing there: expected images below it; mend its name")
     refuse_images_beside_classes(spec, walk.scan)
     return build_listing(spec, walk.finish())
 
 
-class _Walk:
+class ObjectWalk:
     """Sorts the objects of a prefix, which come in any order, as a walk through folders would."""
 
     def __init__(self, root: str, *, is_flat: bool) -> None:
