@@ -65,13 +65,11 @@ def list_inventory(spec: SourceSpec) -> Listing:
     parent, _, name = absolute_uri(spec.source).rpartition("/")
     manifest = _load_manifest(spec, open_store(parent, spec.store), name)
     root = _find_root(spec, manifest)
-    prefix = root.removeprefix(f"s3://{manifest.source_bucket}").removeprefix("/")
+    base = f"{root}/".removeprefix(f"s3://{manifest.source_bucket}/")
     walk = ObjectWalk(root, is_flat=spec.flat)
     for info in _iter_objects(spec, manifest, parent):
-        if not prefix:
-            walk.add(info)
-        elif info.key.startswith(prefix + "/") and len(info.key) > len(prefix) + 1:
-            walk.add(ObjectInfo(info.key[len(prefix) + 1 :], info.num_bytes, info.etag))
+        if info.key.startswith(base) and info.key != base:  # which is a mark that some tools leave for a folder
+            walk.add(ObjectInfo(info.key[len(base) :], info.num_bytes, info.etag))
     listing = build_walk(spec, walk)
     _refuse_repeats(spec, listing)
     return listing
