@@ -10,6 +10,8 @@ import pytest
 from packer.cli.main import run
 from tests.tools.datasets import ROOT, command, digests, read_manifest, run_command, write_images
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--gpus", "4", "--resize", "24", "--workers", "1")
 
 

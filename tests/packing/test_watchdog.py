@@ -11,6 +11,8 @@ import pytest
 
 from packer.packing.watchdog import ITEM_TOO_SLOW
 
+pytestmark = pytest.mark.slow
+
 HEAD = "import ctypes, re, time\nfrom packer.packing.watchdog import Watchdog\n"
 
 

@@ -19,6 +19,8 @@ from tests.tools.datasets import (
     write_images,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:

@@ -18,6 +18,8 @@ from packer.sources.items import SourceSpec
 from packer.sources.open import list_source
 from tests.sources.packed import write_tar, write_zip
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["cat/1.jpg", "cat/" + "long" * 40 + ".jpg", "dog/é.png", "dog/notes.txt"]
 MAX_SECONDS = 10
 MAX_BYTES = 20_000_000

@@ -19,6 +19,8 @@ from packer.stores.s3 import S3Store
 from packer.stores.s3client import connect
 from tests.stores.conftest import SECRETS, Bucket
 
+pytestmark = pytest.mark.slow
+
 _TOKEN = "FwoGZXsessionTOKENshardpacktest"
 _SECRETS = (*SECRETS.values(), _TOKEN, "Signature=", "StringToSign", "Authorization", "deadbeefcafe")
 
