@@ -103,8 +103,9 @@ def test_errors_of_tasks_come_as_they_are(cluster: Engine, tmp_path: Path) -> No
     dest = tmp_path / "out"
     with pytest.raises(PackerError, match=r"broken\.jpg: not_an_image: .* \(--on-reject fail\)$"):
         pack(make_options(source, dest, on_reject="fail", allow_fill=True), engine=cluster)
+    (source / "c0/broken.jpg").unlink()
+    pack(make_options(source, dest, part="0/2"), engine=cluster)
     (plan,) = (dest / "meta/plan").iterdir()
     plan.write_bytes(plan.read_bytes()[:-20])
-    resumed = make_options(source, dest, on_reject="fail", allow_fill=True, resume=True)
     with pytest.raises(DataSetError, match=r"the plan's items cannot be read .* start anew with --overwrite$"):
-        pack(resumed, engine=cluster)
+        pack(make_options(source, dest, part="1/2"), engine=cluster)

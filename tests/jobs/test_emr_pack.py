@@ -45,7 +45,8 @@ def test_an_error_in_a_task_is_the_last_line(submitter: Submitter, tmp_path: Pat
     )
     assert done.returncode == 1
     last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"shardpack: {source}/c0/broken.jpg: not_an_image: ")
+    assert last.startswith("shardpack: ")
+    assert "c0/broken.jpg: not_an_image: " in last
     assert last.endswith("(--on-reject fail)")
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "out/manifest.json").exists()
