@@ -22,8 +22,14 @@ from packer.errors import WorkerError
 
 _ATTEMPTS = 2
 """A task whose worker died is tried this many times in all."""
-_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
-"""Environment of workers: there is one for each core, so libraries' own pools of threads would only cost memory."""
+_WORKER_ENVIRONMENT = {
+    # There is a worker for each core, so libraries' own pools of threads would only cost memory.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_IO_THREADS": "1",
+    # glibc would give each thread that reads a heap of its own, which keeps the largest files that it ever held.
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class _Worker:
@@ -33,7 +39,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             path = os.pathsep.join(path or os.getcwd() for path in sys.path)
-            environment = {**os.environ, **_SINGLE_THREADED, "PYTHONPATH": path}
+            environment = {**os.environ, **_WORKER_ENVIRONMENT, "PYTHONPATH": path}
             command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid()), *modules]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
