@@ -29,6 +29,8 @@ _WORKER_ENVIRONMENT = {
     "ARROW_IO_THREADS": "1",
     # glibc would give each thread that reads a heap of its own, which keeps the largest files that it ever held.
     "MALLOC_ARENA_MAX": "1",
+    # And it would come to keep freed buffers of up to 32 MB for the next one.
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
 }
 
 

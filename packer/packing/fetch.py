@@ -14,7 +14,8 @@ from packer.stores.base import ObjectChangedError, ObjectNotFoundError, Store
 
 _AHEAD_PER_THREAD = 4
 """Items that wait, fetched, for each that is being fetched, so that a slow one does not leave the others idle."""
-_MAX_AHEAD_BYTES = 32_000_000
+_AHEAD_BYTES_PER_THREAD = 1_000_000
+"""Bytes that wait or are being fetched; large items are read one by one where reading is quick anyway."""
 _CHANGED = "the source changed since the plan was made: pack it anew with --overwrite"
 
 
@@ -22,7 +23,7 @@ def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | Reje
     """Yield each item's bytes in their order, or the RejectError that says why it has none.
 
     As many are read at a time as the store finds worth it; at most four times as many items and, beside the largest,
-    32 MB are held at a time.
+    1 MB for each are held at a time.
 
     Raises:
         SourceChangedError: an item's size in bytes, or its entity tag, is not the one that was listed.
@@ -32,10 +33,11 @@ def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | Reje
     waiting: deque[Future[bytes | RejectError]] = deque()
     held: deque[int] = deque()
     max_ahead = _AHEAD_PER_THREAD * store.read_ahead
+    max_bytes = _AHEAD_BYTES_PER_THREAD * store.read_ahead
     with ThreadPoolExecutor(store.read_ahead, thread_name_prefix="read-ahead") as threads:
         try:
             for item in items:
-                while waiting and (len(waiting) >= max_ahead or sum(held) + item.num_bytes > _MAX_AHEAD_BYTES):
+                while waiting and (len(waiting) >= max_ahead or sum(held) + item.num_bytes > max_bytes):
                     yield waiting.popleft().result()
                     held.popleft()
                 waiting.append(threads.submit(_fetch, store, item))
