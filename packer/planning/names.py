@@ -10,6 +10,7 @@ REJECTS_KEY = "meta/rejects.jsonl"
 RUN_KEY = "meta/run.json"
 PLAN_PARTS_PREFIX = "meta/plan/"
 RECEIPTS_PREFIX = "meta/receipts/"
+SAGEMAKER_PREFIX = "meta/sagemaker/"
 
 
 def shard_stem(split: str, shard_index: int, num_shards: int) -> str:
@@ -55,3 +56,9 @@ def receipt_key(stem: str) -> str:
 def plan_part_key(plan_id: str, split: str, part_index: int) -> str:
     """Return where the items of some of a split's shards are kept; names of different plans never meet."""
     return f"{PLAN_PARTS_PREFIX}{plan_id[:16]}-{split}-{part_index:05d}.parquet"
+
+
+def channel_manifest_key(split: str, *, local_size: int, local_rank: int | None = None) -> str:
+    """Return where SageMaker's list of a split's shards is kept, or of one local rank's share of them."""
+    rank = "" if local_rank is None else str(local_rank)
+    return f"{SAGEMAKER_PREFIX}L{local_size}/{split}{rank}.manifest"

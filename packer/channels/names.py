@@ -1,0 +1,84 @@
+"""What channels may be called, and where a training container finds them.
+
+A channel is one input of a SageMaker training job. Its name becomes a folder, part of the name of a FIFO, and part of
+an environment variable, so it has to be sound as each of them:
+
+    File, FastFile    <data>/train0/              a folder
+    Pipe              <data>/train0_3             the FIFO of epoch 3
+    variable          SM_CHANNEL_TRAIN0           written by a shell in some launchers
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+
+from packer.errors import OptionsError
+
+META_CHANNEL = "meta"
+"""The channel that carries `manifest.json`."""
+MAX_CHANNELS = 20
+"""Of one training job."""
+MAX_NAME_CHARS = 64
+RESERVED_NAMES = ("code", "sm_drivers", "recipe")
+"""Channels that SageMaker's own Python SDK (version 3) adds to a job."""
+
+
+class InputMode(enum.StrEnum):
+    """How a channel reaches the container. The first three are SageMaker's input modes."""
+
+    FILE = "File"
+    """Downloaded to the instance's disk before the start."""
+    FAST_FILE = "FastFile"
+    """A read-only view of a prefix, fetched as it is read."""
+    PIPE = "Pipe"
+    """Streamed through one FIFO per channel and epoch, each read by one process."""
+    FILE_SYSTEM = "FileSystem"
+    """A mounted file system: EFS or FSx for Lustre."""
+
+
+def channel_name(split: str, local_rank: int | None = None) -> str:
+    """Return the channel of a split, or of one local rank's share of it: ``train`` or ``train0``."""
+    return split.replace("-", "_") + ("" if local_rank is None else str(local_rank))
+
+
+def check_channel_names(names: Sequence[str]) -> None:
+    """Check the names of all channels of one job.
+
+    Raises:
+        OptionsError: a name is malformed, reserved, or one that a FIFO or an environment variable of another channel
+            would have too, or there are more channels than a job can have.
+    """
+    for name in names:
+        _check_name(name)
+    by_variable: dict[str, str] = {}
+    for name in names:
+        if name.upper() in by_variable:
+            raise OptionsError(
+                f"channel {name!r}: expected names that differ in more than case, since each becomes an environment "
+                f"variable SM_CHANNEL_{name.upper()}; {by_variable[name.upper()]!r} has the same one"
+            )
+        by_variable[name.upper()] = name
+    if len(names) > MAX_CHANNELS:
+        raise OptionsError(
+            f"channels: expected at most {MAX_CHANNELS} in a job, got {len(names)} ({', '.join(names)}); "
+            "name fewer splits with --splits, or use --mode FastFile, which needs one channel a split"
+        )
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_NAME_CHARS:
+        raise OptionsError(
+            f"channel {name!r}: expected 1 to {MAX_NAME_CHARS} letters, digits and underscores that do not begin with "
+            "a digit, since the name becomes an environment variable"
+        )
+    if re.search(r"_[0-9]+$", name):
+        raise OptionsError(
+            f"channel {name!r}: expected a name that does not end in an underscore and digits, since that is how the "
+            f"FIFO of an epoch of channel {name.rpartition('_')[0]!r} is called; name the split differently"
+        )
+    if name in RESERVED_NAMES:
+        raise OptionsError(
+            f"channel {name!r}: the name is one that SageMaker's Python SDK adds to jobs; name the split differently"
+        )
