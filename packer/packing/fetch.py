@@ -79,5 +79,6 @@ def _read(store: Store, item: ItemRow) -> bytes:
     member = item.member
     if member is None:
         return store.get(item.key, item.etag)
-    stored = store.get_range(member.archive, member.offset_bytes, member.offset_bytes + member.stored_bytes)
+    start = member.offset_bytes
+    stored = store.get_range(member.archive, start, start + member.stored_bytes, item.etag)
     return unpack_member(stored, method=member.method, num_bytes=item.num_bytes)

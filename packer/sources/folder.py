@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
-from packer.sources.archives import ArchiveScan, find_archive_kind
+from packer.sources.archivefiles import open_local
+from packer.sources.archives import ArchivePlace, add_archive, find_archive_kind
 from packer.sources.classmap import load_class_map
 from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.names import count, is_hidden, is_image, quote
@@ -149,25 +150,8 @@ class _Walk:
 
     def add_archive(self, key: str, folder: str, label: int | None) -> None:
         """Take the images of an archive, or of one folder in it; without `label` their first folder is their class."""
-        scan = self.scan
-        kind = find_archive_kind(key)
-        if kind is None:
-            raise ValueError(f"{key} is no archive")
-        archive = ArchiveScan(os.path.join(self._root, key), kind, folder)
-        first = len(folder) + 1 if folder else 0
-        num_before = scan.num_items
-        for member in archive.iter_images():
-            class_id = label
-            if class_id is None:
-                name, is_in_folder, _ = member.name[first:].partition("/")
-                class_id = scan.find_class(name) if is_in_folder else NO_CLASS
-            place = (key, member.offset_bytes, member.stored_bytes, member.method)
-            scan.add_member(f"{key}/{member.name}", member.num_bytes, class_id, place)
-        scan.num_hidden += archive.num_hidden
-        scan.other_suffixes += archive.other_suffixes
-        scan.num_archives += 1
-        if scan.num_items == num_before:
-            scan.empty_archives.append(key)
+        with open_local(os.path.join(self._root, key)) as file:
+            add_archive(self.scan, file, ArchivePlace(key=key, folder=folder, label=label))
 
 
 def _folder_id(path: str) -> _FolderId:

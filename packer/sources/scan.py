@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,7 @@ _MEMBER_FIELDS = (
     (STORED_BYTES, pa.int64()),
     (METHOD, pa.int64()),
 )
+_REMOTE_MEMBER_FIELDS = (*_MEMBER_FIELDS, (ETAG, pa.large_string()))
 
 
 class _Rows:
@@ -37,9 +39,6 @@ class _Rows:
         self._root = root
         self._rows: list[tuple[Any, ...]] = []
         self._tables: list[pa.Table] = []
-
-    def __len__(self) -> int:
-        return len(self._rows) + sum(len(table) for table in self._tables)
 
     def append(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
@@ -67,6 +66,8 @@ class Scan:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self.lock = threading.Lock()
+        """Held by threads that add what they find, where several do."""
         self.num_hidden = 0
         self.other_suffixes: Counter[str] = Counter()
         self.loops: list[str] = []
@@ -76,10 +77,11 @@ class Scan:
         self._files = _Rows(pa.schema(_FILE_FIELDS), root)
         self._objects = _Rows(pa.schema(_OBJECT_FIELDS), root)
         self._members = _Rows(pa.schema(_MEMBER_FIELDS), root)
+        self._remote_members = _Rows(pa.schema(_REMOTE_MEMBER_FIELDS), root)
 
     @property
-    def num_items(self) -> int:
-        return len(self._files) + len(self._objects) + len(self._members)
+    def _every(self) -> tuple[_Rows, ...]:
+        return self._files, self._objects, self._members, self._remote_members
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -97,9 +99,18 @@ class Scan:
         """Add an object of a remote store."""
         self._objects.append((key, num_bytes, label, etag))
 
-    def add_member(self, key: str, num_bytes: int, label: int, place: tuple[str, int, int, int]) -> None:
-        """Add a member of an archive; `place` is the archive's key, the offset, the stored bytes and the method."""
-        self._members.append((key, num_bytes, label, *place))
+    def add_member(self, item: tuple[str, int, int], place: tuple[str, int, int, int], etag: str) -> None:
+        """Add a member of an archive.
+
+        Args:
+            item: its key, bytes and label.
+            place: the archive's key, the offset, the stored bytes and the method.
+            etag: of the archive, if it lies in a remote store that has such a thing.
+        """
+        if etag:
+            self._remote_members.append((*item, *place, etag))
+        else:
+            self._members.append((*item, *place))
 
     def table(self) -> pa.Table:
         """Return what was found with labels of this scan's own ids; columns of members only where there are any.
@@ -107,7 +118,7 @@ class Scan:
         Raises:
             SourceError: a key is not UTF-8.
         """
-        tables = [self._files.table(), self._objects.table(), self._members.table()]
+        tables = [rows.table() for rows in self._every]
         return pa.concat_tables([table for table in tables if table.num_rows] or tables[:1], promote_options="default")
 
     def relabel(self, labels: pa.ChunkedArray, ids: Sequence[int]) -> pa.ChunkedArray:

@@ -10,11 +10,11 @@ header as if that were the end.
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from packer.sources.archivefiles import ArchiveFile
 from packer.sources.members import STORED, FoundMember, damaged
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -49,18 +49,19 @@ class _Pending:
         return self.pax.get("GNU.sparse.name") or self.pax.get("path") or self.name or header.name
 
 
-def iter_tar(descriptor: int, archive: str) -> Iterator[FoundMember]:
+def iter_tar(file: ArchiveFile) -> Iterator[FoundMember]:
     """Yield the members of an open tar archive but its folders, in their order; content is not read.
 
     Raises:
-        SourceError: the archive named `archive` is cut or damaged, and at which byte.
+        SourceError: the archive is cut or damaged, and at which byte.
+        OSError: it cannot be read.
     """
-    num_bytes = os.fstat(descriptor).st_size
+    archive, num_bytes = file.name, file.num_bytes
     pending, offset = _Pending(), 0
     while True:
-        header = _read_header(descriptor, archive, offset)
+        header = _read_header(file, offset)
         if header is None:
-            _check_tail(descriptor, archive, offset)
+            _check_tail(file, offset)
             return
         start = offset + _BLOCK
         size = _find_size(header, pending, archive, offset)
@@ -68,7 +69,7 @@ def iter_tar(descriptor: int, archive: str) -> Iterator[FoundMember]:
         if start + size > num_bytes:
             raise damaged(archive, start, f"expected {size:,} bytes of {header.name!r}, got {num_bytes - start:,}")
         if _is_extension(header.type):
-            _extend(pending, header.type, _read_extension(descriptor, archive, start, size), (archive, start))
+            _extend(pending, header.type, _read_extension(file, start, size), (archive, start))
             continue
         if header.type != tarfile.DIRTYPE:
             fault = _SPARSE if pending.is_sparse else _find_fault(header.type)
@@ -86,28 +87,28 @@ def _find_fault(kind: bytes) -> str:
     return _FAULTS.get(kind, f"is a device, a pipe or of an unknown type ({kind!r}); leave it out of the archive")
 
 
-def _read_header(descriptor: int, archive: str, offset: int) -> tarfile.TarInfo | None:
+def _read_header(file: ArchiveFile, offset: int) -> tarfile.TarInfo | None:
     """Return the header at `offset`, or None for the zeros that end an archive."""
-    block = os.pread(descriptor, _BLOCK, offset)
+    block = file.read(offset, _BLOCK)
     try:
         return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.TarError as error:
         if len(block) == _BLOCK and not any(block):
             return None
         if not block:
-            raise damaged(archive, offset, "expected its end mark of zeros, got the end of the file") from None
-        raise damaged(archive, offset, f"no header of a member: {error}") from None
+            raise damaged(file.name, offset, "expected its end mark of zeros, got the end of the file") from None
+        raise damaged(file.name, offset, f"no header of a member: {error}") from None
     except ValueError as error:
-        raise damaged(archive, offset, f"no header of a member: {error}") from None
+        raise damaged(file.name, offset, f"no header of a member: {error}") from None
 
 
-def _check_tail(descriptor: int, archive: str, offset: int) -> None:
+def _check_tail(file: ArchiveFile, offset: int) -> None:
     """Refuse what follows the end mark, such as a second archive, which other readers would pass over in silence."""
-    while tail := os.pread(descriptor, _TAIL_STEP_BYTES, offset):
+    while tail := file.read(offset, _TAIL_STEP_BYTES):
         rest = tail.lstrip(b"\0")
         if rest:
             at = offset + len(tail) - len(rest)
-            raise damaged(archive, at, "expected zeros to the end of the file, got more; name joined archives apart")
+            raise damaged(file.name, at, "expected zeros to the end of the file, got more; name joined archives apart")
         offset += len(tail)
 
 
@@ -123,10 +124,10 @@ def _find_size(header: tarfile.TarInfo, pending: _Pending, archive: str, offset:
     return size
 
 
-def _read_extension(descriptor: int, archive: str, start: int, size: int) -> bytes:
+def _read_extension(file: ArchiveFile, start: int, size: int) -> bytes:
     if size > _MAX_EXTENSION_BYTES:
-        raise damaged(archive, start, f"expected at most {_MAX_EXTENSION_BYTES:,} bytes of header, got {size:,}")
-    return os.pread(descriptor, size, start)
+        raise damaged(file.name, start, f"expected at most {_MAX_EXTENSION_BYTES:,} bytes of header, got {size:,}")
+    return file.read(start, size)
 
 
 def _extend(pending: _Pending, kind: bytes, content: bytes, place: tuple[str, int]) -> None:

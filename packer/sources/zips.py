@@ -8,13 +8,14 @@ has another length than the directory's, so each is read.
 
 from __future__ import annotations
 
-import os
+import io
 import stat
 import struct
 import zipfile
 from collections.abc import Iterator
 
 from packer.errors import SourceError
+from packer.sources.archivefiles import ArchiveFile, ArchiveStream
 from packer.sources.members import DEFLATED, STORED, FoundMember, damaged
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -23,22 +24,23 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _UTF8_NAME = 0x800
 _UNIX = 3
 _METHODS = {1: "shrink", 6: "implode", 9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz", 98: "ppmd"}
-_FAULTS_OF_DIRECTORY = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, struct.error)
+_FAULTS_OF_DIRECTORY = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error)
 
 
-def iter_zip(descriptor: int, archive: str) -> Iterator[FoundMember]:
+def iter_zip(file: ArchiveFile) -> Iterator[FoundMember]:
     """Yield the members of an open zip archive but its folders, in the order of their bytes; content is not read.
 
     Raises:
-        SourceError: the archive named `archive` is damaged or its members overlap, and at which byte.
+        SourceError: the archive is damaged or its members overlap, and at which byte.
+        OSError: it cannot be read.
     """
-    directory, infos = _load_directory(descriptor, archive)
-    stop = 0
+    directory, infos = _load_directory(file)
+    archive, stop = file.name, 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         start = info.header_offset
         if not stop <= start < directory:
             raise damaged(archive, start, f"{info.filename!r} lies over another member, or beyond the directory")
-        offset = _find_offset(descriptor, archive, info)
+        offset = _find_offset(file, info)
         stop = offset + info.compress_size
         if stop > directory:
             raise damaged(
@@ -54,29 +56,28 @@ def iter_zip(descriptor: int, archive: str) -> Iterator[FoundMember]:
             )
 
 
-def _load_directory(descriptor: int, archive: str) -> tuple[int, list[zipfile.ZipInfo]]:
+def _load_directory(file: ArchiveFile) -> tuple[int, list[zipfile.ZipInfo]]:
     """Return where the directory starts and what it holds."""
     try:
-        with open(descriptor, "rb", closefd=False) as stream, zipfile.ZipFile(stream) as opened:
+        with io.BufferedReader(ArchiveStream(file)) as stream, zipfile.ZipFile(stream) as opened:
             return opened.start_dir, opened.infolist()
     except _FAULTS_OF_DIRECTORY as error:
-        num_bytes = os.fstat(descriptor).st_size
         raise SourceError(
-            f"{archive}: damaged, or no zip archive: its directory, at the end of its {num_bytes:,} bytes, cannot be "
-            f"read ({' '.join(str(error).split())}); copy it or make it anew"
+            f"{file.name}: damaged, or no zip archive: its directory, at the end of its {file.num_bytes:,} bytes, "
+            f"cannot be read ({' '.join(str(error).split())}); copy it or make it anew"
         ) from None
 
 
-def _find_offset(descriptor: int, archive: str, info: zipfile.ZipInfo) -> int:
+def _find_offset(file: ArchiveFile, info: zipfile.ZipInfo) -> int:
     start = info.header_offset
-    header = os.pread(descriptor, _LOCAL_HEADER.size, start)
+    header = file.read(start, _LOCAL_HEADER.size)
     if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
-        raise damaged(archive, start, f"expected the header of {info.filename!r}")
+        raise damaged(file.name, start, f"expected the header of {info.filename!r}")
     *_, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
     stored = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8_NAME else "cp437")
-    found = os.pread(descriptor, name_bytes, start + _LOCAL_HEADER.size)
+    found = file.read(start + _LOCAL_HEADER.size, name_bytes)
     if found != stored:
-        raise damaged(archive, start, f"expected the header of {info.filename!r}, got that of {found!r}")
+        raise damaged(file.name, start, f"expected the header of {info.filename!r}, got that of {found!r}")
     return int(start + _LOCAL_HEADER.size + name_bytes + extra_bytes)
 
 

@@ -54,8 +54,8 @@ class Store(Protocol):
             OSError: it cannot be read.
         """
 
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        """Return the bytes ``[start, stop)`` of an object; fewer where it ends before. Raises as `get`."""
+    def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
+        """Return the bytes ``[start, stop)`` of an object; fewer where it ends before. `etag` and errors: as `get`."""
 
     def view(self, key: str) -> memoryview:
         """Return an object's bytes as a view that may be backed by the file itself. Raises as `get`."""

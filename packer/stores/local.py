@@ -46,7 +46,7 @@ class LocalStore:
         finally:
             os.close(descriptor)
 
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
+    def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
         descriptor = self._open(key)
         try:
             parts, at = [], start

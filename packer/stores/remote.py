@@ -54,7 +54,7 @@ class RemoteStore:
     def view(self, key: str) -> memoryview:
         return memoryview(self.get(key))
 
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
+    def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
         if stop <= start:
             return b""
         return bytes(self._call(lambda: self._files.cat_file(self._path(key), start=start, end=stop), key))

@@ -70,13 +70,14 @@ class S3Store:
     def view(self, key: str) -> memoryview:
         return memoryview(self._read(key))
 
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
+    def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
         if stop <= start:
             return b""
         path = self._path(key)
 
         def read() -> bytes:
             result = obstore.get(self._clients.objects, path, options={"range": (start, stop)})
+            self._check_same(path, etag, result.meta["e_tag"])
             data = result.bytes().to_bytes()
             if len(data) != min(stop, result.meta["size"]) - start:
                 raise TransientError(f"{self._uri_of(path)}: expected {stop - start:,} bytes, got {len(data):,}")
@@ -149,9 +150,7 @@ class S3Store:
 
         def read() -> obstore.Bytes:
             result = obstore.get(self._clients.objects, path)
-            found = (result.meta["e_tag"] or "").strip('"')
-            if etag and found != etag:
-                raise ObjectChangedError(f"{self._uri_of(path)}: expected the entity tag {etag}, found {found}")
+            self._check_same(path, etag, result.meta["e_tag"])
             data, expected = result.bytes(), result.meta["size"]
             if len(data) != expected:
                 raise TransientError(f"{self._uri_of(path)}: expected {expected:,} bytes, got {len(data):,}")
@@ -159,6 +158,11 @@ class S3Store:
             return data
 
         return self._retry(read, path, "read")
+
+    def _check_same(self, path: str, expected: str, tag: str | None) -> None:
+        found = (tag or "").strip('"')
+        if expected and found != expected:
+            raise ObjectChangedError(f"{self._uri_of(path)}: expected the entity tag {expected}, found {found}")
 
     def _write(self, path: str, buffers: Buffers, *, mode: Any) -> None:
         num_bytes = sum(map(len, buffers))

@@ -12,9 +12,10 @@ from packer.specs import StoreOptions
 from packer.stores import s3
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store
+from tests.sources.packed import write_tar, write_zip
 from tests.stores.conftest import Bucket
 from tests.stores.test_pack_buckets import download, lasting, upload
-from tests.tools.datasets import SerialEngine, digests, make_options, pack_small, write_images
+from tests.tools.datasets import SerialEngine, digests, image_bytes, make_options, pack_small, write_images
 from tests.tools.faults_proxy import Fault, FaultsProxy, run_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("endpoint", ["moto"], indirect=True)]
@@ -43,6 +44,23 @@ def test_packing_gives_the_bytes_of_a_disk(bucket: Bucket, proxy: FaultsProxy, f
     assert proxy.num_faults >= 5
     assert result.manifest is not None
     assert result.manifest.rejects == {}
+    assert lasting(digests(download(bucket, "packed", tmp_path / "down"))) == lasting(digests(tmp_path / "local"))
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.WRONG], ids=lambda fault: fault.name)
+def test_packing_archives_gives_the_bytes_of_a_disk(
+    bucket: Bucket, proxy: FaultsProxy, fault: Fault, tmp_path: Path
+) -> None:
+    """No digest guards ranges, so wrong bytes are left out: TLS alone finds them."""
+    images = {f"c{n % 3}/{n}.jpg": image_bytes(n) for n in range(40)}
+    write_tar(tmp_path / "sets", dict(list(images.items())[:20]))
+    write_zip(tmp_path / "sets", dict(list(images.items())[20:]))
+    source = upload(bucket, tmp_path / "sets", "sets")
+    pack_small(tmp_path / "sets", tmp_path / "local", allow_fill=True)
+    proxy.fault = fault
+    given = {"endpoint_url": proxy.endpoint, "timeout": 1, "allow_fill": True}
+    pack(make_options(source, f"s3://{bucket.name}/packed", **given), engine=SerialEngine())
+    assert proxy.num_faults >= 5
     assert lasting(digests(download(bucket, "packed", tmp_path / "down"))) == lasting(digests(tmp_path / "local"))
 
 
