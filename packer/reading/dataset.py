@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from packer.dataset.load import load_manifest
 from packer.dataset.model import Manifest, ShardEntry
-from packer.errors import DataSetError, OptionsError
+from packer.errors import DataSetError
+from packer.formats.base import Record
 from packer.planning.names import MANIFEST_KEY
-from packer.planning.ranks import evaluation_steps, shards_of_rank, training_steps
-from packer.specs import is_training_split
+from packer.planning.ranks import shards_of_rank
+from packer.reading.shards import ShardFile, iter_shard, missing_shard_error, wrong_size_error
+from packer.reading.source import Share, count_steps
+from packer.reading.spec import ReadSpec, in_epoch_order
 from packer.stores.base import Store
+from packer.stores.local import LocalStore
 from packer.stores.open import open_store
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """What a data set holds and where. Belongs to one process, as its store does; others open its `uri`."""
+    """What a data set holds and where; a RecordSource. Belongs to one process, as its store does."""
 
     uri: str
     manifest: Manifest
@@ -32,32 +37,18 @@ class DataSet:
         shards = self.manifest.split(split).shards
         return tuple(shards[index] for index in shards_of_rank(len(shards), rank=rank, world=world))
 
+    def shard_file(self, shard: ShardEntry) -> ShardFile:
+        """Return where a shard of the manifest is."""
+        return ShardFile(self.store, shard.key, shard, self.manifest.format)
+
     def steps(self, split: str, *, world: int, batch_size: int) -> int:
-        """Return the batches that every rank runs in one pass over a split.
+        """Return the batches that every rank runs in one pass over a split. See `count_steps`."""
+        return count_steps(self, split, world=world, batch_size=batch_size)
 
-        A training pass leaves out a last short batch; an evaluation pass has room for every record of any rank.
+    def check(self, split: str, *, rank: int, world: int) -> Share:
+        """Check by one listing that the rank's shards are there in the sizes that the manifest says.
 
-        Raises:
-            DataSetError: there is no such split, or it has no records.
-            OptionsError: the shards do not divide by `world`, or a rank cannot fill one training batch.
-        """
-        entry = self.manifest.split(split)
-        if entry.num_records == 0:
-            raise DataSetError(f"{self.uri}: expected records in split {split!r}, found none")
-        if batch_size < 1:
-            raise OptionsError(f"batch size: expected at least 1, got {batch_size}")
-        own = self.shards_for(split, rank=0, world=world)
-        if is_training_split(split):
-            return training_steps(sum(shard.num_records for shard in own), batch_size=batch_size)
-        counts = [shard.num_records for shard in entry.shards]
-        return evaluation_steps(counts, world=world, batch_size=batch_size)
-
-    def check_files(self, split: str, *, rank: int, world: int) -> None:
-        """Check that the shards of a rank are there in the sizes that the manifest says, by one listing.
-
-        Raises:
-            DataSetError: a shard is missing or of another size, or the store cannot be listed.
-            OptionsError: as `shards_for`.
+        Raises as `RecordSource.check`, also DataSetError where the store cannot be listed.
         """
         shards = self.shards_for(split, rank=rank, world=world)
         try:
@@ -66,29 +57,25 @@ class DataSet:
             raise DataSetError(f"{self.uri}: cannot list the shards of {split!r}: {error}") from error
         for shard in shards:
             if shard.key not in num_bytes:
-                raise missing_shard_error(self, shard)
+                raise missing_shard_error(self.shard_file(shard))
             if num_bytes[shard.key] != shard.num_bytes:
-                raise wrong_size_error(self, shard, found=num_bytes[shard.key])
+                raise wrong_size_error(self.shard_file(shard), found=num_bytes[shard.key])
+        return Share(split=split, way="read from where the data set is")
 
+    def records(self, split: str, spec: ReadSpec, *, epoch: int) -> Iterator[tuple[str, Record]]:
+        """Yield the rank's records. Raises as `RecordSource.records`."""
+        for file in self._files_in_order(split, spec, epoch):
+            name = file.name
+            for record in iter_shard(file, check=spec.check):
+                yield name, record
 
-def shard_name(dataset: DataSet, shard: ShardEntry) -> str:
-    """Return the shard's path or URI, for messages."""
-    return f"{dataset.uri.rstrip('/')}/{shard.key}"
+    def local_files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
+        """Return the rank's shards; None where they are in a bucket. Raises as `shards_for`."""
+        return self._files_in_order(split, spec, epoch) if isinstance(self.store, LocalStore) else None
 
-
-def missing_shard_error(dataset: DataSet, shard: ShardEntry) -> DataSetError:
-    """Return the error of a shard that the manifest lists and the store lacks."""
-    return DataSetError(f"{shard_name(dataset, shard)}: expected a shard of {shard.num_bytes:,} bytes, found no file")
-
-
-def wrong_size_error(dataset: DataSet, shard: ShardEntry, *, found: int) -> DataSetError:
-    """Return the error of a shard of `found` bytes where the manifest has another size."""
-    return DataSetError(
-        f"{shard_name(dataset, shard)}: expected {shard.num_bytes:,} bytes, found {found:,}; {NOT_AS_PACKED}"
-    )
-
-
-NOT_AS_PACKED = "the file is not the one that was packed; shardpack verify lists all such files"
+    def _files_in_order(self, split: str, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...]:
+        own = self.shards_for(split, rank=spec.rank, world=spec.world)
+        return tuple(self.shard_file(shard) for shard in in_epoch_order(own, split, seed=spec.seed, epoch=epoch))
 
 
 def open_dataset(uri: str) -> DataSet:

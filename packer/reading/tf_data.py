@@ -10,20 +10,19 @@ This is the only module of `packer.reading` that imports TensorFlow, and only wh
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from packer.dataset.model import ShardEntry
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
 from packer.formats.base import Sample
-from packer.reading.dataset import DataSet
-from packer.reading.records import ReadSpec, iter_samples, shards_in_order
+from packer.reading.records import iter_samples
+from packer.reading.shards import ShardFile
+from packer.reading.source import RecordSource, count_steps
+from packer.reading.spec import ReadSpec
 from packer.reading.tf_crops import BatchSpec, central_crop, open_picture, random_crop
 from packer.specs import Encode, FormatName, is_training_split
-from packer.stores.local import LocalStore
 
 TfDataset: TypeAlias = Any
 """A tf.data.Dataset; TensorFlow is not importable where types are checked."""
@@ -34,11 +33,14 @@ OPEN_SHARDS = 4
 """Training shards that one rank reads at a time through TensorFlow's reader."""
 
 
-def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec, *, epoch: int = 0) -> TfDataset:
+def training_batches(
+    source: RecordSource, split: str, read: ReadSpec, batch: BatchSpec, *, epoch: int = 0
+) -> TfDataset:
     """Return one epoch of a training split: randomly cropped, mirrored and shuffled, as (seed, epoch, rank) say.
 
-    The data set ends after exactly `DataSet.steps` batches, or raises tf.errors.FailedPreconditionError where the
-    shards hold too few records; weights are 1.
+    The data set ends after exactly `count_steps` batches, or raises tf.errors.FailedPreconditionError where the
+    shards hold more or fewer records; weights are 1. Who asks for the end too has read all records, and has them all
+    checked.
 
     Raises:
         DataSetError: no such split, nothing in it, or labels that are not class ids.
@@ -48,9 +50,9 @@ def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchS
     tf = import_tensorflow()
     if not is_training_split(split):
         raise OptionsError(f"split: expected a training split, got {split!r}, whose shards may differ in records")
-    steps = dataset.steps(split, world=read.world, batch_size=batch.batch_size)
+    steps = count_steps(source, split, world=read.world, batch_size=batch.batch_size)
     seed = (read.seed * 1_000_003 + epoch) % 2**31
-    encode = _check_encode(dataset)
+    encode = _check_encode(source)
 
     def prepare(index: Any, example: tuple[Any, Any]) -> tuple[Any, Any, Any]:
         encoded, label = example
@@ -59,41 +61,39 @@ def training_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchS
         return image, label, 1.0
 
     return (
-        _examples(tf, dataset, split, read, epoch)
+        _examples(tf, source, split, read, epoch)
         .enumerate()
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch.batch_size, drop_remainder=True)
-        .take(steps)
         .apply(tf.data.experimental.assert_cardinality(steps))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def evaluation_batches(dataset: DataSet, split: str, read: ReadSpec, batch: BatchSpec) -> TfDataset:
+def evaluation_batches(source: RecordSource, split: str, read: ReadSpec, batch: BatchSpec) -> TfDataset:
     """Return one pass over the rank's share of a split, cropped around the centre, in stored order.
 
-    Every rank gets exactly `DataSet.steps` batches; the last ones are filled up with black images of label 0 and
+    Every rank gets exactly `count_steps` batches; the last ones are filled up with black images of label 0 and
     weight 0. Raises as `training_batches`, except that any split but a training split will do.
     """
     tf = import_tensorflow()
     if is_training_split(split):
         raise OptionsError(f"split: expected an evaluation split, got {split!r}, which has repeated records")
-    steps = dataset.steps(split, world=read.world, batch_size=batch.batch_size)
-    own = dataset.shards_for(split, rank=read.rank, world=read.world)
-    num_padding = steps * batch.batch_size - sum(shard.num_records for shard in own)
-    encode = _check_encode(dataset)
+    steps = count_steps(source, split, world=read.world, batch_size=batch.batch_size)
+    encode = _check_encode(source)
 
     def prepare(encoded: Any, label: Any) -> tuple[Any, Any, Any]:
         return central_crop(tf, open_picture(tf, encoded, encode), batch), label, 1.0
 
     black = tf.zeros([batch.image_px, batch.image_px, 3], tf.uint8)
-    padding = tf.data.Dataset.from_tensors((black, tf.constant(0, tf.int64), 0.0)).repeat(num_padding)
+    # As many as it takes: a stream's records are counted as they come. `_examples` raises where they are too few.
+    padding = tf.data.Dataset.from_tensors((black, tf.constant(0, tf.int64), 0.0)).repeat()
     return (
-        _examples(tf, dataset, split, read, epoch=0)
+        _examples(tf, source, split, read, epoch=0)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .concatenate(padding)
         .batch(batch.batch_size, drop_remainder=True)
-        .apply(tf.data.experimental.assert_cardinality(steps))
+        .take(steps)
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -103,32 +103,37 @@ def import_tensorflow() -> ModuleType:
     return require_extra("tensorflow", "tensorflow", purpose="reading with tf.data")
 
 
-def _check_encode(dataset: DataSet) -> Encode:
+def _check_encode(source: RecordSource) -> Encode:
     """Return how the samples are encoded. Raises OptionsError for an encoding that TensorFlow does not decode."""
-    encode = dataset.manifest.image.encode
+    encode = source.manifest.image.encode
     if encode is Encode.WEBP:
-        raise OptionsError(f"{dataset.uri}: expected samples that TensorFlow decodes (jpeg or png), found {encode}")
+        raise OptionsError(f"{source.uri}: expected samples that TensorFlow decodes (jpeg or png), found {encode}")
     return encode
 
 
-def _examples(tf: ModuleType, dataset: DataSet, split: str, read: ReadSpec, epoch: int) -> TfDataset:
+def _examples(tf: ModuleType, source: RecordSource, split: str, read: ReadSpec, epoch: int) -> TfDataset:
     """Return (encoded image, label) of each of the rank's records, in the order of the epoch."""
-    if dataset.manifest.label_kind != "class":
-        raise DataSetError(f"{dataset.uri}: expected class labels, found {dataset.manifest.label_kind}")
-    if dataset.manifest.format is not FormatName.TFRECORD or not isinstance(dataset.store, LocalStore):
-        return _from_samples(tf, dataset, split, read, epoch)
-    shards = shards_in_order(dataset, split, read, epoch=epoch)
+    if source.manifest.label_kind != "class":
+        raise DataSetError(f"{source.uri}: expected class labels, found {source.manifest.label_kind}")
+    if source.manifest.format is not FormatName.TFRECORD:
+        return _from_samples(tf, source, split, read, epoch)
+    files = source.local_files(split, read, epoch=epoch)
+    if files is None:
+        return _from_samples(tf, source, split, read, epoch)
     if not is_training_split(split):
-        return _from_files(tf, dataset, shards, open_shards=1)
-    examples = _from_files(tf, dataset, shards, open_shards=OPEN_SHARDS)
+        return _from_files(tf, files, open_shards=1)
+    examples = _from_files(tf, files, open_shards=OPEN_SHARDS)
     if read.shuffle_records < 2:
         return examples
     seed = (read.seed * 1_000_003 + epoch * read.world + read.rank) % 2**31
     return examples.shuffle(read.shuffle_records, seed=seed, reshuffle_each_iteration=False)
 
 
-def _from_files(tf: ModuleType, dataset: DataSet, shards: Sequence[ShardEntry], *, open_shards: int) -> TfDataset:
-    """Read TFRecord files with TensorFlow, which checks both checksums of every record."""
+def _from_files(tf: ModuleType, files: Sequence[ShardFile], *, open_shards: int) -> TfDataset:
+    """Read TFRecord files with TensorFlow, which checks both checksums of every record.
+
+    Iterating raises tf.errors.FailedPreconditionError where they hold more or fewer records than the manifest says.
+    """
     features = {
         "image/encoded": tf.io.FixedLenFeature([], tf.string),
         "image/class/label": tf.io.FixedLenFeature([], tf.int64),
@@ -138,32 +143,32 @@ def _from_files(tf: ModuleType, dataset: DataSet, shards: Sequence[ShardEntry], 
         fields = tf.io.parse_single_example(payload, features)
         return fields["image/encoded"], fields["image/class/label"]
 
-    paths = [os.path.join(dataset.store.uri, shard.key) for shard in shards]
     return (
-        tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))
+        tf.data.Dataset.from_tensor_slices(tf.constant([file.name for file in files], tf.string))
         .interleave(
             lambda path: tf.data.TFRecordDataset(path, buffer_size=1 << 20),
-            cycle_length=min(open_shards, len(shards)),
+            cycle_length=min(open_shards, len(files)),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
+        .apply(tf.data.experimental.assert_cardinality(sum(file.entry.num_records for file in files)))
         .map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     )
 
 
-def _from_samples(tf: ModuleType, dataset: DataSet, split: str, read: ReadSpec, epoch: int) -> TfDataset:
+def _from_samples(tf: ModuleType, source: RecordSource, split: str, read: ReadSpec, epoch: int) -> TfDataset:
     """Read with `iter_samples`: any container, any store."""
 
     def chunks() -> Iterator[tuple[list[bytes], list[int]]]:
-        samples = iter_samples(dataset, split, read, epoch=epoch)
+        samples = iter_samples(source, split, read, epoch=epoch)
         while chunk := list(itertools.islice(samples, SAMPLES_PER_CHUNK)):
-            yield [sample.encoded for sample in chunk], [_class_id(dataset, sample) for sample in chunk]
+            yield [sample.encoded for sample in chunk], [_class_id(source, sample) for sample in chunk]
 
     signature = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.int64))
     return tf.data.Dataset.from_generator(chunks, output_signature=signature).unbatch()
 
 
-def _class_id(dataset: DataSet, sample: Sample) -> int:
+def _class_id(source: RecordSource, sample: Sample) -> int:
     if not isinstance(sample.label, int):
-        raise DataSetError(f"{dataset.uri}: sample {sample.key!r}: expected a class label, found {sample.label!r}")
+        raise DataSetError(f"{source.uri}: sample {sample.key!r}: expected a class label, found {sample.label!r}")
     return sample.label

@@ -49,7 +49,7 @@ def load_job(options: TrainOptions, world: World) -> Job:
 
 def _count_steps(dataset: DataSet, split: str, options: TrainOptions, world: World) -> int:
     steps = dataset.steps(split, world=world.size, batch_size=options.batch_size)
-    dataset.check_files(split, rank=world.rank, world=world.size)
+    dataset.check(split, rank=world.rank, world=world.size)
     return steps
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from packer.errors import DataSetError, PackerError, WorkerError
-from packer.reading.records import ReadSpec
+from packer.reading.spec import ReadSpec
 from packer.reading.tf_crops import BatchSpec
 from packer.reading.tf_data import TfDataset, evaluation_batches, import_tensorflow, training_batches
 from packer.trainer.checkpoints import Checkpoints
@@ -102,17 +102,24 @@ class Trainer:
         )
 
     def _read_batches(self, batches: TfDataset, split: str, steps: int) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield `steps` batches. Raises DataSetError where the shards do not yield them."""
+        """Yield `steps` batches and read on to the end. Raises DataSetError where the shards yield more or fewer."""
         iterator = iter(batches)
         for step in range(steps):
             try:
                 batch = next(iterator)
             except (StopIteration, self._tf.errors.OpError) as error:
-                raise DataSetError(
-                    f"{self._job.dataset.uri}: split {split!r}: rank {self._job.world.rank} cannot read batch "
-                    f"{step + 1} of {steps}: {describe_tf_error(error)}; shardpack verify names damaged shards"
-                ) from None
+                raise self._read_error(split, f"batch {step + 1} of {steps}", error) from None
             yield batch
+        try:
+            next(iterator, None)
+        except self._tf.errors.OpError as error:
+            raise self._read_error(split, f"the end after batch {steps}", error) from None
+
+    def _read_error(self, split: str, what: str, error: Exception) -> DataSetError:
+        return DataSetError(
+            f"{self._job.dataset.uri}: split {split!r}: rank {self._job.world.rank} cannot read {what}: "
+            f"{describe_tf_error(error)}; shardpack verify names damaged shards"
+        )
 
     def _run(self, step: Any, *tensors: Any) -> Any:
         try:

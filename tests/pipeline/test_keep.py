@@ -13,7 +13,7 @@ from packer.formats.registry import get_format
 from packer.prepare import _estimate_kept
 from packer.progress import SilentProgress
 from packer.reading.dataset import open_dataset
-from packer.reading.records import iter_shard
+from packer.reading.shards import iter_shard
 from tests.tools.datasets import FORMATS, SerialEngine, image_bytes, pack_small, write_images
 
 
@@ -24,7 +24,7 @@ def samples_of(dest: Path):
     return [
         container.decode_sample(bytes(record.payload), name=shard.key)
         for shard in shards
-        for record in iter_shard(dataset, shard)
+        for record in iter_shard(dataset.shard_file(shard))
     ]
 
 

@@ -78,9 +78,9 @@ def test_files_are_checked_for_the_shards_of_the_rank_alone(root):
     (root / "train/train-00001-of-00004.tfrecord").unlink()
     with (root / "train/train-00002-of-00004.tfrecord").open("ab") as shard:
         shard.write(b"x")
-    dataset.check_files("val", rank=1, world=2)
-    dataset.check_files("train", rank=3, world=4)
+    dataset.check("val", rank=1, world=2)
+    dataset.check("train", rank=3, world=4)
     with pytest.raises(DataSetError, match=r"train-00001-of-00004.tfrecord: expected a shard .* found no file"):
-        dataset.check_files("train", rank=1, world=2)
+        dataset.check("train", rank=1, world=2)
     with pytest.raises(DataSetError, match=r"train-00002-of-00004.tfrecord: expected [\d,]+ bytes, found [\d,]+"):
-        dataset.check_files("train", rank=0, world=2)
+        dataset.check("train", rank=0, world=2)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, DataSetError, OptionsError
 from packer.reading.dataset import open_dataset
-from packer.reading.records import ReadSpec, iter_samples, iter_shard, shuffled
+from packer.reading.records import ReadSpec, iter_samples, shuffled
+from packer.reading.shards import iter_shard
 from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
@@ -28,7 +29,7 @@ def labels(dataset, split, *, epoch=0, **spec):
 
 def test_records_of_a_shard_follow_one_another(dataset):
     shard = dataset.manifest.split("train").shards[2]
-    records = list(iter_shard(dataset, shard))
+    records = list(iter_shard(dataset.shard_file(shard)))
     assert [record.index for record in records] == list(range(6))
     assert records[0].offset_bytes == 0
     assert [r.offset_bytes + r.num_bytes for r in records] == [*(r.offset_bytes for r in records[1:]), shard.num_bytes]
@@ -106,7 +107,7 @@ def test_a_missing_shard_is_named(dataset, tmp_path):
     shard = first_shard(dataset)
     (tmp_path / shard.key).unlink()
     with pytest.raises(DataSetError, match=rf"{shard.key}: expected a shard of [\d,]+ bytes, found no file"):
-        list(iter_shard(dataset, shard))
+        list(iter_shard(dataset.shard_file(shard)))
 
 
 @pytest.mark.parametrize("cut", [slice(0, -1), slice(0, 0)])
@@ -115,12 +116,12 @@ def test_a_shard_of_another_size_is_refused_before_its_first_record(dataset, tmp
     content = (tmp_path / shard.key).read_bytes()[cut]
     (tmp_path / shard.key).write_bytes(content)
     with pytest.raises(DataSetError, match=rf"expected {shard.num_bytes:,} bytes, found {len(content):,}"):
-        next(iter_shard(dataset, shard))
+        next(iter_shard(dataset.shard_file(shard)))
 
 
 def test_fewer_records_than_the_manifest_says_are_an_error_at_the_end(dataset):
     shard = first_shard(dataset, num_records=7)
-    records = iter_shard(dataset, shard)
+    records = iter_shard(dataset.shard_file(shard))
     assert len([next(records) for _ in range(6)]) == 6
     with pytest.raises(DataSetError, match=rf"{shard.key}: expected 7 records, found 6"):
         next(records)
@@ -128,7 +129,7 @@ def test_fewer_records_than_the_manifest_says_are_an_error_at_the_end(dataset):
 
 def test_more_records_than_the_manifest_says_are_not_handed_out(dataset):
     shard = first_shard(dataset, num_records=5)
-    records = iter_shard(dataset, shard)
+    records = iter_shard(dataset.shard_file(shard))
     assert len([next(records) for _ in range(5)]) == 5
     with pytest.raises(DataSetError, match=rf"{shard.key}: expected 5 records, found more"):
         next(records)
@@ -136,12 +137,12 @@ def test_more_records_than_the_manifest_says_are_not_handed_out(dataset):
 
 def test_damaged_framing_is_an_error_with_its_place(dataset, tmp_path):
     shard = first_shard(dataset)
-    start = list(iter_shard(dataset, shard))[3].offset_bytes
+    start = list(iter_shard(dataset.shard_file(shard)))[3].offset_bytes
     content = bytearray((tmp_path / shard.key).read_bytes())
     content[start] ^= 0xFF
     (tmp_path / shard.key).write_bytes(content)
     with pytest.raises(CorruptRecordError) as caught:
-        list(iter_shard(dataset, shard))
+        list(iter_shard(dataset.shard_file(shard)))
     assert (caught.value.record_index, caught.value.offset_bytes) == (3, start)
     assert caught.value.name == f"{tmp_path}/{shard.key}"
 
@@ -150,10 +151,10 @@ def test_a_checksum_is_verified_unless_told_otherwise(tmp_path):
     make_dataset(tmp_path, {"train": [make_samples(3)]})
     dataset = open_dataset(str(tmp_path))
     shard = dataset.manifest.split("train").shards[0]
-    last = list(iter_shard(dataset, shard))[2]
+    last = list(iter_shard(dataset.shard_file(shard)))[2]
     content = bytearray((tmp_path / shard.key).read_bytes())
     content[last.offset_bytes + last.num_bytes // 2] ^= 1
     (tmp_path / shard.key).write_bytes(content)
     with pytest.raises(CorruptRecordError, match="record 2 at byte"):
-        list(iter_shard(dataset, shard))
-    assert len(list(iter_shard(dataset, shard, check=False))) == 3
+        list(iter_shard(dataset.shard_file(shard)))
+    assert len(list(iter_shard(dataset.shard_file(shard), check=False))) == 3

@@ -129,8 +129,15 @@ class TestWithTensorFlow:
     def test_a_shard_with_too_few_records_does_not_end_the_epoch_quietly(self, dataset, tmp_path):
         shard = tmp_path / dataset.manifest.split("train").shards[0].key
         shard.write_bytes(b"")
-        with pytest.raises(self.tf.errors.OpError, match=r"expected to contain 8 elements|found 0"):
+        with pytest.raises(self.tf.errors.OpError, match=rf"expected to contain {NUM_TRAIN} elements|found 0"):
             self.read_epoch(dataset)
+
+    def test_padding_does_not_stand_in_for_records_that_are_missing(self, dataset, tmp_path):
+        shard = tmp_path / dataset.manifest.split("val").shards[0].key
+        shard.write_bytes(b"")
+        batches = evaluation_batches(dataset, "val", ReadSpec(), BatchSpec(batch_size=2, image_px=16))
+        with pytest.raises(self.tf.errors.OpError, match=rf"expected to contain {NUM_VAL} elements|found 0"):
+            list(batches)
 
     def test_splits_of_the_wrong_kind_are_refused(self, dataset):
         batch = BatchSpec(batch_size=1, image_px=16)

@@ -1,0 +1,74 @@
+"""Shards as files or objects: their records, and the errors of those that are not what the manifest says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packer.dataset.model import ShardEntry
+from packer.errors import DataSetError
+from packer.formats.base import Record
+from packer.formats.registry import get_format
+from packer.specs import FormatName
+from packer.stores.base import ObjectNotFoundError, Store
+
+NOT_AS_PACKED = "the file is not the one that was packed; shardpack verify lists all such files"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """A shard where a rank finds it."""
+
+    store: Store
+    key: str
+    """In the store."""
+    entry: ShardEntry
+    """Of the manifest."""
+    format: FormatName
+
+    @property
+    def name(self) -> str:
+        """Path or URI, for messages."""
+        return f"{self.store.uri.rstrip('/')}/{self.key}"
+
+
+def iter_shard(shard: ShardFile, *, check: bool = True) -> Iterator[Record]:
+    """Yield a shard's records in stored order; payloads are views that keep the file mapped.
+
+    Raises:
+        DataSetError: the file is missing, unreadable or of another size than the manifest says (before the first
+            record), or holds more or fewer records (once that is seen).
+        CorruptRecordError: a record's framing, or with `check` its checksum, is wrong.
+    """
+    name, expected = shard.name, shard.entry.num_records
+    content = _view(shard)
+    num_records = 0
+    for record in get_format(shard.format).iter_buffer(content, name=name, check=check):
+        num_records += 1
+        if num_records > expected:
+            raise DataSetError(f"{name}: expected {expected} records, found more; {NOT_AS_PACKED}")
+        yield record
+    if num_records != expected:
+        raise DataSetError(f"{name}: expected {expected} records, found {num_records}; {NOT_AS_PACKED}")
+
+
+def missing_shard_error(shard: ShardFile) -> DataSetError:
+    """Return the error of a shard that the manifest lists and the store lacks."""
+    return DataSetError(f"{shard.name}: expected a shard of {shard.entry.num_bytes:,} bytes, found no file")
+
+
+def wrong_size_error(shard: ShardFile, *, found: int) -> DataSetError:
+    """Return the error of a shard of `found` bytes where the manifest has another size."""
+    return DataSetError(f"{shard.name}: expected {shard.entry.num_bytes:,} bytes, found {found:,}; {NOT_AS_PACKED}")
+
+
+def _view(shard: ShardFile) -> memoryview:
+    try:
+        content = shard.store.view(shard.key)
+    except ObjectNotFoundError:
+        raise missing_shard_error(shard) from None
+    except OSError as error:
+        raise DataSetError(f"{shard.name}: cannot read the shard: {error}") from error
+    if len(content) != shard.entry.num_bytes:
+        raise wrong_size_error(shard, found=len(content))
+    return content
