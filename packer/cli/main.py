@@ -159,8 +159,11 @@ def _engine(options: PackOptions) -> Iterator[Engine]:
 
 
 def _values(given: dict[str, Any], config: str | None) -> dict[str, Any]:
-    """Return the options of the command line over those of the file."""
-    return {**(load_config(config) if config else {}), **given}
+    """Return the options of the command line over those of the file, which is reached as DEST is."""
+    if not config:
+        return given
+    reach = {name: value for name, value in given.items() if name in STORE_FIELDS}
+    return {**load_config(config, _place_options(config, reach).dest_store()), **given}
 
 
 def _place_options(dest: str, given: dict[str, Any]) -> PackOptions:

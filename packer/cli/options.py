@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
 import yaml
 
-from packer.errors import OptionsError
+from packer.errors import OptionsError, StoreError
 from packer.options import PackOptions, choices_of, option_name
+from packer.specs import DEFAULT_STORE, StoreOptions
+from packer.stores.open import read_file
 
 _METAVARS = {
     "shard_size": "SIZE",
@@ -74,14 +75,21 @@ def _metavar(hint: Any) -> str:
     return "|".join(choices_of(hint)) or ("N" if is_number else "TEXT")
 
 
-def load_config(path: str) -> dict[str, Any]:
+def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, Any]:
     """Return the options in a YAML or JSON file (JSON is YAML too); hyphens in names count as underscores.
+
+    Args:
+        path: of the file, or its URI.
+        options: how a remote place is reached.
 
     Raises:
         OptionsError: the file cannot be read, or is not a mapping.
+        StoreError: a remote place failed or refused.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_file(path, options).decode("utf-8"))
+    except StoreError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(f"--config: {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

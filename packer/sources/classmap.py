@@ -14,13 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from packer.errors import SourceError
+from packer.errors import SourceError, StoreError
 from packer.sources.names import quote
+from packer.specs import DEFAULT_STORE, StoreOptions
+from packer.stores.open import read_file
 
 _MAX_CLASS_ID = 1_000_000
 """Names are kept by id, so an id costs memory however few there are."""
@@ -58,14 +59,17 @@ class ClassMap:
         return tuple(self.ids[name] for name in names)
 
 
-def load_class_map(path: str) -> ClassMap:
-    """Read a class map in one of the forms above.
+def load_class_map(path: str, options: StoreOptions = DEFAULT_STORE) -> ClassMap:
+    """Read a class map in one of the forms above, from a path or URI.
 
     Raises:
         SourceError: it cannot be read, has no class, or a name or an id twice, or an id outside [0, 1,000,000].
+        StoreError: a remote place failed or refused.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_file(path, options).decode("utf-8-sig")
+    except StoreError:
+        raise
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SourceError(f"--class-map: {path} cannot be read: {error}") from None
     try:

@@ -173,7 +173,7 @@ def build_listing(spec: SourceSpec, scan: Scan) -> Listing:
         skipped = "".join(f"; {notice}" for notice in notices)
         raise SourceError(f"{spec.source}: nothing in it: expected files such as .jpg, .png or .webp{skipped}")
     if spec.class_map is not None:
-        class_map = load_class_map(spec.class_map)
+        class_map = load_class_map(spec.class_map, spec.store)
         ids, names = class_map.find_ids(names, spec.source), class_map.class_names
     else:
         ids = tuple(range(len(names)))

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from packer.errors import SourceError
 from packer.sources.augmented import build_class_names
-from packer.sources.classmap import load_class_map
+from packer.sources.classmap import ClassMap, load_class_map
 from packer.sources.columns import LabelledColumn, build_extra, build_label, build_vector_label
 from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import build_keys
@@ -58,15 +58,14 @@ def _build_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> Label
     else:
         label = build_label(raw, names[0]) if names else LabelledColumn(kind=LabelKind.NONE)
     if spec.class_map is not None:
-        return _apply_class_map(raw, label, spec.class_map)
+        return _apply_class_map(raw, label, load_class_map(spec.class_map, spec.store))
     if label.kind is LabelKind.CLASS and not label.class_names:
         return replace(label, class_names=build_class_names(raw, names[0], label.values))
     return label
 
 
-def _apply_class_map(raw: RawTable, label: LabelledColumn, path: str) -> LabelledColumn:
+def _apply_class_map(raw: RawTable, label: LabelledColumn, class_map: ClassMap) -> LabelledColumn:
     """Give classes by name the map's ids, and classes by id its names."""
-    class_map = load_class_map(path)
     if label.kind is not LabelKind.CLASS or label.values is None:
         raise SourceError(f"--class-map: expected class labels in {raw.name}, got labels of kind '{label.kind}'")
     if label.class_names:
@@ -78,7 +77,9 @@ def _apply_class_map(raw: RawTable, label: LabelledColumn, path: str) -> Labelle
     unknown = pc.unique(label.values.filter(pc.invert(pc.is_in(label.values, value_set=known)))).to_pylist()
     if unknown:
         shown = ", ".join(map(str, sorted(unknown)[:3])) + ", ..." * (len(unknown) > 3)
-        raise SourceError(f"--class-map: {path}: {len(unknown):,} ids of {raw.name} are not in it: {shown}; add them")
+        raise SourceError(
+            f"--class-map: {class_map.path}: {len(unknown):,} ids of {raw.name} are not in it: {shown}; add them"
+        )
     return replace(label, class_names=class_map.class_names)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 from urllib.parse import unquote
 
+from packer.errors import OptionsError
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
 from packer.stores.local import LocalStore
@@ -30,6 +31,19 @@ def open_store(uri: str, options: StoreOptions = DEFAULT_STORE) -> Store:
     from packer.stores.remote import RemoteStore
 
     return RemoteStore(uri)
+
+
+def read_file(uri: str, options: StoreOptions = DEFAULT_STORE) -> bytes:
+    """Return the bytes of one file or object at a path or URI.
+
+    Raises:
+        OptionsError, MissingExtraError: as `open_store`, or the URI names a whole bucket.
+        OSError: there is no such file, or it cannot be read.
+    """
+    parent, _, name = absolute_uri(uri).rpartition("/")
+    if parent.endswith(":/"):
+        raise OptionsError(f"{parent}/{name}: expected a file or an object, got a whole bucket")
+    return open_store(parent or "/", options).get(name)
 
 
 def find_scheme(uri: str) -> str:
