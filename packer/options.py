@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from packer.errors import OptionsError
 from packer.specs import (
+    MAX_LOCAL_SIZE,
     MAX_SHARD_BYTES,
     MAX_WORLD,
     MIN_SHARD_BYTES,
@@ -132,6 +133,13 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def world(self) -> int:
         """Number of ranks that will train on the data set."""
         return self.gpus if self.gpus is not None else self.instances * self.gpus_per_instance
+
+    @property
+    def local_size(self) -> int:
+        """Number of ranks on an instance: --gpus-per-instance, or with --gpus alone its largest divisor up to 8."""
+        if self.gpus is None or self.instances * self.gpus_per_instance != 1:
+            return self.gpus_per_instance
+        return max(size for size in range(1, MAX_LOCAL_SIZE + 1) if self.gpus % size == 0)
 
     def tasks_of_part(self, num_tasks: int) -> range:
         """Return the tasks of `num_tasks` that this run packs: all, or those of --part. Raises OptionsError."""

@@ -16,6 +16,9 @@ MIN_SHARD_BYTES = 1_000_000
 MAX_WORLD = 1_000_000
 """Far beyond any cluster, and few enough that all their shards can be listed."""
 
+MAX_LOCAL_SIZE = 8
+"""GPUs of the largest common training instances; taken where only the number of all GPUs is said."""
+
 
 class FormatName(enum.StrEnum):
     TFRECORD = "tfrecord"

@@ -95,6 +95,24 @@ def test_shares_are_exact(weights: list[int]) -> None:
     assert sum(Fraction(split.numerator, split.denominator) for split in splits) == 1
 
 
+@pytest.mark.parametrize(
+    ("values", "local_size"),
+    [
+        ({}, 1),
+        ({"instances": 2, "gpus_per_instance": 16}, 16),
+        ({"instances": 4}, 1),
+        ({"gpus": 16, "instances": 4, "gpus_per_instance": 4}, 4),
+        ({"gpus": 1}, 1),
+        ({"gpus": 4}, 4),
+        ({"gpus": 12}, 6),
+        ({"gpus": 64}, 8),
+        ({"gpus": 11}, 1),
+    ],
+)
+def test_ranks_of_an_instance(values: dict[str, object], local_size: int) -> None:
+    assert parse_options({"source": "s", "dest": "d", **values}).local_size == local_size
+
+
 def test_tenths_sum_to_one() -> None:
     """0.7 + 0.2 + 0.1 is not 1 in binary."""
     assert len(parse(split="train=0.7,val=0.2,test=0.1").splits()) == 3

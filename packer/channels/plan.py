@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from packer.channels.names import META_CHANNEL, InputMode, channel_name, check_channel_names
 from packer.dataset.model import Manifest
+from packer.dataset.sagemaker import keys_of_local_rank
 from packer.errors import OptionsError
 from packer.planning.names import MANIFEST_KEY, channel_manifest_key
 from packer.specs import is_training_split
@@ -120,11 +121,6 @@ def check_fits(manifest: Manifest, split: str, cluster: Cluster) -> None:
             f"split {split!r}: expected shards that divide by {world} ranks ({shape}), found {num_shards} shards, so "
             f"some ranks would run out first; {remedy}"
         )
-
-
-def keys_of_local_rank(keys: Sequence[str], *, local_rank: int, local_size: int) -> tuple[str, ...]:
-    """Return the keys of a split's Pipe channel: those whose index mod `local_size` is `local_rank`."""
-    return tuple(keys[local_rank::local_size])
 
 
 def _split_channels(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from packer.cli.options import load_config, with_pack_options
+from packer.cli.options import READING_FIELDS, load_config, place_options, with_pack_options
 from packer.cli.output import Output
 from packer.errors import PackerError
 from packer.options import STORE_FIELDS, PackOptions, parse_options
@@ -40,7 +40,6 @@ _RESHARD_OPTIONS = (
     *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
     *("engine", "workers", "resume", "overwrite", *STORE_FIELDS),
 )
-_READING_OPTIONS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
 _EXAMPLES = """Examples:
 
   shardpack pack photos packed --instances 2 --gpus-per-instance 8
@@ -71,7 +70,7 @@ def commit(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     """Make a data set of the shards that several runs of pack --part have packed under DEST."""
     from packer.pipeline import commit_parts
 
-    Output(as_json=json).packed(commit_parts(dest, _place_options(dest, given).dest_store()))
+    Output(as_json=json).packed(commit_parts(dest, place_options(dest, given).dest_store()))
 
 
 @app.command()
@@ -110,7 +109,7 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 
 @app.command()
-@partial(with_pack_options, only=_READING_OPTIONS)
+@partial(with_pack_options, only=READING_FIELDS)
 def verify(
     given: dict[str, Any],
     dest: _Dest,
@@ -124,7 +123,7 @@ def verify(
     from packer.engines.local import LocalEngine
     from packer.stores.open import open_store
 
-    options = _place_options(dest, given).source_store()
+    options = place_options(dest, given).source_store()
     load_manifest(open_store(dest, options))  # before any process is started for nothing
     output = Output(as_json=json)
     with LocalEngine(workers) as engine:
@@ -135,13 +134,13 @@ def verify(
 
 
 @app.command()
-@partial(with_pack_options, only=_READING_OPTIONS)
+@partial(with_pack_options, only=READING_FIELDS)
 def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     """Show what DEST holds, from its manifest."""
     from packer.dataset.load import load_manifest
     from packer.stores.open import open_store
 
-    store = open_store(dest, _place_options(dest, given).source_store())
+    store = open_store(dest, place_options(dest, given).source_store())
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
@@ -163,12 +162,7 @@ def _values(given: dict[str, Any], config: str | None) -> dict[str, Any]:
     if not config:
         return given
     reach = {name: value for name, value in given.items() if name in STORE_FIELDS}
-    return {**load_config(config, _place_options(config, reach).dest_store()), **given}
-
-
-def _place_options(dest: str, given: dict[str, Any]) -> PackOptions:
-    """Return options that say how one place is reached, and nothing else."""
-    return parse_options({"source": dest, "dest": dest, **given})
+    return {**load_config(config, place_options(config, reach).dest_store()), **given}
 
 
 def main() -> None:

@@ -11,9 +11,12 @@ import typer
 import yaml
 
 from packer.errors import OptionsError, StoreError
-from packer.options import PackOptions, choices_of, option_name
+from packer.options import PackOptions, choices_of, option_name, parse_options
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open import read_file
+
+READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
+"""Fields of PackOptions that say how a place is reached which is only read."""
 
 _METAVARS = {
     "shard_size": "SIZE",
@@ -73,6 +76,11 @@ def _metavar(hint: Any) -> str:
     """Return the values to choose from, N for a number, TEXT for all else."""
     is_number = int in get_args(hint.__origin__) or hint.__origin__ is int
     return "|".join(choices_of(hint)) or ("N" if is_number else "TEXT")
+
+
+def place_options(dest: str, given: Mapping[str, Any]) -> PackOptions:
+    """Return options that say how one place is reached, and nothing else. Raises OptionsError."""
+    return parse_options({"source": dest, "dest": dest, **given})
 
 
 def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from packer.dataset.model import Manifest, PixelStatistics, ShardEntry, SplitEnt
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
+from packer.dataset.sagemaker import put_key_lists
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
+from packer.options import parse_options
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -84,10 +86,16 @@ def commit(
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
+    put_key_lists(dest, manifest, local_size=_local_size(dest, document))
     check_claim(dest, header)
     dest.put(MANIFEST_KEY, [data])
     clear_scaffolding(dest, header)
     return msgspec.json.decode(data, type=Manifest)
+
+
+def _local_size(dest: Store, document: PlanDocument) -> int:
+    """Return the ranks of an instance that the plan's options ask for."""
+    return parse_options({**document.options, "dest": dest.uri}).local_size
 
 
 def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, example: str) -> None:

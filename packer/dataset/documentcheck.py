@@ -11,6 +11,7 @@ from packer.dataset.duplicates import count_duplicates
 from packer.dataset.model import Manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import RejectedItem
+from packer.dataset.sagemaker import key_list_faults
 from packer.errors import PackerError
 from packer.planning.names import (
     LABELS_KEY,
@@ -32,8 +33,8 @@ _SHARED_FIELDS = (
 
 
 def document_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the plan's header, the labels, the rejects and the merged indexes."""
-    for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults):
+    """Yield what is wrong with the plan's header, labels, rejects, merged indexes and lists for SageMaker."""
+    for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults, key_list_faults):
         try:
             yield from check(store, manifest)
         except ObjectNotFoundError as error:

@@ -1,5 +1,6 @@
 """The whole way of the data with buckets at either end: the same bytes as on a disk."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from packer.dataset.sagemaker import build_key_lists
 from packer.dataset.verify import verify
 from packer.errors import DestinationTakenError, OptionsError, SourceChangedError, SourceError
 from packer.pipeline import check_places, commit_parts, pack
@@ -17,12 +19,21 @@ from packer.resharding import reshard
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open import list_source
 from tests.stores.conftest import Bucket
-from tests.tools.datasets import ROOT, SerialEngine, digests, make_options, pack_small, write_images, write_listing
+from tests.tools.datasets import (
+    ROOT,
+    SerialEngine,
+    digests,
+    make_options,
+    pack_small,
+    read_manifest,
+    write_images,
+    write_listing,
+)
 
 pytestmark = pytest.mark.slow
 
-_PLACE_DEPENDENT = ("meta/plan.json", "meta/plan/")
-"""The claim names the places; the plan's items from a bucket have entity tags."""
+_PLACE_DEPENDENT = ("meta/plan.json", "meta/plan/", "meta/sagemaker/")
+"""The claim names the places; the plan's items from a bucket have entity tags; SageMaker reads from buckets alone."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +80,11 @@ def test_bucket_to_bucket_gives_the_bytes_of_a_disk(bucket: Bucket, images: Path
     assert result.dest == f"s3://{bucket.name}/packed"
     found = digests(download(bucket, "packed", tmp_path / "down"))
     assert lasting(found) == lasting(digests(packed))
-    assert set(found) == set(digests(packed))
+    lists = {f"meta/sagemaker/L4/{split}{rank}.manifest" for split in ("train", "val") for rank in ("", 0, 1, 2, 3)}
+    assert set(found) == set(digests(packed)) | lists
+    manifest = read_manifest(packed)
+    expected = build_key_lists(manifest, root=f"s3://{bucket.name}/packed", local_size=4)
+    assert {key: hashlib.sha256(data).hexdigest() for key, data in expected.items()} == {k: found[k] for k in lists}
 
 
 def test_parts_resume_reshard_and_verify(bucket: Bucket, images: Path, tmp_path: Path) -> None:
@@ -87,6 +102,11 @@ def test_parts_resume_reshard_and_verify(bucket: Bucket, images: Path, tmp_path:
     reshard(options(bucket, dest, copied, split="train=1", gpus=2, format="recordio"), engine=SerialEngine())
     for uri in (dest, copied):
         assert verify(uri, SerialEngine(), SilentProgress(), decode=True, options=bucket.options).faults == ()
+
+    assert {key for key in bucket.list_keys() if "/sagemaker/" in key and "val" not in key} == {
+        *(f"packed/meta/sagemaker/L4/train{rank}.manifest" for rank in ("", 0, 1, 2, 3)),
+        *(f"copy/meta/sagemaker/L2/train{rank}.manifest" for rank in ("", 0, 1)),
+    }
 
     shard = next(key for key in bucket.list_keys() if key.startswith("packed/train/"))
     data = bytearray(bucket.client.get_object(Bucket=bucket.name, Key=shard)["Body"].read())
@@ -114,6 +134,23 @@ def test_resume_after_a_kill(bucket: Bucket, tmp_path: Path) -> None:
     pack_small(images, tmp_path / "local", gpus=6, allow_fill=True)
     found = digests(download(bucket, "packed", tmp_path / "down"))
     assert lasting(found) == lasting(digests(tmp_path / "local"))
+
+
+def test_a_data_set_that_was_copied_to_another_prefix_has_the_lists_of_the_first(
+    bucket: Bucket, images: Path, tmp_path: Path
+) -> None:
+    pack(options(bucket, images, f"s3://{bucket.name}/packed"), engine=SerialEngine())
+    copied = upload(bucket, download(bucket, "packed", tmp_path / "down"), "copied")
+    found = verify(copied, SerialEngine(), SilentProgress(), options=bucket.options).faults
+    assert len(found) == 10
+    assert all(f"expected the shards of {copied}, found another list; write it anew" in fault for fault in found)
+
+
+def test_a_prefix_that_no_list_can_name_is_packed_to_without_lists(bucket: Bucket, images: Path) -> None:
+    dest = f"s3://{bucket.name}/pa~cked"
+    pack(options(bucket, images, dest), engine=SerialEngine())
+    assert not any("/sagemaker/" in key for key in bucket.list_keys())
+    assert verify(dest, SerialEngine(), SilentProgress(), options=bucket.options).faults == ()
 
 
 def test_an_object_that_changed_since_the_plan_stops_the_run(bucket: Bucket, images: Path) -> None:
