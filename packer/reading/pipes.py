@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from packer.channels.jobfiles import JobFiles
-from packer.channels.plan import keys_of_local_rank
 from packer.dataset.model import ShardEntry
+from packer.dataset.sagemaker import keys_of_local_rank
 from packer.errors import DataSetError
 from packer.formats.base import Record
 from packer.formats.registry import get_format
