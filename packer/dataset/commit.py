@@ -117,12 +117,14 @@ def check_claim(dest: Store, header: PlanHeader) -> None:
 
 def clear_scaffolding(dest: Store, header: PlanHeader) -> None:
     """Remove what only an unfinished run needs, and what runs left that were killed before they could claim."""
-    for split in header.splits:
-        for shard_index in range(split.num_shards):
-            dest.delete(receipt_key(shard_stem(split.name, shard_index, split.num_shards)))
-    for info in list(dest.list(PLAN_PARTS_PREFIX)):
-        if not info.key.startswith(PLAN_PARTS_PREFIX + header.plan_id[:16]):
-            dest.delete(info.key)
+    receipts = (
+        receipt_key(shard_stem(split.name, shard_index, split.num_shards))
+        for split in header.splits
+        for shard_index in range(split.num_shards)
+    )
+    own = PLAN_PARTS_PREFIX + header.plan_id[:16]
+    left = (info.key for info in dest.list(PLAN_PARTS_PREFIX) if not info.key.startswith(own))
+    dest.delete_all([*receipts, *left])
     dest.sweep()
 
 

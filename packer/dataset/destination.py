@@ -58,8 +58,7 @@ def claim_destination(
     if is_ours:
         return
     if not _is_same_plan(dest, document):  # or else its files are those that were just written once more
-        for key in keys:
-            dest.delete(key)
+        dest.delete_all(keys)
     elif shared:
         return
     raise DestinationTakenError(_taken_text(dest))
@@ -103,8 +102,6 @@ def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
 def clear(dest: Store) -> None:
     """Remove a data set or an unfinished run: the manifest first, so no reader sees a part; the claim last."""
     dest.delete(MANIFEST_KEY)
-    for info in list(dest.list()):
-        if _is_own(info.key) and info.key != PLAN_KEY:
-            dest.delete(info.key)
+    dest.delete_all([info.key for info in dest.list() if _is_own(info.key) and info.key != PLAN_KEY])
     dest.delete(PLAN_KEY)
     dest.sweep()

@@ -6,7 +6,7 @@ object, the new one or none, never a part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -71,6 +71,13 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove objects, many at a time; one that is not there is no error.
+
+        Raises:
+            OSError: some could not be removed; the text names one of them, and others may be there still.
+        """
 
     def sweep(self) -> None:
         """Remove what interrupted writes left behind. Only for the one run that owns the destination."""

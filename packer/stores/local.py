@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
@@ -108,6 +108,10 @@ class LocalStore:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(key))
         self._prune(os.path.dirname(self._path(key)))
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.delete(key)
 
     def sweep(self) -> None:
         shutil.rmtree(os.path.join(self._root, TEMPORARY_FOLDER), ignore_errors=True)

@@ -9,7 +9,9 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import fsspec
@@ -91,6 +93,10 @@ class RemoteStore:
             self._call(lambda: self._files.rm_file(self._path(key)), key)
         except ObjectNotFoundError:
             return
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        with ThreadPoolExecutor(self.read_ahead, thread_name_prefix="delete") as threads:
+            deque(threads.map(self.delete, keys), maxlen=0)
 
     def sweep(self) -> None:
         return

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-import botocore.exceptions
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
@@ -20,10 +19,10 @@ from packer.errors import OptionsError, StoreError
 from packer.specs import Encryption, StoreOptions
 from packer.stores.base import Buffers, ObjectChangedError, ObjectInfo
 from packer.stores.retry import RetryPolicy, TransientError, retry
-from packer.stores.s3client import NUM_IN_FLIGHT, Clients, check_answer, connect
+from packer.stores.s3client import CLIENT_ERRORS, NUM_IN_FLIGHT, Clients, check_answer, connect
+from packer.stores.s3deletion import delete_objects
 from packer.stores.s3errors import make_error, parse_failure
 from packer.stores.s3listing import list_objects
-from packer.stores.s3pages import PageError
 
 T = TypeVar("T")
 
@@ -122,6 +121,15 @@ class S3Store:
         path = self._base + key
         request = {"Bucket": self._bucket, "Key": path, **self._payer}
         self._retry(lambda: self._clients.control.delete_object(**request), path, "delete")
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        def send(paths: list[str]) -> Any:
+            request = {"Objects": [{"Key": path} for path in paths], "Quiet": True}
+            call = lambda: self._clients.control.delete_objects(Bucket=self._bucket, Delete=request, **self._payer)  # noqa: E731
+            return self._call(call, paths[0], "delete")
+
+        paths = (self._base + key for key in keys)
+        delete_objects(send, lambda call: retry(call, _POLICY), paths, bucket=self._bucket)
 
     def sweep(self) -> None:
         return  # a put is one request, so nothing is left behind
@@ -222,7 +230,7 @@ class S3Store:
             if failure.status == 416 and no_range is not None:
                 return no_range
             problem = make_error(failure, bucket=self._bucket, key=path, action=action)
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, PageError) as error:
+        except CLIENT_ERRORS as error:
             problem = check_answer(error, bucket=self._bucket, key=path, action=action)
         raise problem
 

@@ -6,7 +6,9 @@ of naming an endpoint. Both are asked, and obstore, which moves the bytes, is gi
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import logging
 import re
 import threading
@@ -26,12 +28,17 @@ from obstore.store import S3Store as Objects
 from packer.errors import OptionsError, StoreAccessError, StoreError
 from packer.specs import StoreOptions
 from packer.stores.retry import TransientError
-from packer.stores.s3errors import Failure, make_error
+from packer.stores.s3errors import Failure, make_error, parse_code
 from packer.stores.s3pages import PageError, parse_pages_ahead
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
+CLIENT_ERRORS = (
+    *(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError),
+    *(botocore.parsers.ResponseParserError, PageError),
+)
+"""What boto3's client raises; `check_answer` says what to raise instead."""
 NUM_IN_FLIGHT = 32
 """Requests that one process has in flight at most, by kind."""
 _CREDENTIALS_AGE = timedelta(minutes=5)
@@ -149,6 +156,8 @@ def _open_control(session: Any, options: StoreOptions) -> Any:
         problem = type(error).__name__
         raise StoreAccessError(f"AWS: the profile or its credentials cannot be used ({problem}); mend it") from None
     parse_pages_ahead(client)
+    client.meta.events.register("before-call.s3.DeleteObjects", lambda **event: _add_digest(event["params"]))
+    client.meta.events.register("before-parse.s3.DeleteObjects", lambda **event: _check_result(event["response_dict"]))
     client.meta.events.register("before-call.s3", lambda **event: _forbid_redirect(event["context"]))
     return client
 
@@ -156,6 +165,18 @@ def _open_control(session: Any, options: StoreOptions) -> Any:
 def _forbid_redirect(context: dict[str, Any]) -> None:
     """Keep botocore from looking for a bucket in other regions, where obstore would not follow: it is told instead."""
     context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _add_digest(request: dict[str, Any]) -> None:
+    """Add the MD5 of a request's body, which servers ask for that do not know the checksums of botocore yet."""
+    digest = hashlib.md5(request["body"], usedforsecurity=False).digest()
+    request["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _check_result(answer: dict[str, Any]) -> None:
+    """Raise PageError for an answer that says nothing of the deletion: to botocore, none failed."""
+    if answer["status_code"] == 200 and b"DeleteResult" not in answer["body"]:
+        raise PageError
 
 
 def _host(options: StoreOptions) -> str:
@@ -217,12 +238,10 @@ def check_answer(error: Exception, *, bucket: str, key: str, action: str) -> Exc
     """Return what to raise for an error of boto3's client."""
     if isinstance(error, botocore.exceptions.ClientError):
         answer = error.response
-        code = str(answer.get("Error", {}).get("Code", ""))
+        code = parse_code(str(answer.get("Error", {}).get("Code", "")))
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         region = str(answer.get("Error", {}).get("Region", "") or headers.get("x-amz-bucket-region", ""))
-        if not re.fullmatch(r"\w{1,64}", code) or code.isdecimal():
-            code = ""
         return make_error(Failure(status, code, region), bucket=bucket, key=key, action=action)
     if isinstance(error, (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)):
         return make_error(Failure(401, "NoCredentials"), bucket=bucket, key=key, action=action)

@@ -59,6 +59,11 @@ def parse_failure(text: str) -> Failure:
     return Failure(int(status[1]) if status else 0, code[1] if code else "", region[1] if region else "")
 
 
+def parse_code(text: str) -> str:
+    """Return a code as S3 has them; empty for anything else, which is not to be shown."""
+    return text if re.fullmatch(r"\w{1,64}", text) and not text.isdecimal() else ""
+
+
 def make_error(failure: Failure, *, bucket: str, key: str, action: str) -> Exception:
     """Return what to raise for a failed request.
 

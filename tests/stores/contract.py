@@ -77,6 +77,15 @@ class StoreContract:
         store.delete("never/was")
         assert self.keys(store) == ["a/d"]
 
+    def test_delete_all(self, store: Store) -> None:
+        keys = [f"a/{n % 3}/k &<{n}>" for n in range(40)]
+        for key in [*keys, "a/kept", "kept"]:
+            store.put(key, [b"1"])
+        store.delete_all([*keys, "never/was"])
+        assert self.keys(store) == ["a/kept", "kept"]
+        store.delete_all([])
+        assert self.keys(store) == ["a/kept", "kept"]
+
     def test_put_if_absent_writes_once(self, store: Store) -> None:
         assert store.put_if_absent("claim", [b"first"])
         assert not store.put_if_absent("claim", [b"second"])

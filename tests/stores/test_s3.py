@@ -50,13 +50,15 @@ def test_shards_are_one_put(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["real"], indirect=True)
-def test_listing_many_pages_and_folders(bucket: Bucket) -> None:
+def test_listing_and_deleting_many_pages_and_folders(bucket: Bucket) -> None:
     expected = {f"c{n % 20}/{'deep/' * (n % 4)}{n:05d}.jpg": n % 7 for n in range(2_300)}
     store = S3Store(bucket.uri, bucket.options)
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda key: bucket.put(f"some/prefix/{key}", b"x" * expected[key]), expected))
     assert {info.key: info.num_bytes for info in store.list()} == expected
     assert sorted(info.key for info in store.list("c1")) == sorted(key for key in expected if key.startswith("c1"))
+    store.delete_all(key for key in expected if not key.startswith("c1"))
+    assert sorted(bucket.list_keys()) == sorted(f"some/prefix/{key}" for key in expected if key.startswith("c1"))
 
 
 def test_a_listing_that_is_left_early_ends(bucket: Bucket) -> None:

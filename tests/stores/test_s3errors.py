@@ -92,6 +92,7 @@ def operations(store: S3Store) -> dict[str, Callable[[], object]]:
         "claim": lambda: store.put_if_absent("train/k", [b"x"]),
         "list": lambda: list(store.list("train/k")),
         "delete": lambda: store.delete("train/k"),
+        "delete-all": lambda: store.delete_all(["train/k"]),
     }
 
 
@@ -111,7 +112,7 @@ _REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("action", ["get", "range", "put", "claim", "list", "delete"])
+@pytest.mark.parametrize("action", ["get", "range", "put", "claim", "list", "delete", "delete-all"])
 @pytest.mark.parametrize("refusal", _REFUSALS, ids=lambda refusal: refusal[1])
 def test_refusals_are_one_plain_line_without_secrets(
     stub: Stub, refusal: tuple, action: str, caplog: pytest.LogCaptureFixture
@@ -265,6 +266,35 @@ def test_missing_credentials(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(StoreAccessError, match="no AWS credentials were found: .*--profile.*--anonymous"):
         S3Store("s3://bucket/p", stub.options).get("k")
     assert stub.requests == []
+
+
+def deletion(*errors: tuple[str, str]) -> Answer:
+    each = "".join(f"<Error><Key>p/{key}</Key><Code>{code}</Code></Error>" for key, code in errors)
+    return 200, {}, f"<?xml version='1.0'?><DeleteResult>{each}</DeleteResult>".encode()
+
+
+def test_objects_that_cannot_be_deleted_are_told_apart(stub: Stub) -> None:
+    """What passes is asked for again; what does not is told, once the others are gone."""
+    answers = [deletion(("b", "InternalError"), ("c", "AccessDenied"), ("d", "SlowDown"), ("e", "Odd"))]
+    answers += [deletion(("d", "InternalError")), deletion()]
+    stub.answer = lambda method, path: answers.pop(0)
+    with pytest.raises(StoreAccessError, match=r"^s3://bucket/p/c: may not delete it.*; 1 more objects could not be"):
+        S3Store("s3://bucket/p", stub.options).delete_all("abcde")
+    assert [int(headers["content-length"]) for _, _, headers in stub.requests] == sorted(
+        [int(headers["content-length"]) for _, _, headers in stub.requests], reverse=True
+    )
+    assert len(stub.requests) == 3
+    stub.answer = lambda method, path: deletion(("b", "SlowDown"))
+    with pytest.raises(StoreError, match=r"s3://bucket/p/b: cannot delete it: status 400 SlowDown; tried \d+ times"):
+        S3Store("s3://bucket/p", stub.options).delete_all("ab")
+
+
+@pytest.mark.parametrize("action", ["list", "delete-all"])
+@pytest.mark.parametrize("body", [b"", b"<?xml version='1.0'?><DeleteResult><Err", b"<ListBucketResult><Cont"])
+def test_answers_that_are_cut_are_asked_for_again(stub: Stub, action: str, body: bytes) -> None:
+    stub.answer = lambda method, path: (200, {}, body)
+    with pytest.raises(StoreError, match=r"(the answer is cut, or not one of S3|status 500); tried \d+ times"):
+        operations(S3Store("s3://bucket/p", stub.options))[action]()
 
 
 @pytest.mark.parametrize("endpoint", ["real"], indirect=True)
