@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, TypeAlias
 
+import msgspec
+
 ExtraValue: TypeAlias = (
     "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | tuple[bytes, ...]"
 )
@@ -44,8 +46,7 @@ class Sample:
     extras: Mapping[str, ExtraValue] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One framed record as read: its span in the file is ``[offset_bytes, offset_bytes + num_bytes)``."""
 
     index: int

@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) and the masked form that TFRecord stores.
+"""The masked form of CRC-32C (Castagnoli, reflected polynomial 0x82F63B78) that TFRecord stores.
 
 TFRecord masks its checksums, as the CRC of data that itself holds CRCs is weak: the CRC is rotated right by 15 bits
 and a constant is added, modulo 2**32.
@@ -9,15 +9,10 @@ from __future__ import annotations
 import google_crc32c
 
 _MASK_DELTA = 0xA282EAD8
+_value = google_crc32c.value
 
 
-def crc32c(data: bytes | memoryview) -> int:
-    """Return the CRC-32C of `data`, in [0, 2**32). A memoryview is copied, since the C function takes bytes alone."""
-    crc: int = google_crc32c.value(bytes(data))
-    return crc
-
-
-def masked_crc32c(data: bytes | memoryview) -> int:
-    """Return the CRC-32C of `data` as TFRecord stores it, in [0, 2**32). A memoryview is copied."""
-    crc: int = google_crc32c.value(bytes(data))
-    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+def masked_crc32c(data: bytes) -> int:
+    """Return the CRC-32C of `data` as TFRecord stores it, in [0, 2**32). The C function takes no memoryview."""
+    crc: int = _value(data)
+    return (crc >> 15 | crc << 17) + _MASK_DELTA & 0xFFFFFFFF

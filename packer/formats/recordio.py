@@ -12,7 +12,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from packer.errors import OptionsError
+from packer.errors import CorruptRecordError, OptionsError
+from packer.formats.base import Record
 from packer.formats.framing import MalformedError, Take
 
 MAGIC = bytes.fromhex("0a23d7ce")
@@ -63,18 +64,28 @@ def _frame_part(cflag: int, part: bytes) -> list[bytes]:
     return [header, part, _ZEROS[-len(part) % 4]] if len(part) % 4 else [header, part]
 
 
-def read_record(take: Take, *, check: bool) -> tuple[bytes | memoryview, int] | None:
-    """Return the next payload and its framed size in bytes, or None at the end.
+def iter_records(take: Take, *, name: str, check: bool) -> Iterator[Record]:
+    """Yield records until the end.
 
     `check` also demands that the padding is zeros, the only redundancy there is. A payload of several parts is joined,
     every other one is what `take` returned.
 
     Raises:
-        MalformedError: a piece is cut short, a magic is missing, or parts come in an impossible order or size.
+        CorruptRecordError: a piece is cut short, a magic is missing, or parts come in an impossible order or size.
     """
-    header = take(8)
-    if not header:
-        return None
+    index = offset_bytes = 0
+    try:
+        while header := take(8):
+            payload, num_bytes = _read_record(take, header, check)
+            yield Record(index, offset_bytes, num_bytes, payload)
+            index += 1
+            offset_bytes += num_bytes
+    except MalformedError as error:
+        raise CorruptRecordError(name, index, offset_bytes, str(error)) from None
+
+
+def _read_record(take: Take, header: bytes | memoryview, check: bool) -> tuple[bytes | memoryview, int]:
+    """Return the payload behind the header of its first part, and its framed size in bytes."""
     cflag, part = _read_part(take, header, check)
     if cflag == _WHOLE:
         return part, 8 + len(part) + -len(part) % 4

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import BinaryIO, Protocol
 
 from packer.errors import CorruptRecordError
 from packer.formats import recordio, tfrecord
 from packer.formats.base import Record, RecordFormat, Sample
 from packer.formats.features import decode_sample_example, encode_sample_example
-from packer.formats.framing import MalformedError, Take, iter_records, take_from_buffer, take_from_stream
+from packer.formats.framing import MalformedError, Take, take_from_buffer, take_from_stream
 from packer.formats.irheader import decode_image_record, encode_image_record
 from packer.specs import FormatName
 
@@ -20,8 +19,8 @@ class _FrameRecord(Protocol):
     def __call__(self, payload: bytes) -> list[bytes]: ...
 
 
-class _ReadRecord(Protocol):
-    def __call__(self, take: Take, *, check: bool) -> tuple[bytes | memoryview, int] | None: ...
+class _IterRecords(Protocol):
+    def __call__(self, take: Take, *, name: str, check: bool) -> Iterator[Record]: ...
 
 
 class _EncodeSample(Protocol):
@@ -39,7 +38,7 @@ class _Container:
     name: str
     suffix: str
     frame_record: _FrameRecord
-    read_record: _ReadRecord
+    iter_records: _IterRecords
     encode: _EncodeSample
     decode: _DecodeSample
 
@@ -47,10 +46,10 @@ class _Container:
         return self.frame_record(payload)
 
     def iter_buffer(self, buffer: memoryview, *, name: str, check: bool = True) -> Iterator[Record]:
-        return iter_records(take_from_buffer(buffer), partial(self.read_record, check=check), name=name)
+        return self.iter_records(take_from_buffer(buffer), name=name, check=check)
 
     def iter_stream(self, stream: BinaryIO, *, name: str, check: bool = True) -> Iterator[Record]:
-        return iter_records(take_from_stream(stream), partial(self.read_record, check=check), name=name)
+        return self.iter_records(take_from_stream(stream), name=name, check=check)
 
     def encode_sample(self, sample: Sample, *, position: int) -> bytes:
         return self.encode(sample, position=position)
@@ -69,7 +68,7 @@ TFRECORD: RecordFormat = _Container(
     name=FormatName.TFRECORD.value,
     suffix=".tfrecord",
     frame_record=tfrecord.frame_record,
-    read_record=tfrecord.read_record,
+    iter_records=tfrecord.iter_records,
     encode=encode_sample_example,
     decode=decode_sample_example,
 )
@@ -77,7 +76,7 @@ RECORDIO: RecordFormat = _Container(
     name=FormatName.RECORDIO.value,
     suffix=".rec",
     frame_record=recordio.frame_record,
-    read_record=recordio.read_record,
+    iter_records=recordio.iter_records,
     encode=encode_image_record,
     decode=decode_image_record,
 )

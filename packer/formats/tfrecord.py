@@ -8,7 +8,10 @@ All numbers are little-endian; files concatenate; there is no header of the file
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
+from packer.errors import CorruptRecordError
+from packer.formats.base import Record
 from packer.formats.crc32c import masked_crc32c
 from packer.formats.framing import MalformedError, Take
 
@@ -26,44 +29,50 @@ def frame_record(payload: bytes) -> list[bytes]:
     return [length + _CRC.pack(masked_crc32c(length)), payload, _CRC.pack(masked_crc32c(payload))]
 
 
-def read_record(take: Take, *, check: bool) -> tuple[bytes | memoryview, int] | None:
-    """Return the next payload and its framed size in bytes, or None at the end.
+def iter_records(take: Take, *, name: str, check: bool) -> Iterator[Record]:
+    """Yield records until the end. A record's checksum is taken together with the next one's header.
 
     The length's checksum is always checked, since nothing else bounds what a stream would be read for; `check` is
     about the payload's, and copies a payload that is a view (the checksum's function takes bytes alone).
 
     Raises:
-        MalformedError: a piece is cut short or a checksum does not match.
+        CorruptRecordError: a piece is cut short or a checksum does not match.
     """
-    header = take(12)
-    if not header:
-        return None
-    length = _parse_header(header)
-    payload = take(length)
-    footer = take(4) if len(payload) == length else b""  # nothing is asked of a stream after its end
-    if len(footer) < 4:
-        raise MalformedError(
-            f"expected {length:,} bytes of payload and 4 of checksum, got {len(payload) + len(footer):,} bytes: "
-            "the file is cut short"
-        )
-    if check:
-        payload = bytes(payload)
-        _check_crc("payload", payload, _CRC.unpack(footer)[0])
-    return payload, length + OVERHEAD_BYTES
+    index = offset_bytes = 0
+    try:
+        header = take(12)
+        while header:
+            if len(header) < 12:
+                raise MalformedError(f"expected a header of 12 bytes, got {len(header)}: the file is cut short")
+            length, length_crc = _HEADER.unpack(header)
+            if masked_crc32c(bytes(header[:8])) != length_crc:
+                raise _wrong_crc("length", header[:8], length_crc)
+            payload = take(length)
+            # Nothing is asked of a stream after its end.
+            footer = take(4 + 12) if len(payload) == length else b""
+            if len(footer) < 4:
+                raise _cut_short(length, len(payload) + len(footer))
+            if check:
+                payload = bytes(payload)
+                (payload_crc,) = _CRC.unpack_from(footer)
+                if masked_crc32c(payload) != payload_crc:
+                    raise _wrong_crc("payload", payload, payload_crc)
+            yield Record(index, offset_bytes, length + OVERHEAD_BYTES, payload)
+            index += 1
+            offset_bytes += length + OVERHEAD_BYTES
+            header = footer[4:]
+    except MalformedError as error:
+        raise CorruptRecordError(name, index, offset_bytes, str(error)) from None
 
 
-def _parse_header(header: bytes | memoryview) -> int:
-    if len(header) < 12:
-        raise MalformedError(f"expected a header of 12 bytes, got {len(header)}: the file is cut short")
-    length, length_crc = _HEADER.unpack(header)
-    _check_crc("length", _LENGTH.pack(length), length_crc)
-    return int(length)
+def _cut_short(length: int, found: int) -> MalformedError:
+    return MalformedError(
+        f"expected {length:,} bytes of payload and 4 of checksum, got {found:,} bytes: the file is cut short"
+    )
 
 
-def _check_crc(part: str, data: bytes, expected: int) -> None:
-    found = masked_crc32c(data)
-    if found != expected:
-        raise MalformedError(
-            f"masked crc32c of the {part} is {found:08x}, but {expected:08x} is stored: the file is damaged or not "
-            "a TFRecord file"
-        )
+def _wrong_crc(part: str, data: bytes | memoryview, expected: int) -> MalformedError:
+    return MalformedError(
+        f"masked crc32c of the {part} is {masked_crc32c(bytes(data)):08x}, but {expected:08x} is stored: the file is "
+        "damaged or not a TFRecord file"
+    )

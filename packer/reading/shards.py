@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from packer.dataset.model import ShardEntry
 from packer.errors import DataSetError
@@ -33,7 +35,7 @@ class ShardFile:
 
 
 def iter_shard(shard: ShardFile, *, check: bool = True) -> Iterator[Record]:
-    """Yield a shard's records in stored order; payloads are views that keep the file mapped.
+    """Yield a shard's records in stored order.
 
     Raises:
         DataSetError: the file is missing, unreadable or of another size than the manifest says (before the first
@@ -41,13 +43,16 @@ def iter_shard(shard: ShardFile, *, check: bool = True) -> Iterator[Record]:
         CorruptRecordError: a record's framing, or with `check` its checksum, is wrong.
     """
     name, expected = shard.name, shard.entry.num_records
-    content = _view(shard)
     num_records = 0
-    for record in get_format(shard.format).iter_buffer(content, name=name, check=check):
-        num_records += 1
-        if num_records > expected:
-            raise DataSetError(f"{name}: expected {expected} records, found more; {NOT_AS_PACKED}")
-        yield record
+    try:
+        with _open(shard) as stream:
+            for record in get_format(shard.format).iter_stream(stream, name=name, check=check):
+                num_records += 1
+                if num_records > expected:
+                    raise DataSetError(f"{name}: expected {expected} records, found more; {NOT_AS_PACKED}")
+                yield record
+    except OSError as error:
+        raise DataSetError(f"{name}: cannot read the shard: {error}") from error
     if num_records != expected:
         raise DataSetError(f"{name}: expected {expected} records, found {num_records}; {NOT_AS_PACKED}")
 
@@ -62,13 +67,15 @@ def wrong_size_error(shard: ShardFile, *, found: int) -> DataSetError:
     return DataSetError(f"{shard.name}: expected {shard.entry.num_bytes:,} bytes, found {found:,}; {NOT_AS_PACKED}")
 
 
-def _view(shard: ShardFile) -> memoryview:
+def _open(shard: ShardFile) -> BinaryIO:
+    """Open a shard. Raises DataSetError where it is missing or of another size, OSError where it cannot be read."""
     try:
-        content = shard.store.view(shard.key)
+        stream = shard.store.open(shard.key)
     except ObjectNotFoundError:
         raise missing_shard_error(shard) from None
-    except OSError as error:
-        raise DataSetError(f"{shard.name}: cannot read the shard: {error}") from error
-    if len(content) != shard.entry.num_bytes:
-        raise wrong_size_error(shard, found=len(content))
-    return content
+    num_bytes = stream.seek(0, os.SEEK_END)
+    if num_bytes != shard.entry.num_bytes:
+        stream.close()
+        raise wrong_size_error(shard, found=num_bytes)
+    stream.seek(0)
+    return stream

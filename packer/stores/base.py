@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
 Buffers: TypeAlias = "Sequence[bytes | memoryview]"
 """The content of an object as buffers that follow one another."""
@@ -59,6 +59,9 @@ class Store(Protocol):
 
     def view(self, key: str) -> memoryview:
         """Return an object's bytes as a view that may be backed by the file itself. Raises as `get`."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Return an object's bytes as a stream to be read from start to end; it can seek. Raises as `get`."""
 
     def put(self, key: str, buffers: Buffers) -> None:
         """Write an object whole, replacing one that is there. Raises OSError."""

@@ -7,18 +7,25 @@ linked) into place, so a killed process leaves nothing under any key.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import mmap
 import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
 
 TEMPORARY_FOLDER = ".shardpack-tmp"
+_BYTES_PER_READ = 1 << 18
+"""Fits the cache of a core, so that what was read is still there when it is parsed."""
 _MAX_BUFFERS_PER_WRITE = 512
 """Linux takes at most 1,024 buffers in one writev."""
 _BYTES_PER_WRITE = 1 << 17
@@ -65,6 +72,10 @@ class LocalStore:
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
         finally:
             os.close(descriptor)
+
+    def open(self, key: str) -> BinaryIO:
+        # Half the CPU of reading through `view`, whose faults cost more than this copy.
+        return os.fdopen(self._open(key), "rb", buffering=_BYTES_PER_READ)
 
     def put(self, key: str, buffers: Buffers) -> None:
         temporary = self._write_temporary(buffers)
@@ -183,22 +194,50 @@ def _read_all(descriptor: int) -> bytes:
 
 
 def _write_all(descriptor: int, buffers: Buffers) -> None:
-    pending = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-    start = 0
+    pending = [
+        buffer if isinstance(buffer, bytes) else memoryview(buffer).cast("B") for buffer in buffers if len(buffer)
+    ]
+    ends = list(accumulate(map(len, pending)))
+    if pending and ends[-1] > _BYTES_PER_WRITE:
+        _reserve(descriptor, ends[-1])
+    start = written = 0
     while start < len(pending):
-        stop, num_bytes = start, 0
-        while stop < len(pending) and stop - start < _MAX_BUFFERS_PER_WRITE and num_bytes < _BYTES_PER_WRITE:
-            num_bytes += len(pending[stop])
-            stop += 1
-        batch, start = pending[start:stop], stop
-        while batch:
-            batch = _drop(batch, os.writev(descriptor, batch))
+        stop = min(bisect_left(ends, written + _BYTES_PER_WRITE) + 1, start + _MAX_BUFFERS_PER_WRITE, len(pending))
+        _write_batch(descriptor, pending[start:stop], num_bytes=ends[stop - 1] - written)
+        start, written = stop, ends[stop - 1]
 
 
-def _drop(buffers: list[memoryview], num_bytes: int) -> list[memoryview]:
+def _reserve(descriptor: int, num_bytes: int) -> None:
+    """Ask the file system for a new file's blocks at once, which spares ext4 a search for each page that is written.
+
+    Not by `os.posix_fallocate`: it writes to every block where a file system has no such call. What fails here fails
+    with a better message, or not at all, when the bytes are written.
+    """
+    if fallocate := _fallocate():
+        fallocate(descriptor, 0, 0, num_bytes)
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Return Linux's fallocate(descriptor, mode, offset, length), or None on other systems."""
+    function = getattr(ctypes.CDLL(None), "fallocate64", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return function
+
+
+def _write_batch(descriptor: int, batch: Sequence[bytes | memoryview], *, num_bytes: int) -> None:
+    written = os.writev(descriptor, batch)
+    while written < num_bytes:  # a disk that is almost full, or a signal
+        num_bytes -= written
+        batch = _drop(batch, written)
+        written = os.writev(descriptor, batch)
+
+
+def _drop(buffers: Sequence[bytes | memoryview], num_bytes: int) -> Sequence[bytes | memoryview]:
     """Return what is left of the buffers after their first `num_bytes` bytes."""
     for index, buffer in enumerate(buffers):
         if num_bytes < len(buffer):
-            return [buffer[num_bytes:], *buffers[index + 1 :]]
+            return [memoryview(buffer)[num_bytes:], *buffers[index + 1 :]]
         num_bytes -= len(buffer)
     return []

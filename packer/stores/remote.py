@@ -6,13 +6,14 @@ Credentials are found as the place's own fsspec library finds them.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import fsspec
 
@@ -55,6 +56,9 @@ class RemoteStore:
 
     def view(self, key: str) -> memoryview:
         return memoryview(self.get(key))
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.get(key))
 
     def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
         if stop <= start:

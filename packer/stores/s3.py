@@ -8,9 +8,10 @@ parts of a multipart upload are joined. Clients are shared by all stores of a bu
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -68,6 +69,9 @@ class S3Store:
 
     def view(self, key: str) -> memoryview:
         return memoryview(self._read(key))
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self._read(key))
 
     def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
         if stop <= start:

@@ -94,13 +94,15 @@ def _prepare(given: argparse.Namespace, folder: Path) -> tuple[Calls, Calls, int
 
 
 def _read(store: LocalStore, container: RecordFormat, name: str, *, check: bool) -> None:
-    for _ in container.iter_buffer(store.view(name), name=name, check=check):
-        pass
+    with store.open(name) as stream:
+        for _ in container.iter_stream(stream, name=name, check=check):
+            pass
 
 
 def _parse(store: LocalStore, name: str) -> None:
-    for record in TFRECORD.iter_buffer(store.view(name), name=name):
-        TFRECORD.decode_sample(record.payload)
+    with store.open(name) as stream:
+        for record in TFRECORD.iter_stream(stream, name=name):
+            TFRECORD.decode_sample(record.payload)
 
 
 def _write(store: LocalStore, container: RecordFormat, payloads: Sequence[bytes], name: str) -> None:

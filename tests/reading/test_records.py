@@ -1,5 +1,7 @@
 import collections
+import dataclasses
 import itertools
+import os
 
 import msgspec
 import pytest
@@ -158,3 +160,25 @@ def test_a_checksum_is_verified_unless_told_otherwise(tmp_path):
     with pytest.raises(CorruptRecordError, match="record 2 at byte"):
         list(iter_shard(dataset.shard_file(shard)))
     assert len(list(iter_shard(dataset.shard_file(shard), check=False))) == 3
+
+
+def test_a_shard_that_cannot_be_read_is_named(dataset, tmp_path):
+    shard = first_shard(dataset)
+    (tmp_path / shard.key).unlink()
+    (tmp_path / shard.key).mkdir()
+    with pytest.raises(DataSetError, match=rf"{shard.key}: cannot read the shard: .*Is a directory"):
+        next(iter_shard(dataset.shard_file(shard)))
+
+
+@pytest.mark.parametrize("container", list(FormatName))
+def test_a_shard_that_shrinks_while_it_is_read_is_an_error(tmp_path, container):
+    samples = [dataclasses.replace(sample, encoded=bytes(300_000)) for sample in make_samples(4)]
+    make_dataset(tmp_path, {"train": [samples]}, container=container)
+    dataset = open_dataset(str(tmp_path))
+    shard = dataset.manifest.split("train").shards[0]
+    records = iter_shard(dataset.shard_file(shard))
+    next(records)
+    os.truncate(tmp_path / shard.key, shard.num_bytes - 1)
+    assert len([next(records) for _ in range(2)]) == 2
+    with pytest.raises(CorruptRecordError, match=r"record 3 at byte .*: the file is cut short"):
+        next(records)

@@ -1,6 +1,7 @@
 """What every store must do; a test class for each kind of store inherits this one."""
 
 import array
+import os
 import threading
 
 import pytest
@@ -25,6 +26,9 @@ class StoreContract:
         store.put("train/a.bin", [b"one", memoryview(b"two"), b"", b"three"])
         assert store.get("train/a.bin") == b"onetwothree"
         assert bytes(store.view("train/a.bin")) == b"onetwothree"
+        with store.open("train/a.bin") as stream:
+            assert (stream.read(4), stream.read()) == (b"onet", b"wothree")
+            assert (stream.seek(-5, os.SEEK_END), stream.read(5)) == (6, b"three")
         assert self.again(store).get("train/a.bin") == b"onetwothree"
 
     def test_empty_objects(self, store: Store) -> None:
@@ -55,7 +59,7 @@ class StoreContract:
         assert store.get("k") == b"new"
 
     def test_missing_objects(self, store: Store) -> None:
-        for read in (store.get, store.view, lambda key: store.get_range(key, 0, 1)):
+        for read in (store.get, store.view, store.open, lambda key: store.get_range(key, 0, 1)):
             with pytest.raises(ObjectNotFoundError, match="nowhere/at-all"):
                 read("nowhere/at-all")
 

@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,18 @@ def test_delete_removes_folders_that_became_empty(tmp_path: Path) -> None:
 def test_a_file_that_grows_is_read_whole(tmp_path: Path) -> None:
     """Files of /proc say size 0 and have content: sizes are a hint only."""
     assert LocalStore("/proc/self").get("status").startswith(b"Name:")
+
+
+def test_a_write_that_the_system_ends_leaves_nothing(tmp_path: Path) -> None:
+    """At the limit a write is cut short, and the next one fails; as on a disk that is full."""
+    store = LocalStore(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_001, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.put("k", [b"x" * 7_001] * 1_000)
+        store.put("k", [b"x" * 1_001] * 999)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.path.getsize(tmp_path / "k") == 1_001 * 999
+    assert list((tmp_path / TEMPORARY_FOLDER).iterdir()) == []

@@ -25,8 +25,9 @@ def read(dest: str, *, container: FormatName, check: bool) -> Iterator[int]:
     records = get_format(container)
     store = LocalStore(dest)
     for name in sorted(found.key for found in store.list()):
-        for record in records.iter_buffer(store.view(name), name=name, check=check):
-            yield len(record.payload)
+        with store.open(name) as stream:
+            for record in records.iter_stream(stream, name=name, check=check):
+                yield len(record.payload)
 
 
 if __name__ == "__main__":
