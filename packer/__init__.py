@@ -17,6 +17,7 @@ _PUBLIC = {
     "PackOptions": "packer.options",
     "PackResult": "packer.pipeline",
     "PackerError": "packer.errors",
+    "StoreOptions": "packer.specs",
     "open_dataset": "packer.reading.dataset",
     "pack": "packer.pipeline",
     "parse_options": "packer.options",

@@ -125,8 +125,6 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
-        if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):
-            raise OptionsError("--endpoint-url: expected an address without user, password and query")
         _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property

@@ -7,8 +7,11 @@ with `StoreOptions`.
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
+
+from packer.errors import OptionsError
 
 MAX_SHARD_BYTES = 128_000_000
 """A shard never exceeds 128 MB (1 MB = 10**6 bytes)."""
@@ -158,6 +161,12 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     timeout_s: int = 30
     """Seconds without any progress after which a request is given up and tried again."""
+
+    def __post_init__(self) -> None:
+        if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):
+            raise OptionsError("--endpoint-url: expected an address without user, password and query")
+        if self.timeout_s < 1:
+            raise OptionsError(f"--timeout: expected seconds of at least 1, got {self.timeout_s}")
 
 
 DEFAULT_STORE = StoreOptions()

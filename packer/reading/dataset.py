@@ -11,9 +11,11 @@ from packer.errors import DataSetError
 from packer.formats.base import Record
 from packer.planning.names import MANIFEST_KEY
 from packer.planning.ranks import shards_of_rank
+from packer.reading.ahead import iter_shards
 from packer.reading.shards import ShardFile, iter_shard, missing_shard_error, wrong_size_error
 from packer.reading.source import Share, count_steps
 from packer.reading.spec import ReadSpec, in_epoch_order
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
 from packer.stores.local import LocalStore
 from packer.stores.open import open_store
@@ -64,7 +66,11 @@ class DataSet:
 
     def records(self, split: str, spec: ReadSpec, *, epoch: int) -> Iterator[tuple[str, Record]]:
         """Yield the rank's records. Raises as `RecordSource.records`."""
-        for file in self._files_in_order(split, spec, epoch):
+        files = self._files_in_order(split, spec, epoch)
+        if not isinstance(self.store, LocalStore):
+            yield from iter_shards(files, check=spec.check)
+            return
+        for file in files:
             name = file.name
             for record in iter_shard(file, check=spec.check):
                 yield name, record
@@ -78,15 +84,15 @@ class DataSet:
         return tuple(self.shard_file(shard) for shard in in_epoch_order(own, split, seed=spec.seed, epoch=epoch))
 
 
-def open_dataset(uri: str) -> DataSet:
-    """Open a finished data set by its path or URI.
+def open_dataset(uri: str, options: StoreOptions = DEFAULT_STORE) -> DataSet:
+    """Open a finished data set by its path or URI; `options` say how a remote place is reached.
 
     Raises:
         NotADataSetError: no manifest is there.
         DataSetError: it cannot be read, or it is not what was written.
         OptionsError: the URI's scheme is not known.
     """
-    store = open_store(uri)
+    store = open_store(uri, options)
     try:
         manifest = load_manifest(store)
     except OSError as error:

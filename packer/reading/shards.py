@@ -42,17 +42,22 @@ def iter_shard(shard: ShardFile, *, check: bool = True) -> Iterator[Record]:
             record), or holds more or fewer records (once that is seen).
         CorruptRecordError: a record's framing, or with `check` its checksum, is wrong.
     """
+    with open_shard(shard) as stream:
+        yield from iter_stream(shard, stream, check=check)
+
+
+def iter_stream(shard: ShardFile, stream: BinaryIO, *, check: bool) -> Iterator[Record]:
+    """Yield the records of an open shard. Raises as `iter_shard`."""
     name, expected = shard.name, shard.entry.num_records
     num_records = 0
     try:
-        with _open(shard) as stream:
-            for record in get_format(shard.format).iter_stream(stream, name=name, check=check):
-                num_records += 1
-                if num_records > expected:
-                    raise DataSetError(f"{name}: expected {expected} records, found more; {NOT_AS_PACKED}")
-                yield record
+        for record in get_format(shard.format).iter_stream(stream, name=name, check=check):
+            num_records += 1
+            if num_records > expected:
+                raise DataSetError(f"{name}: expected {expected} records, found more; {NOT_AS_PACKED}")
+            yield record
     except OSError as error:
-        raise DataSetError(f"{name}: cannot read the shard: {error}") from error
+        raise _unreadable_error(shard, error) from error
     if num_records != expected:
         raise DataSetError(f"{name}: expected {expected} records, found {num_records}; {NOT_AS_PACKED}")
 
@@ -67,15 +72,21 @@ def wrong_size_error(shard: ShardFile, *, found: int) -> DataSetError:
     return DataSetError(f"{shard.name}: expected {shard.entry.num_bytes:,} bytes, found {found:,}; {NOT_AS_PACKED}")
 
 
-def _open(shard: ShardFile) -> BinaryIO:
-    """Open a shard. Raises DataSetError where it is missing or of another size, OSError where it cannot be read."""
+def open_shard(shard: ShardFile) -> BinaryIO:
+    """Open a shard. Raises DataSetError where it is missing, of another size, or cannot be read."""
     try:
         stream = shard.store.open(shard.key)
     except ObjectNotFoundError:
         raise missing_shard_error(shard) from None
+    except OSError as error:
+        raise _unreadable_error(shard, error) from error
     num_bytes = stream.seek(0, os.SEEK_END)
     if num_bytes != shard.entry.num_bytes:
         stream.close()
         raise wrong_size_error(shard, found=num_bytes)
     stream.seek(0)
     return stream
+
+
+def _unreadable_error(shard: ShardFile, error: OSError) -> DataSetError:
+    return DataSetError(f"{shard.name}: cannot read the shard: {error}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from packer.errors import PackerError
+from packer.specs import StoreOptions
 from packer.trainer.options import TrainOptions
 from packer.trainer.run import train
 from packer.trainer.world import parse_world
@@ -28,6 +29,11 @@ def train_command(
     seed: Annotated[int, typer.Option(help="seed of weights, order and crops")] = 0,
     split: Annotated[str, typer.Option(help="training split")] = "train",
     eval_split: Annotated[str, typer.Option(help="split to evaluate after each epoch (default: none)")] = "",
+    endpoint_url: Annotated[str, typer.Option(help="address of an S3 server (default: as boto3 finds it)")] = "",
+    profile: Annotated[str, typer.Option(help="AWS profile (default: as boto3 finds it)")] = "",
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="read public data without credentials")] = False,
+    requester_pays: Annotated[bool, typer.Option("--requester-pays", help="pay for requests")] = False,
+    timeout: Annotated[int, typer.Option(help="seconds a request to a bucket may stand still")] = 30,
 ) -> None:
     """Train a small image classifier on a packed data set, as one process or one of many."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -44,6 +50,13 @@ def train_command(
             seed=seed,
             split=split,
             eval_split=eval_split,
+            store=StoreOptions(
+                endpoint_url=endpoint_url or None,
+                profile=profile or None,
+                anonymous=anonymous,
+                requester_pays=requester_pays,
+                timeout_s=timeout,
+            ),
         )
         train(options, parse_world(os.environ), announce=_announce)
     except PackerError as error:

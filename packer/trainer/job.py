@@ -39,7 +39,7 @@ def load_job(options: TrainOptions, world: World) -> Job:
         DataSetError: a split or shard is missing or empty, or labels are not classes.
         OptionsError: the shards do not divide by the world, or the batch is larger than a rank's share.
     """
-    dataset = open_dataset(options.data)
+    dataset = open_dataset(options.data, options.store)
     if dataset.manifest.label_kind != "class":
         raise DataSetError(f"{options.data}: expected class labels to train on, found {dataset.manifest.label_kind}")
     steps = _count_steps(dataset, options.split, options, world)

@@ -6,6 +6,7 @@ import os
 
 import msgspec
 
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open import open_store
 
 
@@ -60,8 +61,9 @@ def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> 
     return f"{line} eval steps {evaluation.steps} loss {evaluation.loss:.4f} accuracy {evaluation.accuracy:.4f}"
 
 
-def put_metrics(path: str, metrics: Metrics) -> None:
-    """Write the document, whole or not at all. Raises OSError."""
+def put_metrics(path: str, metrics: Metrics, options: StoreOptions = DEFAULT_STORE) -> None:
+    """Write the document to a path or URI, whole or not at all; a bucket is written with credentials, whatever
+    `options` say of reading. Raises OSError."""
     folder, name = os.path.split(path)
     document = msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
-    open_store(folder or ".").put(name, [document])
+    open_store(folder or ".", msgspec.structs.replace(options, anonymous=False)).put(name, [document])

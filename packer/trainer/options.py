@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from packer.errors import OptionsError
-from packer.specs import is_training_split
+from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
 
 MIN_IMAGE_PX = 16
 """The network halves the image three times and needs something left."""
@@ -34,6 +34,8 @@ class TrainOptions:
     split: str = "train"
     eval_split: str = ""
     """Evaluated after each epoch; empty for none."""
+    store: StoreOptions = DEFAULT_STORE
+    """How `data`, and `metrics` in a remote place, are reached."""
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", MIN_IMAGE_PX)):

@@ -41,7 +41,7 @@ def train(options: TrainOptions, world: World, *, announce: Callable[[str], None
         announce(format_epoch(results[-1], rank=world.rank, world=world.size, epochs=options.epochs))
     metrics = summarise(job, results)
     if options.metrics and world.rank == 0:
-        put_metrics(options.metrics, metrics)
+        put_metrics(options.metrics, metrics, options.store)
     return metrics
 
 

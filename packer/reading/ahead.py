@@ -1,0 +1,28 @@
+"""Shards of a bucket, each fetched while the one before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from packer.formats.base import Record
+from packer.reading.shards import ShardFile, iter_stream, open_shard
+
+
+def iter_shards(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator[tuple[str, Record]]:
+    """Yield the records of shards in their order, each with its file's name.
+
+    Two shards are held at a time: the one that is read, and the next. Raises as `iter_shard`, at the first record of
+    the shard that fails.
+    """
+    if not shards:
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="shard-ahead") as thread:
+        ahead = thread.submit(open_shard, shards[0])
+        for index, shard in enumerate(shards):
+            with ahead.result() as stream:
+                if index + 1 < len(shards):
+                    ahead = thread.submit(open_shard, shards[index + 1])
+                name = shard.name
+                for record in iter_stream(shard, stream, check=check):
+                    yield name, record
