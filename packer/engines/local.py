@@ -31,6 +31,8 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     # And it would come to keep freed buffers of up to 32 MB for the next one.
     "MALLOC_MMAP_THRESHOLD_": "4194304",
+    # What is below that stays for the next image: giving it back and asking anew was a fifth of packing's time.
+    "MALLOC_TRIM_THRESHOLD_": "16777216",
 }
 
 
