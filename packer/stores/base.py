@@ -43,6 +43,10 @@ class Store(Protocol):
     def read_ahead(self) -> int:
         """Reads that are worth having in flight at a time: few where each waits for a disk, many for a network."""
 
+    @property
+    def is_near(self) -> bool:
+        """Whether reads are often answered at once, from this machine's memory."""
+
     def get(self, key: str, etag: str = "") -> bytes:
         """Return an object's bytes.
 

@@ -46,6 +46,10 @@ class LocalStore:
     def read_ahead(self) -> int:
         return 4
 
+    @property
+    def is_near(self) -> bool:
+        return True
+
     def get(self, key: str, etag: str = "") -> bytes:  # files have no tags
         descriptor = self._open(key)
         try:

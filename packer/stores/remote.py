@@ -51,6 +51,10 @@ class RemoteStore:
     def read_ahead(self) -> int:
         return 16
 
+    @property
+    def is_near(self) -> bool:
+        return False
+
     def get(self, key: str, etag: str = "") -> bytes:  # tags would cost a request for each object
         return bytes(self._call(lambda: self._files.cat_file(self._path(key)), key))
 

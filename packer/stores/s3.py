@@ -64,6 +64,10 @@ class S3Store:
     def read_ahead(self) -> int:
         return NUM_IN_FLIGHT
 
+    @property
+    def is_near(self) -> bool:
+        return False
+
     def get(self, key: str, etag: str = "") -> bytes:
         return self._read(key, etag).to_bytes()
 

@@ -2,14 +2,17 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from packer.errors import SourceChangedError
 from packer.imaging.rejects import RejectError, RejectReason
+from packer.packing import fetch
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow
+from packer.stores.base import Store
 from packer.stores.local import LocalStore
 
 
@@ -26,33 +29,76 @@ def write(folder: Path, sizes: dict[str, int]) -> list[ItemRow]:
     return items(sizes)
 
 
-def test_in_order_and_whole(tmp_path: Path) -> None:
+class FarStore(LocalStore):
+    """A folder that is read by threads from the first item on."""
+
+    is_near = False
+
+
+class SlowStore(LocalStore):
+    """Keeps whoever reads waiting, and notes the threads that did."""
+
+    def __init__(self, root: Path, wait_s: float) -> None:
+        super().__init__(root)
+        self._wait_s = wait_s
+        self.readers: list[str] = []
+
+    def get(self, key: str, etag: str = "") -> bytes:
+        self.readers.append(threading.current_thread().name)
+        time.sleep(self._wait_s)
+        return super().get(key, etag)
+
+
+@pytest.mark.parametrize("store", [LocalStore, FarStore, lambda root: SlowStore(root, 0.008)])
+def test_in_order_and_whole(store: Callable[[Path], Store], tmp_path: Path) -> None:
     sizes = {f"{number:03d}": 1 + 37 * number % 5000 for number in range(200)}
     rows = write(tmp_path, sizes)
-    for number, (row, data) in enumerate(zip(rows, fetch_ahead(LocalStore(tmp_path), rows), strict=True)):
+    for number, (row, data) in enumerate(zip(rows, fetch_ahead(store(tmp_path), rows), strict=True)):
         assert data == bytes([number % 256]) * row.num_bytes
 
 
-def test_rejects_come_in_their_place(tmp_path: Path) -> None:
+def test_threads_take_over_from_who_had_to_wait(tmp_path: Path) -> None:
+    rows = write(tmp_path, {str(number): 10 for number in range(12)})
+    store = SlowStore(tmp_path, 0.05)
+    assert len(list(fetch_ahead(store, rows))) == 12
+    first, *others = store.readers
+    assert first == threading.current_thread().name
+    assert len(others) == 11
+    assert all(name.startswith("read-ahead") for name in others)
+
+
+def test_what_is_read_at_once_needs_no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_PATIENCE_S", 60.0)  # the machine may be busy
+    rows = write(tmp_path, {str(number): 10 for number in range(12)})
+    store = SlowStore(tmp_path, 0)
+    assert len(list(fetch_ahead(store, rows))) == 12
+    assert set(store.readers) == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("store", [LocalStore, FarStore])
+def test_rejects_come_in_their_place(store: Callable[[Path], Store], tmp_path: Path) -> None:
     rows = write(tmp_path, {"a": 3, "empty": 0, "b": 4})
     rows.insert(1, items({"gone": 5})[0])
-    found = list(fetch_ahead(LocalStore(tmp_path), rows))
+    found = list(fetch_ahead(store(tmp_path), rows))
     assert [f.reason if isinstance(f, RejectError) else len(f) for f in found] == [
         3, RejectReason.MISSING, RejectReason.EMPTY_FILE, 4,
     ]  # fmt: skip
 
 
-def test_a_changed_size_ends_it_at_its_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", [LocalStore, FarStore])
+def test_a_changed_size_ends_it_at_its_place(store: Callable[[Path], Store], tmp_path: Path) -> None:
     rows = write(tmp_path, {"a": 3, "b": 4, "c": 5})
     (tmp_path / "b").write_bytes(b"12345")
-    fetched = fetch_ahead(LocalStore(tmp_path), rows)
+    fetched = fetch_ahead(store(tmp_path), rows)
     assert next(fetched) == b"\0\0\0"
     with pytest.raises(SourceChangedError, match=r"/b: expected 4 bytes as listed, found 5; the source changed"):
         next(fetched)
 
 
 class CountingStore(LocalStore):
-    """Counts the bytes that were handed over and not yet taken."""
+    """A store that is not near; counts the bytes that were handed over and not yet taken."""
+
+    is_near = False
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
