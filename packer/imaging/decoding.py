@@ -91,7 +91,7 @@ def decode_image(
     if not data:
         raise RejectError(RejectReason.EMPTY_FILE, "expected an image, got a file of 0 bytes")
     with without_warnings:
-        image = open_image(data)
+        image = _open(data)
         _check_pixels(image.size, max_pixels)
         return _decode(image, data, draft_request, keep_alpha)
 
@@ -126,15 +126,22 @@ def _decode(
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
-    """Read the header of the first format that recognises the bytes."""
+    """Read the header of the first format that recognises the bytes. Raises RejectError where none does."""
+    with without_warnings:
+        return _open(data)
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
     if data.startswith(b"\xff\xd8\xff"):
-        with rejecting("JPEG", data, is_header=True), without_warnings:
+        with rejecting("JPEG", data, is_header=True):
             # Not jpeg_factory: it would look for the further pictures of an MPO file.
-            return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+            image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        image.decodermaxblock = len(data)  # otherwise the decoder is fed, and its input joined, 64 kB at a time
+        return image
     for kind, module in _MODULES.items():
         factory = _find_factory(kind, module, data[:_PREFIX_BYTES])
         if factory is not None:
-            with rejecting(kind, data, is_header=True), without_warnings, _quiet(kind):
+            with rejecting(kind, data, is_header=True), _quiet(kind):
                 return factory(io.BytesIO(data), "")
     raise RejectError(
         RejectReason.NOT_AN_IMAGE,

@@ -12,6 +12,7 @@ import msgspec
 from packer.dataset.planfile import load_shard_items
 from packer.engines.base import Tick
 from packer.errors import EncoderMismatchError, PackerError
+from packer.imaging.chatter import without_warnings
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
@@ -55,7 +56,7 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
     items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
     shard = OpenShard(header, task, items)
     source = open_store(context.source_root, context.source_store)
-    with Watchdog() as watchdog:
+    with without_warnings, Watchdog() as watchdog:
         # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
         for index, data in enumerate(fetch_ahead(source, items)):
             item = items[index]
