@@ -2,8 +2,10 @@
 
     python -m tests.benchmarks.codec_floor FILE...
 
-Decode (shrunk by the decoder to no less than twice the target), resample, encode; the same with the hash and the
-histogram that a data set needs. Prints CPU milliseconds per image as JSON. The files are read beforehand.
+Each file is decoded (shrunk by the decoder to no less than twice the target), resampled, converted to sRGB where its
+profile changes a colour, counted (histogram), hashed (SHA-256 of the file) and encoded, with the settings of
+`shardpack pack`. Prints CPU milliseconds per image for each of these steps as JSON. The files are read, and the
+transforms of their profiles built, before the clock starts.
 """
 
 from __future__ import annotations
@@ -12,36 +14,52 @@ import hashlib
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
-from cykooz_resizer import FilterType, ResizeAlg, ResizeOptions, Resizer
-from PIL import Image
+from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
+from PIL import Image, ImageCms
 
-from tests.benchmarks.measure import cpu_seconds
+from packer.imaging.colour import is_srgb
 
 SHORT_SIDE_PX = 256
 _WARM_UP = 20
+_LANCZOS = ResizeAlg.convolution(FilterType.lanczos3)
 
 
-def shrink(data: bytes) -> Image.Image:
-    """Decode and resample."""
+class _Clock:
+    """CPU time of this thread, booked step by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.thread_time()
+
+    def start(self) -> None:
+        self._last = time.thread_time()
+
+    def book(self, step: str) -> None:
+        """Add the time since the last call to a step."""
+        now = time.thread_time()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._last
+        self._last = now
+
+
+def decode(data: bytes) -> tuple[Image.Image, ResizeOptions, tuple[int, int]]:
+    """Return pixels, which part of them to resample, and the size to resample it to."""
     image = Image.open(io.BytesIO(data))
     width, height = image.size
-    target = tuple(max(1, round(side * SHORT_SIDE_PX / min(width, height))) for side in (width, height))
+    scale = SHORT_SIDE_PX / min(width, height)
+    target = max(1, round(width * scale)), max(1, round(height * scale))
     drafted = image.draft("RGB", (2 * target[0], 2 * target[1]))
     image.load()
-    pixels = image if image.mode == "RGB" else image.convert("RGB")
-    resized = Image.new("RGB", target, None)
-    crop = drafted[1] if drafted else None
-    options = ResizeOptions(ResizeAlg.convolution(FilterType.lanczos3), crop_box=_box(crop) if crop else None)
+    options = ResizeOptions(_LANCZOS, crop_box=CropBox(*drafted[1]) if drafted else None)
+    return image, options, target
+
+
+def resample(pixels: Image.Image, options: ResizeOptions, target: tuple[int, int]) -> Image.Image:
+    resized = Image.new(pixels.mode, target, None)
     Resizer().resize_pil(pixels, resized, options)
     return resized
-
-
-def _box(extent: tuple[float, ...]) -> object:
-    from cykooz_resizer import CropBox
-
-    return CropBox(*extent)
 
 
 def encode(image: Image.Image) -> bytes:
@@ -50,25 +68,55 @@ def encode(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def build_transforms(sources: list[bytes]) -> dict[bytes, ImageCms.ImageCmsTransform]:
+    """Return the transforms of RGB images' profiles that change a colour."""
+    transforms = {}
+    for data in sources:
+        image = Image.open(io.BytesIO(data))
+        profile = image.info.get("icc_profile")
+        if image.mode == "RGB" and profile not in transforms and not is_srgb(profile, "RGB"):
+            transforms[profile] = ImageCms.buildTransform(
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                "RGB",
+                "RGB",
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+    return transforms
+
+
+def pack(data: bytes, transforms: dict[bytes, ImageCms.ImageCmsTransform], clock: _Clock) -> None:
+    """Do once what has to be done with an image."""
+    clock.start()
+    pixels, options, target = decode(data)
+    clock.book("decode")
+    image = resample(pixels, options, target)
+    clock.book("resample")
+    transform = transforms.get(pixels.info.get("icc_profile", b"")) if image.mode == "RGB" else None
+    if transform is not None:
+        image = transform.apply(image)
+        image.info.clear()
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    clock.book("colour")
+    image.histogram()
+    clock.book("histogram")
+    hashlib.sha256(data).hexdigest()
+    clock.book("hash")
+    encode(image)
+    clock.book("encode")
+
+
 def main() -> None:
     sources = [Path(name).read_bytes() for name in sys.argv[1:]]
-    images = [shrink(data) for data in sources[:_WARM_UP]]
-
-    def codecs() -> None:
-        for data in sources:
-            encode(shrink(data))
-
-    def codecs_and_counts() -> None:
-        for data in sources:
-            image = shrink(data)
-            hashlib.sha256(data).hexdigest()
-            image.histogram()
-            encode(image)
-
-    for image in images:
-        encode(image)
-    costs = {"codecs": cpu_seconds(codecs), "codecs_and_counts": cpu_seconds(codecs_and_counts)}
-    print(json.dumps({name: 1000 * cost / len(sources) for name, cost in costs.items()}))
+    transforms = build_transforms(sources)
+    for data in sources[:_WARM_UP]:
+        pack(data, transforms, _Clock())
+    clock = _Clock()
+    for data in sources:
+        pack(data, transforms, clock)
+    print(json.dumps({step: 1000 * seconds / len(sources) for step, seconds in clock.seconds.items()}))
 
 
 if __name__ == "__main__":
