@@ -26,7 +26,7 @@ from packer.reading.pipes import PipeChannel, StreamPlan, iter_stream, shards_of
 from packer.reading.shards import ShardFile, iter_shard
 from packer.reading.source import Share
 from packer.reading.spec import ReadSpec, in_epoch_order
-from packer.specs import is_training_split
+from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ class ChannelSource:
             training=is_training_split(split),
             format=self._manifest.format,
         )
-        return _PipeFeed(share=Share(split=split, way="Pipe"), channel=PipeChannel(self._files, channel), plan=plan)
+        share = Share(split=split, way="Pipe", num_shards=len(shards), host=self.host)
+        return _PipeFeed(share=share, channel=PipeChannel(self._files, channel), plan=plan)
 
     def _open_folder(self, split: str, channel: str) -> _FolderFeed:
         place, mode = self._place, self._files.input_mode(channel)
@@ -163,20 +164,28 @@ class ChannelSource:
         found = find_shards(self._files, channel, self._manifest, split, num_expected=num_expected)
         if sharded:
             own = shards_of_rank(num_expected, rank=place.local_rank, world=place.local_size)
-            share = Share(split=split, way=f"{mode}, ShardedByS3Key", host=self.host, own_shards=found.indices)
         else:
             own = shards_of_rank(num_expected, rank=place.rank, world=place.world)
-            share = Share(split=split, way=f"{mode}, FullyReplicated")
+        share = Share(
+            split=split,
+            way=f"{mode}, {'ShardedByS3Key' if sharded else 'FullyReplicated'}",
+            num_shards=num_shards,
+            host=self.host,
+            own_shards=found.indices if sharded else (),
+        )
         return _FolderFeed(share=share, own=tuple(found.files[index] for index in own))
 
 
-def open_channels(base_dir: str, place: Place, *, manifest_uri: str = "") -> ChannelSource:
+def open_channels(
+    base_dir: str, place: Place, *, manifest_uri: str = "", store: StoreOptions = DEFAULT_STORE
+) -> ChannelSource:
     """Open the channels of the training job that this process is part of.
 
     Args:
         base_dir: the job's folder, /opt/ml in a SageMaker container.
         place: of this process, as its launcher says.
         manifest_uri: the finished data set whose shards the channels carry, where no channel carries its manifest.
+        store: how that one is reached.
 
     Raises:
         NotADataSetError: the job's description or the manifest is missing.
@@ -185,7 +194,7 @@ def open_channels(base_dir: str, place: Place, *, manifest_uri: str = "") -> Cha
     """
     files = load_job_files(base_dir)
     _check_hosts(files, place)
-    manifest = open_dataset(manifest_uri or _manifest_folder(files)).manifest
+    manifest = open_dataset(manifest_uri or _manifest_folder(files), store).manifest
     return ChannelSource(files, manifest, place)
 
 

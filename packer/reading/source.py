@@ -22,8 +22,10 @@ class Share:
     split: str
     way: str
     """Such as ``Pipe``; the same on every rank of a job."""
+    num_shards: int
+    """Of the split."""
     host: str = ""
-    """Who else has `own_shards`; empty where `own_shards` is."""
+    """This host's name in a job; empty where there is none."""
     own_shards: tuple[int, ...] = ()
     """Indices in the manifest of the shards that this host has and no other may have, ascending.
 

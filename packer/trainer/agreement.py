@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from packer.errors import DataSetError, OptionsError, PackerError
+from packer.reading.source import Share
 
 RANKS_NAMED = 4
 """Ranks that a message lists before it counts the rest."""
@@ -23,6 +24,8 @@ class RankReport:
     host: str
     facts: tuple[tuple[str, str], ...] = ()
     """Names and values that must be the same on every rank, in the order in which they are compared."""
+    shares: tuple[Share, ...] = ()
+    """How the rank is fed, split by split, in the same order on every rank."""
     error: str = ""
     """Why the rank cannot start; empty where it can."""
     exit_code: int = 0
@@ -35,6 +38,7 @@ def check_agreement(reports: Sequence[RankReport]) -> None:
     Raises:
         OptionsError: a rank's options or input are at fault.
         DataSetError: a rank cannot read its data set, or a fact differs; the text names it, its values and the ranks.
+            Or hosts with shares of their own do not have each shard once between them.
     """
     for report in reports:
         if report.error:
@@ -42,6 +46,8 @@ def check_agreement(reports: Sequence[RankReport]) -> None:
             raise kind(f"rank {report.rank} ({report.host}) cannot start: {report.error}")
     for position, (name, _) in enumerate(reports[0].facts):
         _check_fact(name, [(report, report.facts[position][1]) for report in reports])
+    for position in range(len(reports[0].shares)):
+        _check_shares([report.shares[position] for report in reports])
 
 
 def _check_fact(name: str, said: Sequence[tuple[RankReport, str]]) -> None:
@@ -54,6 +60,29 @@ def _check_fact(name: str, said: Sequence[tuple[RankReport, str]]) -> None:
     raise DataSetError(
         f"ranks disagree on {name}: {views}. Nothing was trained; start all ranks with the same options and data set"
     )
+
+
+def _check_shares(shares: Sequence[Share]) -> None:
+    """Check that the hosts' own shards are disjoint and complete, and equally many."""
+    by_host: dict[str, set[tuple[int, ...]]] = {}
+    for share in shares:
+        if share.own_shards:
+            by_host.setdefault(share.host, set()).add(share.own_shards)
+    if not by_host:
+        return
+    text = f"split {shares[0].split!r}: expected each host to have its own shards (ShardedByS3Key)"
+    for host, seen in by_host.items():
+        if len(seen) > 1:
+            raise DataSetError(f"{text}, but the ranks on {host} see different ones")
+    hosts_by_shard: dict[int, list[str]] = {}
+    for host, seen in by_host.items():
+        for index in next(iter(seen)):
+            hosts_by_shard.setdefault(index, []).append(host)
+    for index in range(shares[0].num_shards):
+        hosts = hosts_by_shard.get(index, [])
+        if len(hosts) != 1:
+            where = f"on {' and '.join(hosts)}" if hosts else "on no host"
+            raise DataSetError(f"{text}, but shard {index} of {shares[0].num_shards} is {where}. Nothing was trained")
 
 
 def _describe_ranks(reports: Sequence[RankReport]) -> str:

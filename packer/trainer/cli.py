@@ -1,4 +1,7 @@
-"""The trainer's command line. Exit codes: 0 done, 1 the work failed, 2 bad options or input, 130 interrupted."""
+"""The trainer's command line.
+
+Exit codes: 0 done, 1 the work failed, 2 bad options or input, 130 interrupted, 143 stopped by SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,34 @@ from typing import Annotated
 
 import typer
 
+from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
+from packer.reading.spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import StoreOptions
+from packer.trainer.failure import put_failure
 from packer.trainer.options import TrainOptions
-from packer.trainer.run import train
-from packer.trainer.world import parse_world
+from packer.trainer.run import run
+from packer.trainer.stopping import ending_at_sigterm
+from packer.trainer.world import World, parse_world
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def train_command(
-    data: Annotated[str, typer.Option(help="path or URI of a finished data set")],
+    data: Annotated[
+        str, typer.Option(help="path or URI of a finished data set (default: the channels of a SageMaker job)")
+    ] = "",
+    manifest: Annotated[
+        str, typer.Option(help="path or URI of the data set in the channels, if no channel carries its manifest")
+    ] = "",
     epochs: Annotated[int, typer.Option(help="epochs in all, those of a checkpoint included")] = 1,
     batch_size: Annotated[int, typer.Option(help="samples per rank and step")] = 32,
     image_size: Annotated[int, typer.Option(help="width and height of the images in pixels")] = 64,
     learning_rate: Annotated[float, typer.Option(help="for one rank; multiplied by the number of ranks")] = 0.05,
     warmup_epochs: Annotated[float, typer.Option(help="epochs over which the rate climbs")] = 1.0,
     model_dir: Annotated[str, typer.Option(help="folder for rank 0's checkpoints; goes on from one there")] = "",
+    export: Annotated[str, typer.Option(help="folder in which rank 0 puts the trained model as 1/, a SavedModel")] = "",
     metrics: Annotated[str, typer.Option(help="JSON file that rank 0 writes at the end")] = "",
     seed: Annotated[int, typer.Option(help="seed of weights, order and crops")] = 0,
     split: Annotated[str, typer.Option(help="training split")] = "train",
@@ -34,18 +47,30 @@ def train_command(
     anonymous: Annotated[bool, typer.Option("--anonymous", help="read public data without credentials")] = False,
     requester_pays: Annotated[bool, typer.Option("--requester-pays", help="pay for requests")] = False,
     timeout: Annotated[int, typer.Option(help="seconds a request to a bucket may stand still")] = 30,
+    evaluate_only: Annotated[
+        bool, typer.Option("--evaluate-only", help="evaluate the last checkpoint of --model-dir on --eval-split")
+    ] = False,
+    pipe_timeout: Annotated[
+        float, typer.Option(help="seconds to wait for a Pipe channel's epoch or its next byte")
+    ] = DEFAULT_PIPE_TIMEOUT_S,
 ) -> None:
     """Train a small image classifier on a packed data set, as one process or one of many."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
+    world = World()
     try:
+        world = parse_world(os.environ)
         options = TrainOptions(
             data=data,
+            manifest=manifest,
+            base_dir=base_dir,
             epochs=epochs,
             batch_size=batch_size,
             image_size=image_size,
             learning_rate=learning_rate,
             warmup_epochs=warmup_epochs,
             model_dir=model_dir,
+            export=export,
             metrics=metrics,
             seed=seed,
             split=split,
@@ -57,11 +82,18 @@ def train_command(
                 requester_pays=requester_pays,
                 timeout_s=timeout,
             ),
+            evaluate_only=evaluate_only,
+            pipe_timeout=pipe_timeout,
         )
-        train(options, parse_world(os.environ), announce=_announce)
+        with ending_at_sigterm():
+            run(options, world, announce=_announce)
     except PackerError as error:
+        put_failure(base_dir, world, str(error))
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except Exception as error:
+        put_failure(base_dir, world, f"{type(error).__name__}: {error}")
+        raise
 
 
 def main() -> None:

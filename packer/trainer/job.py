@@ -5,8 +5,11 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-from packer.errors import DataSetError, PackerError
-from packer.reading.dataset import DataSet, open_dataset
+from packer.channels.jobfiles import BASE_DIR_VARIABLE, is_training_container
+from packer.errors import DataSetError, OptionsError, PackerError
+from packer.reading.channels import Place, open_channels
+from packer.reading.dataset import open_dataset
+from packer.reading.source import RecordSource, Share, count_steps
 from packer.trainer.agreement import RankReport, check_agreement
 from packer.trainer.collective import Collective
 from packer.trainer.options import TrainOptions
@@ -19,16 +22,18 @@ class Job:
 
     options: TrainOptions
     world: World
-    dataset: DataSet
+    source: RecordSource
     steps: int
-    """Training steps of an epoch."""
+    """Training steps of an epoch; 0 if only to evaluate."""
     eval_steps: int
     """0 without an evaluation split."""
+    shares: tuple[Share, ...]
+    """How this rank is fed, by split."""
 
     @property
     def num_records(self) -> int:
         """Records of the training split over all ranks."""
-        return self.dataset.manifest.split(self.options.split).num_records
+        return self.source.manifest.split(self.options.split).num_records
 
 
 def load_job(options: TrainOptions, world: World) -> Job:
@@ -36,21 +41,45 @@ def load_job(options: TrainOptions, world: World) -> Job:
 
     Raises:
         NotADataSetError: there is no data set.
-        DataSetError: a split or shard is missing or empty, or labels are not classes.
+        DataSetError: a split, channel or shard is missing or empty, or labels are not classes.
         OptionsError: the shards do not divide by the world, or the batch is larger than a rank's share.
     """
-    dataset = open_dataset(options.data, options.store)
-    if dataset.manifest.label_kind != "class":
-        raise DataSetError(f"{options.data}: expected class labels to train on, found {dataset.manifest.label_kind}")
-    steps = _count_steps(dataset, options.split, options, world)
-    eval_steps = _count_steps(dataset, options.eval_split, options, world) if options.eval_split else 0
-    return Job(options=options, world=world, dataset=dataset, steps=steps, eval_steps=eval_steps)
+    source = open_source(options, world)
+    if source.manifest.label_kind != "class":
+        raise DataSetError(f"{source.uri}: expected class labels to train on, found {source.manifest.label_kind}")
+    steps = {
+        split: count_steps(source, split, world=world.size, batch_size=options.batch_size) for split in options.splits
+    }
+    shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
+    return Job(
+        options=options,
+        world=world,
+        source=source,
+        steps=steps.get(options.split, 0),
+        eval_steps=steps.get(options.eval_split, 0),
+        shares=shares,
+    )
 
 
-def _count_steps(dataset: DataSet, split: str, options: TrainOptions, world: World) -> int:
-    steps = dataset.steps(split, world=world.size, batch_size=options.batch_size)
-    dataset.check(split, rank=world.rank, world=world.size)
-    return steps
+def open_source(options: TrainOptions, world: World) -> RecordSource:
+    """Open the data set that --data names, or the channels of the job that this process is part of.
+
+    Raises:
+        NotADataSetError, DataSetError: as `open_dataset` and `open_channels`.
+        OptionsError: there is neither, or the job has a Pipe channel that would not be read.
+    """
+    if options.data:
+        return open_dataset(options.data, options.store)
+    if not is_training_container(options.base_dir):
+        raise OptionsError(
+            f"--data: expected the path or URI of a finished data set, got none, and found no channels of a SageMaker "
+            f"job under {options.base_dir} ({BASE_DIR_VARIABLE} names another folder)"
+        )
+    rank, local_rank, size, local_size = world.numbers
+    place = Place(rank=rank, world=size, local_rank=local_rank, local_size=local_size)
+    source = open_channels(options.base_dir, place, manifest_uri=options.manifest, store=options.store)
+    source.check_all_pipes_are_read(options.splits)
+    return source
 
 
 def agree_on_job(options: TrainOptions, world: World, collective: Collective) -> Job:
@@ -74,12 +103,14 @@ def report_job(job: Job) -> RankReport:
     options = job.options
     facts = {
         "the number of ranks": job.world.size,
-        "the data set (digest of manifest.json)": job.dataset.manifest.digest,
+        "the ranks of each host": job.world.local_size,
+        "the data set (digest of manifest.json)": job.source.manifest.digest,
+        "what to do": "evaluate" if options.evaluate_only else "train",
         "the training split": options.split,
-        "the records of the training split": job.num_records,
         "the steps of an epoch": job.steps,
         "the evaluation split": options.eval_split or "none",
         "the evaluation steps": job.eval_steps,
+        **{f"how split {share.split!r} is read": share.way for share in job.shares},
         "--batch-size": options.batch_size,
         "--epochs": options.epochs,
         "--image-size": options.image_size,
@@ -89,8 +120,9 @@ def report_job(job: Job) -> RankReport:
     }
     return RankReport(
         rank=job.world.rank,
-        host=platform.node(),
+        host=job.shares[0].host or platform.node(),
         facts=tuple((name, str(value)) for name, value in facts.items()),
+        shares=job.shares,
     )
 
 

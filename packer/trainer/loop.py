@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -26,9 +27,11 @@ class Trainer:
     def __init__(self, job: Job, collective: Collective) -> None:
         self._tf = import_tensorflow()
         self._job, self._collective = job, collective
-        options, manifest = job.options, job.dataset.manifest
+        options, manifest = job.options, job.source.manifest
         self._tf.keras.utils.set_random_seed(options.seed)
-        self._read = ReadSpec(rank=job.world.rank, world=job.world.size, seed=options.seed)
+        self._read = ReadSpec(
+            rank=job.world.rank, world=job.world.size, seed=options.seed, pipe_timeout_s=options.pipe_timeout
+        )
         self._batch = BatchSpec(batch_size=options.batch_size, image_px=options.image_size)
         self._schedule = Schedule(
             base_rate=options.learning_rate,
@@ -60,7 +63,7 @@ class Trainer:
             WorkerError: another rank stopped, or TensorFlow could not run a step.
         """
         job = self._job
-        batches = training_batches(job.dataset, job.options.split, self._read, self._batch, epoch=epoch)
+        batches = training_batches(job.source, job.options.split, self._read, self._batch, epoch=epoch)
         loss_sum = self._tf.zeros([])
         rate = 0.0
         started_s = time.perf_counter()
@@ -76,30 +79,35 @@ class Trainer:
             loss=loss_total / (job.steps * job.world.size),
             learning_rate=rate,
             images_per_second=job.steps * job.options.batch_size * job.world.size / elapsed_s,
-            evaluation=self._evaluate() if job.options.eval_split else None,
+            evaluation=self.evaluate() if job.options.eval_split else None,
         )
         if self._keeps_checkpoints:
             self._checkpoints.save(epoch + 1)
         return result
 
-    def _evaluate(self) -> EvaluationResult:
+    def evaluate(self) -> EvaluationResult:
         """Return the results over the evaluation split. Raises as `run_epoch`, also where records are missing."""
         job = self._job
         split = job.options.eval_split
-        batches = evaluation_batches(job.dataset, split, self._read, self._batch)
+        batches = evaluation_batches(job.source, split, self._read, self._batch)
         own = self._tf.zeros([3], self._tf.float64)
         for images, labels, weights in self._read_batches(batches, split, job.eval_steps):
             own += self._run(self._evaluate_step, images, labels, weights)
         loss, correct, num_records = self._collective.total(own.numpy().tolist())
-        expected = job.dataset.manifest.split(split).num_records
+        expected = job.source.manifest.split(split).num_records
         if num_records != expected:
             raise DataSetError(
-                f"{job.dataset.uri}: expected {expected:,} records in split {split!r} over all ranks, "
+                f"{job.source.uri}: expected {expected:,} records in split {split!r} over all ranks, "
                 f"found {num_records:,.0f}; shardpack verify names the damaged shards"
             )
         return EvaluationResult(
             loss=loss / num_records, accuracy=correct / num_records, records=expected, steps=job.eval_steps
         )
+
+    def export(self, folder: str) -> None:
+        """Write the model on rank 0 as version 1 of a SavedModel, from uint8 images to logits. Raises OSError."""
+        if self._job.world.rank == 0:
+            self._tf.saved_model.save(self._model, os.path.join(folder, "1"))
 
     def _read_batches(self, batches: TfDataset, split: str, steps: int) -> Iterator[tuple[Any, Any, Any]]:
         """Yield `steps` batches and read on to the end. Raises DataSetError where the shards yield more or fewer."""
@@ -117,7 +125,7 @@ class Trainer:
 
     def _read_error(self, split: str, what: str, error: Exception) -> DataSetError:
         return DataSetError(
-            f"{self._job.dataset.uri}: split {split!r}: rank {self._job.world.rank} cannot read {what}: "
+            f"{self._job.source.uri}: split {split!r}: rank {self._job.world.rank} cannot read {what}: "
             f"{describe_tf_error(error)}; shardpack verify names damaged shards"
         )
 
@@ -168,7 +176,7 @@ class Trainer:
             self._job.options.model_dir,
             model=self._model,
             optimizer=self._optimizer,
-            digest=self._job.dataset.manifest.digest,
+            digest=self._job.source.manifest.digest,
         )
 
 

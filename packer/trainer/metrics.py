@@ -49,6 +49,23 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     epochs: tuple[EpochResult, ...]
 
 
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished evaluation of a checkpoint."""
+
+    manifest_digest: str
+    split: str
+    world: int
+    batch_size: int
+    epochs_done: int
+    """Of the training that the checkpoint comes from."""
+    evaluation: EvaluationResult
+
+
+def format_evaluation(result: EvaluationResult) -> str:
+    """Return ``eval steps 2 loss 1.5000 accuracy 0.2500``."""
+    return f"eval steps {result.steps} loss {result.loss:.4f} accuracy {result.accuracy:.4f}"
+
+
 def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> str:
     """Return ``rank 0/2 epoch 1/5 steps 14 loss 2.3026 images/s 1234``, with the evaluation where there was one."""
     line = (
@@ -57,11 +74,10 @@ def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> 
     )
     if result.evaluation is None:
         return line
-    evaluation = result.evaluation
-    return f"{line} eval steps {evaluation.steps} loss {evaluation.loss:.4f} accuracy {evaluation.accuracy:.4f}"
+    return f"{line} {format_evaluation(result.evaluation)}"
 
 
-def put_metrics(path: str, metrics: Metrics, options: StoreOptions = DEFAULT_STORE) -> None:
+def put_metrics(path: str, metrics: Metrics | Evaluation, options: StoreOptions = DEFAULT_STORE) -> None:
     """Write the document to a path or URI, whole or not at all; a bucket is written with credentials, whatever
     `options` say of reading. Raises OSError."""
     folder, name = os.path.split(path)

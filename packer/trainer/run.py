@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from packer.errors import DataSetError
 from packer.reading.tf_data import import_tensorflow
-from packer.trainer.collective import open_collective
+from packer.trainer.collective import Collective, open_collective
 from packer.trainer.devices import pin_gpu
 from packer.trainer.job import Job, agree_on_job
 from packer.trainer.loop import Trainer
-from packer.trainer.metrics import EpochResult, Metrics, format_epoch, put_metrics
+from packer.trainer.metrics import EpochResult, Evaluation, Metrics, format_epoch, format_evaluation, put_metrics
 from packer.trainer.options import TrainOptions
 from packer.trainer.world import World
 
+Announce = Callable[[str], None]
 
-def train(options: TrainOptions, world: World, *, announce: Callable[[str], None]) -> Metrics:
-    """Train as one rank of `world` and return what was measured; rank 0 writes the metrics file.
+
+def run(options: TrainOptions, world: World, *, announce: Announce) -> Metrics | Evaluation:
+    """Train, or evaluate only, as one rank of `world` and return what was measured; rank 0 writes the metrics file.
 
     Every rank of the job must call this with the same options.
 
@@ -31,6 +34,14 @@ def train(options: TrainOptions, world: World, *, announce: Callable[[str], None
     pin_gpu(import_tensorflow(), world)
     collective = open_collective(world)
     job = agree_on_job(options, world, collective)
+    metrics = _evaluate(job, collective, announce) if options.evaluate_only else _train(job, collective, announce)
+    if options.metrics and world.rank == 0:
+        put_metrics(options.metrics, metrics, options.store)
+    return metrics
+
+
+def _train(job: Job, collective: Collective, announce: Announce) -> Metrics:
+    options, world = job.options, job.world
     trainer = Trainer(job, collective)
     epochs_done = trainer.start()
     if epochs_done:
@@ -39,16 +50,33 @@ def train(options: TrainOptions, world: World, *, announce: Callable[[str], None
     for epoch in range(epochs_done, options.epochs):
         results.append(trainer.run_epoch(epoch))
         announce(format_epoch(results[-1], rank=world.rank, world=world.size, epochs=options.epochs))
-    metrics = summarise(job, results)
-    if options.metrics and world.rank == 0:
-        put_metrics(options.metrics, metrics, options.store)
-    return metrics
+    if options.export:
+        trainer.export(options.export)
+    return summarise(job, results)
+
+
+def _evaluate(job: Job, collective: Collective, announce: Announce) -> Evaluation:
+    options, world = job.options, job.world
+    trainer = Trainer(job, collective)
+    epochs_done = trainer.start()
+    if not epochs_done:
+        raise DataSetError(f"{options.model_dir}: expected a checkpoint to evaluate, found none; train first")
+    result = trainer.evaluate()
+    announce(f"rank {world.rank}/{world.size} after epoch {epochs_done} {format_evaluation(result)}")
+    return Evaluation(
+        manifest_digest=job.source.manifest.digest,
+        split=options.eval_split,
+        world=world.size,
+        batch_size=options.batch_size,
+        epochs_done=epochs_done,
+        evaluation=result,
+    )
 
 
 def summarise(job: Job, results: list[EpochResult]) -> Metrics:
-    """Return the run's document."""
+    """Return the document of a training run."""
     return Metrics(
-        manifest_digest=job.dataset.manifest.digest,
+        manifest_digest=job.source.manifest.digest,
         split=job.options.split,
         records=job.num_records,
         steps_per_epoch=job.steps,

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from packer.errors import DataSetError, MissingExtraError, OptionsError
+from packer.reading.channels import Place, open_channels
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec
 from packer.reading.tf_crops import BatchSpec
 from packer.reading.tf_data import evaluation_batches, import_tensorflow, training_batches
 from packer.specs import FormatName
+from tests.reading.containers import feeding, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 from tests.tools.datasets import pack_small, write_images
 
@@ -138,6 +140,35 @@ class TestWithTensorFlow:
         batches = evaluation_batches(dataset, "val", ReadSpec(), BatchSpec(batch_size=2, image_px=16))
         with pytest.raises(self.tf.errors.OpError, match=rf"expected to contain {NUM_VAL} elements|found 0"):
             list(batches)
+
+    @pytest.mark.parametrize("taken", [1, 8])
+    def test_a_pipe_is_closed_when_the_iterator_is_dropped(self, dataset, tmp_path, taken):
+        """So that its writer does not wait for ever, and the next epoch can come."""
+        files = write_job(tmp_path / "base", tmp_path, {"train0": ("Pipe", "ShardedByS3Key")})
+        source = open_channels(files.base_dir, Place())
+        content = shard_bytes(tmp_path, dataset.manifest.split("train").shards)
+        epochs = [(files.fifo("train0", epoch=epoch), content) for epoch in range(3)]
+        batch = BatchSpec(batch_size=6, image_px=16)
+        with feeding(*epochs):
+            for epoch in range(2):
+                batches = iter(training_batches(source, "train", ReadSpec(pipe_timeout_s=20), batch, epoch=epoch))
+                seen = [next(batches) for _ in range(taken)]
+                assert len({int(label) for _, labels, _ in seen for label in labels}) == 6 * taken
+                del batches
+            assert len(list(training_batches(source, "train", ReadSpec(pipe_timeout_s=20), batch))) == 8
+
+    def test_a_pipe_for_evaluation_is_padded(self, dataset, tmp_path):
+        files = write_job(tmp_path / "base", tmp_path, {"val0": ("Pipe", "ShardedByS3Key")})
+        source = open_channels(files.base_dir, Place())
+        content = shard_bytes(tmp_path, reversed(dataset.manifest.split("val").shards))
+        spec = BatchSpec(batch_size=5, image_px=16)
+        with feeding((files.fifo("val0", epoch=0), content), (files.fifo("val0", epoch=1), content[:-200])):
+            batches = list(evaluation_batches(source, "val", ReadSpec(pipe_timeout_s=20), spec))
+            assert len(batches) == 3
+            weights = np.concatenate([weights for _, _, weights in batches])
+            assert weights.tolist() == [1.0] * NUM_VAL + [0.0] * 2
+            with pytest.raises(self.tf.errors.OpError, match="val0_1: record 12 at byte .* the file is cut short"):
+                list(evaluation_batches(source, "val", ReadSpec(pipe_timeout_s=20), spec))
 
     def test_splits_of_the_wrong_kind_are_refused(self, dataset):
         batch = BatchSpec(batch_size=1, image_px=16)

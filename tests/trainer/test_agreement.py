@@ -1,6 +1,7 @@
 import pytest
 
 from packer.errors import DataSetError, OptionsError
+from packer.reading.source import Share
 from packer.trainer.agreement import RankReport, check_agreement
 
 
@@ -37,3 +38,30 @@ def test_a_rank_that_cannot_start_stops_all_with_its_reason_and_exit_code(exit_c
     with pytest.raises(kind, match=r"rank 1 \(algo-2\) cannot start: /x: no manifest") as caught:
         check_agreement([report(0), broken])
     assert caught.value.exit_code == exit_code
+
+
+def fed(rank, own_shards, *, host=""):
+    share = Share(split="train", way="File", num_shards=4, host=host or f"algo-{rank // 2 + 1}", own_shards=own_shards)
+    return RankReport(rank=rank, host=share.host, shares=(share,))
+
+
+@pytest.mark.parametrize("shares", [[(0, 1), (2, 3)], [(0, 3), (1, 2)], [(), ()], [(0, 1, 2, 3)]])
+def test_hosts_may_have_any_disjoint_and_complete_shares(shares):
+    check_agreement([fed(2 * host + local_rank, own) for host, own in enumerate(shares) for local_rank in (0, 1)])
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([(0, 1), (1, 2)], "but shard 1 of 4 is on algo-1 and algo-2. Nothing was trained"),
+        ([(0, 1), (2,)], "but shard 3 of 4 is on no host. Nothing was trained"),
+    ],
+)
+def test_hosts_whose_shares_overlap_or_leave_something_out_do_not_start(shares, message):
+    with pytest.raises(DataSetError, match=rf"split 'train': expected each host to have its own .*, {message}"):
+        check_agreement([fed(2 * host + local_rank, own) for host, own in enumerate(shares) for local_rank in (0, 1)])
+
+
+def test_ranks_of_a_host_must_see_the_same_folder():
+    with pytest.raises(DataSetError, match="but the ranks on algo-1 see different ones"):
+        check_agreement([fed(0, (0, 1)), fed(1, (0, 2)), fed(2, (2, 3))])

@@ -4,11 +4,14 @@ import sys
 import pytest
 
 from packer.errors import DataSetError, OptionsError
+from packer.reading.dataset import open_dataset
+from packer.trainer.agreement import check_agreement
 from packer.trainer.collective import SoloCollective, open_collective
 from packer.trainer.job import agree_on_job, load_job, report_job
 from packer.trainer.metrics import EpochResult, EvaluationResult, Metrics, format_epoch, put_metrics
 from packer.trainer.options import TrainOptions
 from packer.trainer.world import Launcher, World
+from tests.reading.containers import place_shards, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 
@@ -24,7 +27,7 @@ def test_steps_come_from_the_manifest(root):
     assert (job.num_records, job.steps, job.eval_steps) == (12, 2, 2)
     facts = dict(report_job(job).facts)
     assert facts["the number of ranks"] == "2"
-    assert facts["the data set (digest of manifest.json)"] == job.dataset.manifest.digest
+    assert facts["the data set (digest of manifest.json)"] == job.source.manifest.digest
 
 
 def test_a_missing_shard_is_found_before_the_first_step(root):
@@ -46,6 +49,38 @@ def test_labels_must_be_classes(tmp_path):
     make_dataset(tmp_path, {"train": [make_samples(4)]}, label_kind="none")
     with pytest.raises(DataSetError, match="expected class labels to train on, found none"):
         load_job(TrainOptions(data=str(tmp_path), batch_size=1), World())
+
+
+def test_without_data_there_must_be_a_job(tmp_path):
+    options = TrainOptions(base_dir=str(tmp_path))
+    with pytest.raises(
+        OptionsError, match=rf"--data: expected the path .* no channels of a SageMaker job under {tmp_path}"
+    ):
+        load_job(options, World())
+
+
+def test_the_channels_of_a_job_are_read_without_data(root, tmp_path):
+    channels = {"train": ("File", "ShardedByS3Key"), "val": ("FastFile", "FullyReplicated")}
+    files = write_job(tmp_path / "base", root, channels, hosts=("algo-1", "algo-2"), host=1)
+    splits = open_dataset(str(root)).manifest.splits
+    place_shards(files, "train", root, splits["train"].shards[:2])
+    place_shards(files, "val", root, splits["val"].shards)
+    options = TrainOptions(base_dir=str(tmp_path / "base"), batch_size=3, eval_split="val")
+    report = report_job(load_job(options, World(rank=1, size=2)))
+    assert report.host == "algo-2"
+    facts = dict(report.facts)
+    assert facts["how split 'train' is read"] == "File, ShardedByS3Key"
+    assert facts["how split 'val' is read"] == "FastFile, FullyReplicated"
+    assert facts["the steps of an epoch"] == "2"
+    assert [share.own_shards for share in report.shares] == [(0, 1), ()]
+    with pytest.raises(DataSetError, match="shard 2 of 4 is on no host"):
+        check_agreement([report])
+
+
+def test_a_pipe_that_would_not_be_read_stops_the_job(root, tmp_path):
+    write_job(tmp_path / "base", root, dict.fromkeys(("train0", "val0"), ("Pipe", "ShardedByS3Key")))
+    with pytest.raises(OptionsError, match="channel 'val0': expected Pipe channels of the splits that are read alone"):
+        load_job(TrainOptions(base_dir=str(tmp_path / "base")), World())
 
 
 def test_torchrun_is_refused_for_several_ranks():

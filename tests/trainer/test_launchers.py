@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from packer.reading.dataset import open_dataset
 from packer.specs import FormatName
+from tests.reading.containers import feeding, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 pytestmark = [pytest.mark.horovod, pytest.mark.slow]
@@ -83,6 +85,44 @@ def test_both_ranks_run_equal_steps_and_the_loss_falls(launch, tmp_path, contain
     assert metrics["epochs"][1]["evaluation"]["records"] == 27
     assert metrics["epochs"][1]["learning_rate"] == pytest.approx(0.1)
     assert (tmp_path / "model/checkpoints/epoch-2.index").exists()
+
+
+def test_ranks_of_a_job_read_a_pipe_each(launch, tmp_path):
+    data = learnable(tmp_path / "data")
+    pipes = ("train0", "train1", "val0", "val1")
+    files = write_job(tmp_path / "base", data, dict.fromkeys(pipes, ("Pipe", "ShardedByS3Key")))
+    splits = open_dataset(str(data)).manifest.splits
+    fed = [
+        [
+            (files.fifo(f"{split}{local_rank}", epoch=epoch), shard_bytes(data, splits[split].shards[local_rank::2]))
+            for epoch in range(2)
+            for split in ("train", "val")
+        ]
+        for local_rank in range(2)
+    ]
+    with feeding(*fed[0]), feeding(*fed[1]):
+        status, lines = launch(
+            *(sys.executable, "-m", "packer.trainer", "--epochs", "2", "--eval-split", "val", *SMALL),
+            *("--metrics", tmp_path / "metrics.json"),
+            SAGEMAKER_BASE_DIR=files.base_dir,
+        )
+    assert status == 0, lines
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["world"], metrics["records"], metrics["steps_per_epoch"]) == (2, 192, 12)
+    assert metrics["epochs"][1]["evaluation"]["records"] == 27
+    assert metrics["epochs"][1]["loss"] < metrics["epochs"][0]["loss"] / 2
+
+
+def test_a_rank_whose_pipe_is_torn_ends_the_job_and_says_why(launch, tmp_path):
+    data = learnable(tmp_path / "data")
+    files = write_job(tmp_path / "base", data, dict.fromkeys(("train0", "train1"), ("Pipe", "ShardedByS3Key")))
+    shards = open_dataset(str(data)).manifest.split("train").shards
+    whole, torn = (shard_bytes(data, shards[local_rank::2]) for local_rank in range(2))
+    with feeding((files.fifo("train0", epoch=0), whole)), feeding((files.fifo("train1", epoch=0), torn[:-100])):
+        status, lines = launch(sys.executable, "-m", "packer.trainer", *SMALL, SAGEMAKER_BASE_DIR=files.base_dir)
+    assert status != 0
+    assert [line for line in lines if "rank 1 cannot read" in line and "train1_0: record 95 at byte" in line], lines
+    assert (tmp_path / "base/output/failure").read_text().startswith("rank 1 of 2: ")
 
 
 def test_ranks_with_different_data_sets_end_with_the_same_named_error(launch, tmp_path):

@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import subprocess
@@ -5,7 +6,9 @@ import sys
 
 import pytest
 
+from packer.reading.dataset import open_dataset
 from packer.specs import FormatName
+from tests.reading.containers import feeding, place_shards, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -82,6 +85,85 @@ def test_a_damaged_record_is_one_line_on_standard_error(tmp_path):
     (line,) = done.stderr.strip().splitlines()
     assert "split 'train': rank 0 cannot read batch" in line
     assert "corrupted record" in line
+
+
+def in_container(tmp_path, container, mode):
+    """Return the folder of a job that feeds 96 + 19 records, and its channels' epochs where they are Pipes."""
+    data = learnable(tmp_path / "data", container)
+    names = ("train0", "val0") if mode == "Pipe" else ("train", "val")
+    files = write_job(tmp_path / "base", data, dict.fromkeys(names, (mode, "ShardedByS3Key")))
+    shards = {split: entry.shards for split, entry in open_dataset(str(data)).manifest.splits.items()}
+    if mode == "File":
+        for split in ("train", "val"):
+            place_shards(files, split, data, shards[split])
+        return tmp_path / "base", []
+    return tmp_path / "base", [
+        (files.fifo(channel, epoch=epoch), shard_bytes(data, order(shards[split])))
+        for epoch, order in enumerate((list, reversed, list))
+        for split, channel in (("train", "train0"), ("val", "val0"))
+    ]
+
+
+@pytest.mark.parametrize("container", list(FormatName))
+@pytest.mark.parametrize("mode", ["File", "Pipe"])
+def test_a_job_trains_from_its_channels(tmp_path, container, mode):
+    base, epochs = in_container(tmp_path, container, mode)
+    with feeding(*epochs) as closed_early:
+        done = train(
+            *("--epochs", 3, "--eval-split", "val", "--metrics", tmp_path / "metrics.json"),
+            *("--model-dir", tmp_path / "model", "--export", tmp_path / "export"),
+            SAGEMAKER_BASE_DIR=str(base),
+        )
+    assert done.returncode == 0, done.stderr
+    assert closed_early == []
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["records"], metrics["steps_per_epoch"], metrics["world"]) == (96, 12, 1)
+    assert metrics["epochs"][2]["loss"] < metrics["epochs"][0]["loss"] / 2
+    assert metrics["epochs"][2]["evaluation"]["records"] == 19
+    assert not (base / "output/failure").exists()
+    assert [path.name for path in (tmp_path / "export").iterdir()] == ["1"]
+    tf = importlib.import_module("tensorflow")
+    model = tf.saved_model.load(str(tmp_path / "export/1"))
+    (logits,) = model.signatures["serving_default"](tf.zeros([2, 16, 16, 3], tf.uint8)).values()
+    assert logits.shape == (2, 3)
+
+    evaluated = train(
+        *("--evaluate-only", "--data", tmp_path / "data", "--eval-split", "val", "--model-dir", tmp_path / "model"),
+        *("--metrics", tmp_path / "evaluation.json"),
+    )
+    assert evaluated.returncode == 0, evaluated.stderr
+    document = json.loads((tmp_path / "evaluation.json").read_text())
+    assert document["epochs_done"] == 3
+    assert document["evaluation"]["accuracy"] == metrics["epochs"][2]["evaluation"]["accuracy"]
+    assert document["evaluation"]["loss"] == pytest.approx(metrics["epochs"][2]["evaluation"]["loss"], rel=1e-4)
+
+
+def test_a_job_whose_channel_nobody_feeds_says_so_and_ends(tmp_path):
+    base, _ = in_container(tmp_path, FormatName.TFRECORD, "Pipe")
+    done = train("--pipe-timeout", 1, "--eval-split", "val", SAGEMAKER_BASE_DIR=str(base))
+    assert done.returncode == 1
+    message = "rank 0 cannot read batch 1 of 12: DataSetError: "
+    fifo = f"{base}/input/data/train0_0: waited 1 s for the FIFO of a Pipe channel's epoch, which nobody made"
+    assert f"{message}{fifo}" in done.stderr
+    assert f"{message}{fifo}" in (base / "output/failure").read_text()
+
+
+def test_a_stream_with_more_than_the_rank_has_is_an_error_before_the_next_epoch(tmp_path):
+    data = learnable(tmp_path / "data")
+    files = write_job(tmp_path / "base", data, {"train0": ("Pipe", "ShardedByS3Key")})
+    content = shard_bytes(data, open_dataset(str(data)).manifest.split("train").shards)
+    with feeding((files.fifo("train0", epoch=0), content + content)):
+        done = train("--epochs", 2, SAGEMAKER_BASE_DIR=files.base_dir)
+    assert done.returncode == 1
+    assert "train0_0: expected 96 records of the rank's shards, found more" in done.stderr
+    assert done.stdout == ""
+
+
+def test_nothing_to_evaluate_is_an_error(tmp_path):
+    data = learnable(tmp_path / "data")
+    done = train("--evaluate-only", "--data", data, "--eval-split", "val", "--model-dir", tmp_path / "model")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert "model: expected a checkpoint to evaluate, found none" in done.stderr
 
 
 @pytest.mark.parametrize(
