@@ -22,7 +22,7 @@ from packer.formats.base import Record
 from packer.planning.ranks import shards_of_rank
 from packer.reading.dataset import open_dataset
 from packer.reading.folders import find_shards
-from packer.reading.pipes import PipeChannel, StreamPlan, iter_stream, shards_of_channel
+from packer.reading.pipes import PipeChannel, StreamPlan, iter_epoch, shards_of_channel
 from packer.reading.shards import ShardFile, iter_shard
 from packer.reading.source import Share
 from packer.reading.spec import ReadSpec, in_epoch_order
@@ -74,7 +74,7 @@ class _PipeFeed:
 
     def records(self, spec: ReadSpec, epoch: int) -> Iterator[tuple[str, Record]]:
         """The stream is the channel's next one: a run that goes on after a checkpoint begins with FIFO 0 again."""
-        return iter_stream(self.channel, self.plan, spec)
+        return iter_epoch(self.channel, self.plan, spec)
 
     def local_files(self, spec: ReadSpec, epoch: int) -> None:
         return None

@@ -67,7 +67,7 @@ class StreamPlan:
     format: FormatName
 
 
-def iter_stream(channel: PipeChannel, plan: StreamPlan, spec: ReadSpec) -> Iterator[tuple[str, Record]]:
+def iter_epoch(channel: PipeChannel, plan: StreamPlan, spec: ReadSpec) -> Iterator[tuple[str, Record]]:
     """Yield the records of the channel's next epoch with the FIFO's path. Closing the iterator closes the FIFO.
 
     Raises:
