@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 the work failed, 2 bad options or input, 130 interrupted, 
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -22,15 +24,16 @@ from packer.trainer.world import World, parse_world
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+_EVALUATE_ONLY = "evaluate the last checkpoint of --model-dir on --eval-split instead of training"
+_PIPE_TIMEOUT = "seconds to wait for a Pipe channel's epoch or its next byte"
+
 
 @app.command()
 def train_command(
     data: Annotated[
-        str, typer.Option(help="path or URI of a finished data set (default: the channels of a SageMaker job)")
+        str, typer.Option(help="path or URI of a data set (default: the channels of a SageMaker job)")
     ] = "",
-    manifest: Annotated[
-        str, typer.Option(help="path or URI of the data set in the channels, if no channel carries its manifest")
-    ] = "",
+    manifest: Annotated[str, typer.Option(help="data set in the channels, if none of them carries its manifest")] = "",
     epochs: Annotated[int, typer.Option(help="epochs in all, those of a checkpoint included")] = 1,
     batch_size: Annotated[int, typer.Option(help="samples per rank and step")] = 32,
     image_size: Annotated[int, typer.Option(help="width and height of the images in pixels")] = 64,
@@ -42,28 +45,20 @@ def train_command(
     seed: Annotated[int, typer.Option(help="seed of weights, order and crops")] = 0,
     split: Annotated[str, typer.Option(help="training split")] = "train",
     eval_split: Annotated[str, typer.Option(help="split to evaluate after each epoch (default: none)")] = "",
+    evaluate_only: Annotated[bool, typer.Option("--evaluate-only", help=_EVALUATE_ONLY)] = False,
+    pipe_timeout: Annotated[float, typer.Option(help=_PIPE_TIMEOUT)] = DEFAULT_PIPE_TIMEOUT_S,
     endpoint_url: Annotated[str, typer.Option(help="address of an S3 server (default: as boto3 finds it)")] = "",
     profile: Annotated[str, typer.Option(help="AWS profile (default: as boto3 finds it)")] = "",
     anonymous: Annotated[bool, typer.Option("--anonymous", help="read public data without credentials")] = False,
     requester_pays: Annotated[bool, typer.Option("--requester-pays", help="pay for requests")] = False,
     timeout: Annotated[int, typer.Option(help="seconds a request to a bucket may stand still")] = 30,
-    evaluate_only: Annotated[
-        bool, typer.Option("--evaluate-only", help="evaluate the last checkpoint of --model-dir on --eval-split")
-    ] = False,
-    pipe_timeout: Annotated[
-        float, typer.Option(help="seconds to wait for a Pipe channel's epoch or its next byte")
-    ] = DEFAULT_PIPE_TIMEOUT_S,
 ) -> None:
     """Train a small image classifier on a packed data set, as one process or one of many."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
-    world = World()
-    try:
-        world = parse_world(os.environ)
+    with _reporting(_base_dir()) as world:
         options = TrainOptions(
             data=data,
             manifest=manifest,
-            base_dir=base_dir,
+            base_dir=_base_dir(),
             epochs=epochs,
             batch_size=batch_size,
             image_size=image_size,
@@ -75,18 +70,38 @@ def train_command(
             seed=seed,
             split=split,
             eval_split=eval_split,
-            store=StoreOptions(
-                endpoint_url=endpoint_url or None,
-                profile=profile or None,
-                anonymous=anonymous,
-                requester_pays=requester_pays,
-                timeout_s=timeout,
-            ),
             evaluate_only=evaluate_only,
             pipe_timeout=pipe_timeout,
+            store=_store_options(endpoint_url, profile, anonymous, requester_pays, timeout),
         )
+        run(options, world, announce=_announce)
+
+
+def _base_dir() -> str:
+    return os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
+
+
+def _store_options(
+    endpoint_url: str, profile: str, anonymous: bool, requester_pays: bool, timeout_s: int
+) -> StoreOptions:
+    return StoreOptions(
+        endpoint_url=endpoint_url or None,
+        profile=profile or None,
+        anonymous=anonymous,
+        requester_pays=requester_pays,
+        timeout_s=timeout_s,
+    )
+
+
+@contextlib.contextmanager
+def _reporting(base_dir: str) -> Iterator[World]:
+    """Yield this process's place; tell a person and SageMaker of an error, and end at SIGTERM."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    world = World()
+    try:
+        world = parse_world(os.environ)
         with ending_at_sigterm():
-            run(options, world, announce=_announce)
+            yield world
     except PackerError as error:
         put_failure(base_dir, world, str(error))
         typer.echo(f"error: {error}", err=True)

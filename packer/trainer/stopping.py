@@ -12,12 +12,14 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 GRACE_S = 30.0
 EXIT_CODE = 128 + signal.SIGTERM
 _MESSAGE = b"stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
+_FORCED_MESSAGE = b"ended after SIGTERM; a library call did not return in time\n"
 
 
 @contextlib.contextmanager
@@ -40,6 +42,7 @@ def ending_at_sigterm(grace_s: float = GRACE_S) -> Iterator[None]:
 
 
 def _end(signal_number: int, frame: FrameType | None) -> None:
+    os.write(2, _MESSAGE)
     raise SystemExit(EXIT_CODE)
 
 
@@ -47,6 +50,6 @@ def _end_later(woken: socket.socket, grace_s: float) -> None:
     with woken:
         while received := woken.recv(1):
             if received[0] == signal.SIGTERM:
-                os.write(2, _MESSAGE)
-                threading.Event().wait(grace_s)
+                time.sleep(grace_s)
+                os.write(2, _FORCED_MESSAGE)
                 os._exit(EXIT_CODE)
