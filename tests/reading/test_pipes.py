@@ -135,10 +135,8 @@ def test_a_new_epoch_closes_one_that_was_left_open(channels):
         abandoned = channels.samples(shuffle_records=0)
         assert next(abandoned).label == 1
         assert len(channels.labels()) == 6
-    for _ in range(5):
-        next(abandoned)  # these were read before
     with pytest.raises((DataSetError, CorruptRecordError)):
-        next(abandoned)
+        list(abandoned)  # after what had been read before
 
 
 def test_a_reader_that_waits_learns_that_its_channel_was_closed(tmp_path):
