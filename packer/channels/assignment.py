@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 from packer.channels.plan import ChannelPlan
@@ -75,7 +76,7 @@ def _deal(count: int, instances: int, rule: AssignmentRule, seed: int) -> list[S
     if rule in (AssignmentRule.ROUND_ROBIN, AssignmentRule.REVERSED):
         return [positions[instance::instances] for instance in range(instances)]
     bounds = [count * instance // instances for instance in range(instances + 1)]
-    return [positions[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [positions[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
 def _digest(*parts: object) -> bytes:

@@ -129,3 +129,28 @@ def _load(base_dir: str, name: str, kind: type[_T]) -> _T:
         raise DataSetError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataSetError(f"{path}: expected what SageMaker writes there, but {error}") from None
+
+
+def encode_hyperparameters(values: Mapping[str, str]) -> dict[str, str]:
+    """Return texts as SageMaker's SDK sends them: what is no JSON by itself becomes a JSON string."""
+    return {name: _as_json(text) for name, text in values.items()}
+
+
+def write_job_files(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
+    """Write the three files below the base, whose folders are there. Raises OSError."""
+    documents: dict[str, object] = {
+        "hyperparameters.json": hyperparameters,
+        "inputdataconfig.json": files.channels,
+        "resourceconfig.json": files.resources,
+    }
+    for name, document in documents.items():
+        with open(os.path.join(config_dir(files.base_dir), name), "wb") as file:
+            file.write(msgspec.json.encode(document))
+
+
+def _as_json(text: str) -> str:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return msgspec.json.encode(text).decode()
+    return text

@@ -16,6 +16,8 @@ import typer
 
 from packer.cli.options import READING_FIELDS, load_config, place_options, with_pack_options
 from packer.cli.output import Output
+from packer.cli.sagemaker_local import EPILOG as SAGEMAKER_LOCAL_EPILOG
+from packer.cli.sagemaker_local import sagemaker_local
 from packer.errors import PackerError
 from packer.options import STORE_FIELDS, PackOptions, parse_options
 
@@ -144,6 +146,9 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
+app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))
+
+
 @contextmanager
 def _engine(options: PackOptions) -> Iterator[Engine]:
     """Start the engine before the imports that this process has to do: its workers do theirs at the same time."""
@@ -202,7 +207,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(text: str, code: int, arguments: Sequence[str]) -> int:
-    if "--json" in arguments:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments  # what follows is another command
+    if "--json" in own:
         Output(as_json=True).failed(text, code)
     print(f"shardpack: {text}", file=sys.stderr)  # noqa: T201
     return code

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from packer.dataset.model import Manifest
     from packer.dataset.verify import VerifyReport
+    from packer.localjob.job import LocalJobResult
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
     from packer.planning.plan import PlanHeader
@@ -87,6 +88,22 @@ class Output:
         seen = f"{report.num_shards:,} shards, {report.num_records:,} records, {format_size(report.num_bytes)}"
         verdict = f"{len(report.faults)} faults found" if report.faults else "every byte is as the manifest says"
         _print(f"{report.uri}: {seen}: {verdict}")
+
+    def local_job(self, result: LocalJobResult) -> None:
+        """Show how the ranks of a job ended, and which of its channels nobody read."""
+        if self._as_json:
+            self._json({**msgspec.to_builtins(result), "ok": result.ok})
+            return
+        table = _table("rank", "instance", "local rank", "exit")
+        for rank in result.ranks:
+            code = "not known" if rank.exit_code is None else str(rank.exit_code)
+            table.add_row(str(rank.rank), rank.host, str(rank.local_rank), code)
+        _print(table)
+        for use in result.channels:
+            if not use.num_bytes:
+                _print(f"{use.host}: nobody read channel {use.channel}; SageMaker ends a job that leaves one unread")
+        for host, text in result.failures:
+            _print(f"{host}: output/failure says: {text}")
 
     def failed(self, text: str, code: int) -> None:
         """Show an error as JSON; as text it goes to standard error."""

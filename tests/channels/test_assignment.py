@@ -31,9 +31,7 @@ def test_every_fourth_seed_is_another_random_deal() -> None:
     assert len({assign_keys(KEYS, instances=2, seed=seed) for seed in range(3, 63, 4)}) > 10
 
 
-@given(
-    st.integers(0, 60), st.integers(1, 9), st.integers(0, 40), st.integers(0, 5), st.none() | st.integers(-5, 5)
-)
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(0, 40), st.integers(0, 5), st.none() | st.integers(-5, 5))
 def test_shares_are_a_partition_of_counts_that_differ_by_one_at_most(
     count: int, instances: int, seed: int, epoch: int, shuffle_seed: int | None
 ) -> None:

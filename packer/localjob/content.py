@@ -1,0 +1,112 @@
+"""What a job's channels carry: the objects of a data set, present before the job starts, and where they lie.
+
+File         an instance's share as files of its own folder; links to a local data set's files, else downloads
+FastFile     a folder with all of a split, one for all instances
+FileSystem   as FastFile, of a local data set
+Pipe         nothing here: `packer.localjob.pipes` streams it
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+
+from packer.channels.assignment import keys_of_instance
+from packer.channels.jobfiles import JobFiles
+from packer.channels.names import InputMode
+from packer.channels.plan import ChannelPlan
+from packer.errors import DataSetError, OptionsError
+from packer.localjob.spec import LocalJob
+from packer.planning.names import MANIFEST_KEY
+from packer.stores.base import Store
+from packer.stores.open import is_local
+
+CHUNK_BYTES = 4 << 20
+"""Read from a store at a time."""
+
+
+class Content:
+    """The objects of a job's channels, by key."""
+
+    def __init__(self, store: Store, plans: Sequence[ChannelPlan]) -> None:
+        """Look up what there is.
+
+        Raises:
+            DataSetError: a shard is missing.
+            OSError: the store cannot be listed.
+        """
+        self._store = store
+        splits = {plan.split for plan in plans if plan.split}
+        found = [info for split in splits for info in store.list(f"{split}/")]
+        self._num_bytes: Mapping[str, int] = {info.key: info.num_bytes for info in found}
+        for key in (key for plan in plans if plan.split for key in plan.keys):
+            if key not in self._num_bytes:
+                raise DataSetError(f"{store.uri}/{key}: expected a shard, found no file")
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield an object's bytes in order. Raises OSError."""
+        size = self._num_bytes[key]
+        for start in range(0, size, CHUNK_BYTES):
+            yield self._store.get_range(key, start, min(size, start + CHUNK_BYTES))
+
+    def put_file(self, key: str, path: str) -> None:
+        """Make an object a file at `path`: linked, where it is a file of the same file system. Raises OSError."""
+        if is_local(self._store.uri):
+            source = os.path.join(self._store.uri, key)
+            try:
+                os.link(os.path.realpath(source), path)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source, path)
+            return
+        with open(path, "wb") as file:
+            if key in self._num_bytes:
+                file.writelines(self.chunks(key))
+            else:
+                file.write(self._store.get(key))
+
+
+def fill_channels(
+    content: Content, job: LocalJob, plans: Sequence[ChannelPlan], trees: Sequence[JobFiles], *, shared_dir: str
+) -> None:
+    """Bring the channels that are files to where each instance looks for them.
+
+    Args:
+        content: objects.
+        job: whose instances they are.
+        plans: all channels.
+        trees: of the instances, whose position counts in the assignment of keys.
+        shared_dir: folder for what all instances see.
+
+    Raises:
+        OptionsError: a bucket cannot be mounted.
+        OSError: an object cannot be read or a file not written.
+    """
+    for plan in plans:
+        if plan.mode is InputMode.FILE:
+            for position, tree in enumerate(trees):
+                keys = keys_of_instance(plan, position, instances=len(trees), seed=job.assignment_seed, epoch=0)
+                _put_files(content, keys, tree.folder(plan.name))
+        elif plan.mode is not InputMode.PIPE:
+            folder = _shared_folder(content, job, plan, shared_dir)
+            for tree in trees:
+                os.symlink(folder, tree.folder(plan.name))
+
+
+def _shared_folder(content: Content, job: LocalJob, plan: ChannelPlan, shared_dir: str) -> str:
+    """Return a folder that holds all of a channel."""
+    if is_local(job.dest):
+        root = os.path.realpath(job.dest)
+        return root if plan.keys == (MANIFEST_KEY,) else os.path.join(root, plan.split)
+    if plan.mode is InputMode.FILE_SYSTEM:
+        raise OptionsError(f"--mode FileSystem: expected a data set in a folder that could be mounted, got {job.dest}")
+    folder = os.path.join(shared_dir, plan.name)
+    _put_files(content, plan.keys, folder)
+    return folder
+
+
+def _put_files(content: Content, keys: Sequence[str], folder: str) -> None:
+    """Write objects under the last part of their keys, as SageMaker names files by what follows the prefix."""
+    os.makedirs(folder)
+    for key in keys:
+        content.put_file(key, os.path.join(folder, key.rpartition("/")[2]))

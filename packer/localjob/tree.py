@@ -1,0 +1,83 @@
+"""An instance's folder as SageMaker lays out /opt/ml, with the three files that describe the job.
+
+<base>/input/config/      hyperparameters.json, inputdataconfig.json, resourceconfig.json
+<base>/input/data/        channels
+<base>/model, output/data, checkpoints, code
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from packer.channels.jobfiles import (
+    ChannelConfig,
+    InstanceGroup,
+    JobFiles,
+    ResourceConfig,
+    encode_hyperparameters,
+    write_job_files,
+)
+from packer.channels.names import InputMode
+from packer.channels.plan import ChannelPlan
+from packer.localjob.spec import Launch, LocalJob, group_hosts, host_names
+
+INSTANCE_TYPE = "local"
+GROUP_NAME = "homogeneousCluster"
+"""What SageMaker calls the one group of a job without groups."""
+NETWORK_INTERFACE = "lo"
+_FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints", "code")
+_FAILURE_CHARS = 1024
+"""How much of a failure SageMaker shows."""
+
+
+def describe_instance(job: LocalJob, host: str, plans: Sequence[ChannelPlan], *, base: str) -> JobFiles:
+    """Return what an instance is told, whose folder is below `base`."""
+    instances = job.cluster.instances
+    group = InstanceGroup(instance_group_name=GROUP_NAME, instance_type=INSTANCE_TYPE, hosts=group_hosts(instances))
+    resources = ResourceConfig(
+        current_host=host,
+        hosts=host_names(instances),
+        current_instance_type=INSTANCE_TYPE,
+        current_group_name=GROUP_NAME,
+        instance_groups=(group,),
+        network_interface_name=NETWORK_INTERFACE,
+    )
+    channels = {plan.name: _describe_channel(plan) for plan in plans}
+    return JobFiles(base_dir=os.path.join(base, host, "opt", "ml"), resources=resources, channels=channels)
+
+
+def list_hyperparameters(job: LocalJob) -> dict[str, str]:
+    """Return the hyperparameters as they stand in the file, with those by which SageMaker's SDK asks for MPI."""
+    own = encode_hyperparameters(dict(job.hyperparameters))
+    if job.launch is not Launch.MPI:
+        return own
+    return own | {
+        "sagemaker_mpi_enabled": "true",
+        "sagemaker_mpi_num_of_processes_per_host": str(job.cluster.gpus_per_instance),
+    }
+
+
+def make_tree(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
+    """Make an instance's folders and write its files. Raises OSError."""
+    for folder in _FOLDERS:
+        os.makedirs(os.path.join(files.base_dir, folder))
+    write_job_files(files, hyperparameters)
+
+
+def read_failure(files: JobFiles) -> str:
+    """Return the first 1,024 characters of what the instance's ranks left in output/failure; empty without any."""
+    try:
+        with open(os.path.join(files.base_dir, "output", "failure"), encoding="utf-8", errors="replace") as file:
+            return file.read(_FAILURE_CHARS)
+    except OSError:
+        return ""
+
+
+def _describe_channel(plan: ChannelPlan) -> ChannelConfig:
+    mode = InputMode.FILE if plan.mode is InputMode.FILE_SYSTEM else plan.mode
+    return ChannelConfig(
+        training_input_mode=mode,
+        s3_distribution_type="ShardedByS3Key" if plan.sharded else "FullyReplicated",
+        record_wrapper_type="None",
+    )
