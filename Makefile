@@ -80,6 +80,7 @@ bench: $(CORE) $(if $(SHARDPACK_SAMPLE),,demo/.photographs)
 	.venv/bin/python -m tests.benchmarks.psnr $(PHOTOS) --json build/bench/psnr.json
 	.venv/bin/python -m tests.benchmarks.plan_scale --json build/bench/plan_scale.json
 	.venv/bin/python -m tests.benchmarks.worker_memory --json build/bench/worker_memory.json
+	.venv/bin/python -m tests.benchmarks.pipe_cost --json build/bench/pipe_cost.json
 	.venv/bin/python tests/benchmarks/bench_peers.py --photographs $(PHOTOS) --json build/bench/peers.json $(BENCH_OPTIONS)
 
 # Coverage-guided: an input that breaks a parser is kept in build/fuzz.

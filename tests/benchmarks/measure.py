@@ -19,7 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _LIBRARIES = ("pillow", "cykooz-resizer", "numpy", "pyarrow", "google-crc32c", "tensorflow-cpu", "tensorflow", "mxnet")
 
@@ -87,9 +89,9 @@ def cpu_seconds(call: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def in_turns(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def in_turns(calls: dict[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Call each in turn, `rounds` times over, and return what each returned."""
-    results: dict[str, list[float]] = {name: [] for name in calls}
+    results: dict[str, list[T]] = {name: [] for name in calls}
     for index in range(rounds):
         # Every other round runs backwards, so that no one always follows the same one.
         for name in list(calls) if index % 2 == 0 else reversed(calls):
