@@ -18,13 +18,15 @@ from tests.reading.make_dataset import deal, make_dataset, make_samples
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 60
 NUM_TRAIN, NUM_VAL = 32, 11
+FIRST_VAL = 1000
+"""Label of the first evaluation sample; those of training begin at 0."""
 
 
 def make_small(root: Path, *, num_shards: int = 8, container: FormatName = FormatName.TFRECORD) -> Manifest:
-    """Write a data set of 32 training and 11 evaluation samples."""
+    """Write a data set of 32 training and 11 evaluation samples, each of a class of its own."""
     splits = {
         "train": deal(make_samples(NUM_TRAIN, side_px=8), num_shards),
-        "val": deal(make_samples(NUM_VAL, first=1000, side_px=8), num_shards),
+        "val": deal(make_samples(NUM_VAL, first=FIRST_VAL, side_px=8), num_shards),
     }
     return make_dataset(root, splits, container=container, world=num_shards)
 
