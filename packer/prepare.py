@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from packer.dataset.commit import check_rejects
@@ -21,12 +19,13 @@ from packer.options import STORE_FIELDS, PackOptions
 from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
+from packer.planning.balance import KnownSizes
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
 from packer.planning.shards import SizeEstimate, estimate_size, num_probes
 from packer.progress import Progress
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open import list_source
-from packer.specs import OnReject
+from packer.specs import MAX_SHARD_BYTES, OnReject
 from packer.stores.open import absolute_uri
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part", *STORE_FIELDS})
@@ -49,7 +48,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
     ordered = order_items(listing.items, seed=options.seed)
     if options.dedupe:
         ordered = _drop_copies(ordered, listing, options, engine, progress)
-    estimate = _measure(ordered, listing, options, engine, progress)
+    sizes = _measure(ordered, listing, options, engine, progress)
     encoder = encoder_fingerprint(options.image_spec())
     request = PlanRequest(
         format=options.format,
@@ -63,7 +62,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
         label_kind=listing.label_kind,
         class_names=listing.class_names,
     )
-    plan = build_plan(ordered, estimate, request)
+    plan = build_plan(ordered, sizes, request)
     document = PlanDocument(
         plan_id=plan.header.plan_id,
         header=plan.header,
@@ -98,7 +97,7 @@ def _source_spec(options: PackOptions) -> SourceSpec:
 
 def _measure(
     ordered: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
-) -> SizeEstimate:
+) -> SizeEstimate | KnownSizes:
     """Decode and encode the first items in hash order until enough have become records.
 
     Where every image is stored as it is, what it adds to its listed size is all that needs measuring.
@@ -120,7 +119,7 @@ def _measure(
             if problems:
                 _check_problems(problems, options, num_items=ordered.num_rows, is_all=not sizes)
     if keeps_all:
-        return _estimate_kept(ordered["num_bytes"].to_numpy(), added_bytes=sum(sizes) // len(sizes))
+        return _kept_sizes(ordered, added_bytes=sum(sizes) // len(sizes))
     return estimate_size(sizes)
 
 
@@ -133,16 +132,20 @@ def _check_problems(problems: list[str], options: PackOptions, *, num_items: int
     check_rejects(len(problems), num_items, options.max_rejects, example=problems[0])
 
 
-def _estimate_kept(listed: npt.NDArray[np.int64], *, added_bytes: int) -> SizeEstimate:
-    """Return the estimate for records of the listed sizes in bytes and what framing adds; exact, in integers."""
-    mean = int(listed.sum()) // len(listed)
-    # No shard holds an item of more than 2**31 bytes, whose square would pass 64 bits. Their sum may still pass them,
-    # the sums of their halves of 32 bits do not.
-    squares = np.abs(listed - mean).clip(max=2**31) ** 2
-    total = (int((squares >> 32).sum()) << 32) + int((squares & 0xFFFFFFFF).sum())
-    return SizeEstimate(
-        mean_bytes=mean + added_bytes, spread_bytes=math.isqrt(total // len(listed)), num_probed=len(listed)
-    )
+def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
+    """Return the sizes of records of the listed sizes and what framing adds.
+
+    Raises:
+        SourceError: an item is larger than a shard.
+    """
+    framed = ordered["num_bytes"].to_numpy() + added_bytes
+    largest = int(np.argmax(framed))
+    if framed[largest] > MAX_SHARD_BYTES:
+        raise SourceError(
+            f"{ordered['key'][largest]}: expected items that fit a shard of {MAX_SHARD_BYTES // 10**6} MB, got "
+            f"{framed[largest] - added_bytes:,} bytes; leave it out, or shrink all with --resize"
+        )
+    return KnownSizes(framed)
 
 
 def _probe(

@@ -27,6 +27,7 @@ from packer.errors import DataSetError
 from packer.options import PackOptions
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, reshard_shard
 from packer.pipeline import PackResult, check_places, engine_of
+from packer.planning.balance import KnownSizes
 from packer.planning.names import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shards import SizeEstimate
@@ -106,12 +107,7 @@ def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: P
 
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:
     table = pa.concat_tables([_items(source, split, shard.key) for split, shard in manifest_shards(manifest)])
-    sizes = table.column("num_bytes").to_numpy()
-    estimate = SizeEstimate(
-        mean_bytes=max(1, int(sizes.sum()) // len(sizes)),
-        spread_bytes=int(np.std(sizes)),
-        num_probed=len(sizes),
-    )
+    ordered = order_items(table, seed=manifest.seed)
     request = PlanRequest(
         format=options.format,
         image=manifest.image,
@@ -124,7 +120,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         label_kind=manifest.label_kind,
         class_names=load_labels(source),
     )
-    plan = build_plan(order_items(table, seed=manifest.seed), estimate, request)
+    plan = build_plan(ordered, _record_sizes(ordered, keeps_all=manifest.image.keeps_all), request)
     original = load_plan(source)
     if original is None:
         raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
@@ -136,6 +132,16 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         options=lasting_options(options),
     )
     return plan, document
+
+
+def _record_sizes(ordered: pa.Table, *, keeps_all: bool) -> SizeEstimate | KnownSizes:
+    """Return what packing the sources would have planned with; it deals images that are kept by their sizes."""
+    sizes = ordered.column("num_bytes").to_numpy()
+    mean_bytes = max(1, int(sizes.sum()) // len(sizes))
+    if keeps_all:
+        listed = ordered.column(SOURCE_NUM_BYTES).to_numpy()
+        return KnownSizes(listed + (mean_bytes - int(listed.sum()) // len(sizes)))
+    return SizeEstimate(mean_bytes=mean_bytes, spread_bytes=int(np.std(sizes)), num_probed=len(sizes))
 
 
 def _items(source: Store, split: str, shard_key: str) -> pa.Table:

@@ -82,7 +82,7 @@ class OpenShard:
         self.rejected.append((self.items[item_index], error))
 
     def fill(self) -> None:
-        """Repeat samples until a training shard has its full number of records.
+        """Repeat samples in turn until a training shard is full; where it would pass 128 MB, the smallest one.
 
         Raises DataSetError when records are missing and none is there to be repeated.
         """
@@ -94,7 +94,10 @@ class OpenShard:
         except DataSetError as error:
             first, reject = self.rejected[0]
             raise DataSetError(f"shard {self.stem}: {error}; the first, {first.key}: {reject}") from None
+        smallest = min(range(len(self.rows)), key=lambda index: self.rows[index].num_bytes, default=0)
         for index in fills:
+            if self.num_bytes + self.rows[index].num_bytes > MAX_SHARD_BYTES:
+                index = smallest
             self._append(msgspec.structs.replace(self.rows[index], is_fill=True), self.frames[index])
 
     def _append(self, row: RecordRow, frames: list[bytes]) -> None:

@@ -2,6 +2,8 @@
 
     items, in any order -> hash order -> splits -> shards, dealt round-robin -> sorted by (split, shard, hash)
 
+Where the sizes of all records are known, shards are dealt by size instead.
+
 A task packs one shard from its own rows of the plan and nothing else.
 """
 
@@ -18,6 +20,7 @@ import pyarrow.compute as pc
 
 from packer.errors import OptionsError
 from packer.options import check_split_name
+from packer.planning.balance import KnownSizes, cut_known
 from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
 from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
@@ -27,7 +30,7 @@ from packer.specs import FormatName, ImageSpec, ShardSpec, SplitSpec, is_trainin
 _ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
 """Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Part of every plan id: raised when the same options would give other bytes."""
 
 
@@ -68,7 +71,7 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
     extra_names: tuple[str, ...]
     splits: tuple[PlannedSplit, ...]
     mean_record_bytes: int
-    """Integer mean of the framed sizes that were measured."""
+    """Integer mean of the framed sizes that were measured, or of all where they are known."""
     items_sha256: str
     """Digest of the planned items in their order."""
 
@@ -136,12 +139,12 @@ def order_items(items: pa.Table, *, seed: int) -> pa.Table:
     return items.take(pa.array(hash_order(items.column("key"), seed=seed)))
 
 
-def build_plan(ordered: pa.Table, estimate: SizeEstimate, request: PlanRequest) -> Plan:
+def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: PlanRequest) -> Plan:
     """Plan the items, which must come in hash order.
 
     Raises:
         OptionsError: the group column is missing, --stratify lacks class labels, a split has fewer items than shards,
-            or equal shards would repeat too many samples.
+            equal shards would repeat too many samples, or known sizes fit no shards.
     """
     classes = _classes(ordered, request)
     groups = _groups(ordered, request.group_column)
@@ -153,20 +156,31 @@ def build_plan(ordered: pa.Table, estimate: SizeEstimate, request: PlanRequest) 
     planned, tables = [], []
     for index, name in enumerate(names):
         rows = np.flatnonzero(split_of_item == index)
-        split = plan_split(name, len(rows), estimate, request.sharding)
-        shard_of_item = deal(len(rows), split.num_shards, classes=None if classes is None else classes[rows])
+        own_sizes = KnownSizes(sizes.framed_bytes[rows]) if isinstance(sizes, KnownSizes) else sizes
+        own_classes = None if classes is None else classes[rows]
+        num_shards, shard_of_item = _cut(name, len(rows), own_sizes, request.sharding, own_classes)
+        split = _plan_split(name, len(rows), num_shards, request.sharding)
         by_shard = np.argsort(shard_of_item, kind="stable")
         table = ordered.take(pa.array(rows[by_shard])).append_column(
             "shard", pa.array(shard_of_item[by_shard].astype(np.int32))
         )
         planned.append(split)
         tables.append(table)
-    return Plan(header=_header(planned, tables, estimate, request), tables=tuple(tables))
+    return Plan(header=_header(planned, tables, sizes.mean_bytes, request), tables=tuple(tables))
 
 
-def plan_split(name: str, num_items: int, estimate: SizeEstimate, sharding: ShardSpec) -> PlannedSplit:
-    """Decide a split's shards and fills. Raises OptionsError where it cannot be cut evenly."""
-    num_shards = choose_num_shards(num_items, estimate, sharding)
+def _cut(
+    name: str, num_items: int, sizes: SizeEstimate | KnownSizes, sharding: ShardSpec, classes: IntArray | None
+) -> tuple[int, IntArray]:
+    """Return a split's number of shards, and each item's shard."""
+    if isinstance(sizes, KnownSizes):
+        return cut_known(name, sizes, sharding, is_training=is_training_split(name), classes=classes)
+    num_shards = choose_num_shards(num_items, sizes, sharding)
+    return num_shards, deal(num_items, num_shards, classes=classes)
+
+
+def _plan_split(name: str, num_items: int, num_shards: int, sharding: ShardSpec) -> PlannedSplit:
+    """Decide a split's fills. Raises OptionsError where it cannot be cut evenly."""
     is_training = is_training_split(name)
     return PlannedSplit(
         name=name,
@@ -178,7 +192,7 @@ def plan_split(name: str, num_items: int, estimate: SizeEstimate, sharding: Shar
 
 
 def _header(
-    splits: list[PlannedSplit], tables: list[pa.Table], estimate: SizeEstimate, request: PlanRequest
+    splits: list[PlannedSplit], tables: list[pa.Table], mean_record_bytes: int, request: PlanRequest
 ) -> PlanHeader:
     digests = "".join(_digest_of(table) for table in tables)
     return PlanHeader(
@@ -195,7 +209,7 @@ def _header(
         num_classes=_num_classes(tables, request),
         extra_names=extra_names(tables[0]),
         splits=tuple(splits),
-        mean_record_bytes=estimate.mean_bytes,
+        mean_record_bytes=mean_record_bytes,
         items_sha256=hashlib.sha256(digests.encode()).hexdigest(),
     )
 

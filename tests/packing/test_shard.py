@@ -10,6 +10,7 @@ from packer.dataset.destination import claim_destination
 from packer.dataset.receipt import load_receipt
 from packer.errors import EncoderMismatchError, PackerError
 from packer.formats.base import Sample
+from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.assemble import OpenShard
 from packer.packing.sample import ItemRow
 from packer.packing.shard import PackContext, pack_shard
@@ -104,3 +105,19 @@ def test_a_shard_never_passes_128_mb(context: PackContext) -> None:
     assert 100_000_000 < shard.num_bytes < 128_000_000
     with pytest.raises(PackerError, match=r"shard train-00003-of-00004 passes 128 MB, .* smaller --shard-size"):
         shard.add(2, sample)
+
+
+def test_what_does_not_fit_is_not_repeated(context: PackContext) -> None:
+    item = ItemRow(key="k", num_bytes=1, label=0, class_text="", member=None, extras={})
+    large, small = (
+        Sample(key="k", encoded=bytes(size), image_format="jpeg", label=0, source_sha256="0" * 64)
+        for size in (70_000_000, 1_000)
+    )
+    shard = OpenShard(context.header, 3, [item] * 15)
+    shard.add(0, large)
+    shard.add(1, small)
+    for index in range(2, 15):
+        shard.reject(index, RejectError(RejectReason.CORRUPT, "damaged"))
+    shard.fill()
+    assert [row.item_index for row in shard.rows] == [0] + [1] * 14
+    assert shard.num_bytes == sum(row.num_bytes for row in shard.rows) < 71_000_000

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from packer.dataset.verify import verify
+from packer.errors import SourceError
 from packer.formats.registry import get_format
-from packer.prepare import _estimate_kept
 from packer.progress import SilentProgress
 from packer.reading.dataset import open_dataset
 from packer.reading.shards import iter_shard
@@ -56,9 +56,26 @@ def test_shards_are_planned_by_listed_sizes(tmp_path: Path) -> None:
     assert len(result.manifest.splits["train"].shards) == math.ceil(total / 1e6)
 
 
-def test_the_estimate_is_exact_beyond_64_bits() -> None:
-    sizes = np.array([0, 2**31] * 3, dtype=np.int64)
+def test_shards_of_kept_images_are_near_in_bytes(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    for index in range(60):
+        (tmp_path / "source" / f"{index}.jpg").write_bytes(image_bytes(index) + bytes(40_000 + 5_000 * (index % 17)))
 
-    estimate = _estimate_kept(np.tile(sizes, 4), added_bytes=7)
+    result = pack_small(tmp_path / "source", tmp_path / "out", encode="keep", resize=None, gpus=1, shard_size="1MB")
 
-    assert (estimate.mean_bytes, estimate.spread_bytes, estimate.num_probed) == (2**30 + 7, 2**30, 24)
+    sizes = [shard.num_bytes for shard in result.manifest.splits["train"].shards]
+    assert len(sizes) == 5
+    assert max(sizes) <= 1_000_000
+    assert max(sizes) - min(sizes) < 20_000
+
+
+def test_an_image_larger_than_a_shard_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    for index in range(3):
+        (tmp_path / "source" / f"{index}.jpg").write_bytes(image_bytes(index))
+    os.truncate(tmp_path / "source" / "1.jpg", 127_999_990)
+
+    with pytest.raises(SourceError, match=r"1\.jpg: expected items that fit a shard of 128 MB, got 127,999,990 bytes"):
+        pack_small(tmp_path / "source", tmp_path / "out", encode="keep", resize=None, gpus=1)
+
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,10 +71,11 @@ def test_images_and_splits_stay(packed: Path, tmp_path: Path, gpus: int, contain
     assert (tmp_path / "new/meta/rejects.jsonl").read_bytes() == (packed / "meta/rejects.jsonl").read_bytes()
 
 
-def test_the_shards_of_another_world_are_those_of_packing_for_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", [{}, {"encode": "keep", "resize": None}], ids=["jpeg", "keep"])
+def test_the_shards_of_another_world_are_those_of_packing_for_it(tmp_path: Path, encoding: dict[str, Any]) -> None:
     """Without rejects the copy is what packing for that world gives, so nothing is lost by packing early."""
     folder = write_images(tmp_path / "source", 96)
-    options = {"split": "train=0.75,val=0.25", "format": "tfrecord"}
+    options = {"split": "train=0.75,val=0.25", "format": "tfrecord", **encoding}
     pack_small(folder, tmp_path / "four", **options)
     pack_small(folder, tmp_path / "two", **options, gpus=2)
     copy(tmp_path / "four", tmp_path / "copied", gpus=2)

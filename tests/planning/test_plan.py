@@ -11,7 +11,7 @@ from packer.options import PackOptions, parse_options
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shards import SizeEstimate
 
-GOLDEN = "95af19d25ad7e65fb8ed5a20e50bbd76565b258da9dbd3fffb3cfd55b99651b7"
+GOLDEN = "d374593c83be57fa1463cc555129fbad9fdbdb8c0f1f11c2058e380071657858"
 ESTIMATE = SizeEstimate(mean_bytes=30_000, spread_bytes=10_000, num_probed=32)
 
 
