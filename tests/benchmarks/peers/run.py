@@ -15,10 +15,11 @@ from tests.benchmarks.peers.environments import BUILD, ROOT, installed_versions
 from tests.benchmarks.peers.packers import PACKERS
 from tests.benchmarks.peers.packing import PART, Contest, hold_contest
 from tests.benchmarks.peers.records import RecordsContest, hold_records_contest
-from tests.benchmarks.peers.shard_sizes import ShardSizes, measure_shard_sizes
 from tests.benchmarks.peers.tables import FOOTNOTES, print_contest, print_records, target_rows
+from tests.benchmarks.shard_sizes import ShardSizes, measure_shard_sizes
 
 _WHEELS = ROOT / "build" / "photographs"
+_SIZED_SHARDS = 10
 _PARTS = ("sample", "camera", "records")
 
 
@@ -71,7 +72,8 @@ def _pack(name: str, given: argparse.Namespace) -> tuple[Contest, ShardSizes]:
         work = Path(folder)
         corpus = _corpus(name, given, work / "images")
         contest = hold_contest(corpus, work, rounds=rounds, shards=given.shards, compare=given.compare)
-        return contest, measure_shard_sizes(corpus, work / "sized")
+        target_mb = max(1, corpus.packed_bytes // _SIZED_SHARDS // 1_000_000)  # 1 MB is the least there is
+        return contest, measure_shard_sizes(corpus.folder, work / "sized", target_mb=target_mb)
 
 
 def _corpus(name: str, given: argparse.Namespace, dest: Path) -> Corpus:

@@ -10,7 +10,7 @@ from tests.benchmarks.peers.packers import IMG2DATASET, PACKERS, SHARDPACK
 from tests.benchmarks.peers.packing import Contest
 from tests.benchmarks.peers.records import CONTAINERS, TENSORFLOW, RecordsContest
 from tests.benchmarks.peers.records import SHARDPACK as SHARDPACK_RECORDS
-from tests.benchmarks.peers.shard_sizes import ShardSizes
+from tests.benchmarks.shard_sizes import ShardSizes
 
 Row = tuple[str, str, str]
 
