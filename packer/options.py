@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -35,6 +35,8 @@ from packer.specs import (
     StoreOptions,
     Subsampling,
 )
+
+_T = TypeVar("_T", bound=msgspec.Struct)
 
 _DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -289,16 +291,23 @@ def parse_options(values: Mapping[str, Any]) -> PackOptions:
     for name in ("source", "dest"):
         if not values.get(name):
             raise OptionsError(f"{option_name(name)}: expected a path or URI, got nothing")
+    return convert_options({name: _as_text(name, value) for name, value in values.items()}, PackOptions)
+
+
+def convert_options(values: Mapping[str, Any], kind: type[_T]) -> _T:
+    """Turn untyped values into options of a kind, which has a field for each of them.
+
+    Raises:
+        OptionsError: one line that names the field, what was expected and what was found.
+    """
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     for name, text in texts.items():
         if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
             raise OptionsError(f"{option_name(name)}: expected text in UTF-8 without zero bytes, got {text!r}")
     try:
-        return msgspec.convert(
-            {name: _as_text(name, value) for name, value in values.items()}, PackOptions, strict=False
-        )
+        return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _describe(error, values) from None
+        raise _describe(error, values, kind) from None
 
 
 def _as_text(name: str, value: Any) -> Any:
@@ -307,14 +316,14 @@ def _as_text(name: str, value: Any) -> Any:
     return str(value) if is_number and name in _TEXT_FIELDS else value
 
 
-def _describe(error: msgspec.ValidationError, values: Mapping[str, Any]) -> OptionsError:
+def _describe(error: msgspec.ValidationError, values: Mapping[str, Any], kind: type[msgspec.Struct]) -> OptionsError:
     """Reword msgspec's message ("Expected `int`, got `str` - at `$.seed`") around the option's name and value."""
     if isinstance(error.__cause__, OptionsError):
         return error.__cause__
     text, _, where = str(error).partition(" - at `$.")
     field = where.rstrip("`").split(".")[0].split("[")[0]
     expected = text.split(", got")[0].replace("`", "").replace("Expected", "expected")
-    hint = next((f.type for f in msgspec.structs.fields(PackOptions) if f.name == field), None)
+    hint = next((f.type for f in msgspec.structs.fields(kind) if f.name == field), None)
     if expected.startswith("Invalid enum value"):
         expected = "expected one of " + ", ".join(choices_of(hint))
     return OptionsError(f"{option_name(field)}: {expected}, got {values.get(field)!r}")

@@ -50,16 +50,13 @@ def check_channel_names(names: Sequence[str]) -> None:
         OptionsError: a name is malformed, reserved, or one that a FIFO or an environment variable of another channel
             would have too, or there are more channels than a job can have.
     """
-    for name in names:
-        _check_name(name)
-    by_variable: dict[str, str] = {}
-    for name in names:
-        if name.upper() in by_variable:
-            raise OptionsError(
-                f"channel {name!r}: expected names that differ in more than case, since each becomes an environment "
-                f"variable SM_CHANNEL_{name.upper()}; {by_variable[name.upper()]!r} has the same one"
-            )
-        by_variable[name.upper()] = name
+    for index, name in enumerate(names):
+        if name in RESERVED_NAMES:
+            problem = "the name is one that SageMaker's Python SDK adds to jobs"
+        else:
+            problem = channel_name_problem(name, others=names[:index])
+        if problem:
+            raise OptionsError(f"channel {name!r}: {problem}; name the split differently")
     if len(names) > MAX_CHANNELS:
         raise OptionsError(
             f"channels: expected at most {MAX_CHANNELS} in a job, got {len(names)} ({', '.join(names)}); "
@@ -67,18 +64,22 @@ def check_channel_names(names: Sequence[str]) -> None:
         )
 
 
-def _check_name(name: str) -> None:
+def channel_name_problem(name: str, *, others: Sequence[str]) -> str:
+    """Return what is wrong with a channel's name beside those of others; empty where nothing is."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_NAME_CHARS:
-        raise OptionsError(
-            f"channel {name!r}: expected 1 to {MAX_NAME_CHARS} letters, digits and underscores that do not begin with "
-            "a digit, since the name becomes an environment variable"
+        return (
+            f"expected 1 to {MAX_NAME_CHARS} letters, digits and underscores that do not begin with a digit, since the "
+            "name becomes an environment variable"
         )
     if re.search(r"_[0-9]+$", name):
-        raise OptionsError(
-            f"channel {name!r}: expected a name that does not end in an underscore and digits, since that is how the "
-            f"FIFO of an epoch of channel {name.rpartition('_')[0]!r} is called; name the split differently"
+        return (
+            "expected a name that does not end in an underscore and digits, since that is how the FIFO of an epoch of "
+            f"channel {name.rpartition('_')[0]!r} is called"
         )
-    if name in RESERVED_NAMES:
-        raise OptionsError(
-            f"channel {name!r}: the name is one that SageMaker's Python SDK adds to jobs; name the split differently"
+    same = [other for other in others if other.upper() == name.upper()]
+    if same:
+        return (
+            "expected names that differ in more than case, since each becomes an environment variable "
+            f"SM_CHANNEL_{name.upper()}; {same[0]!r} has the same one"
         )
+    return ""

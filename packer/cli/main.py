@@ -16,6 +16,8 @@ import typer
 
 from packer.cli.options import READING_FIELDS, load_config, place_options, with_pack_options
 from packer.cli.output import Output
+from packer.cli.sagemaker import EPILOG as SAGEMAKER_EPILOG
+from packer.cli.sagemaker import sagemaker
 from packer.cli.sagemaker_local import EPILOG as SAGEMAKER_LOCAL_EPILOG
 from packer.cli.sagemaker_local import sagemaker_local
 from packer.errors import PackerError
@@ -146,6 +148,7 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
+app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
 app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))
 
 

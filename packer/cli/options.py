@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, get_args
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import typer
@@ -33,18 +33,23 @@ _METAVARS = {
 def with_pack_options(
     command: Callable[..., None], only: Collection[str] = PackOptions.__struct_fields__
 ) -> Callable[..., None]:
-    """Give a command one parameter for each field of PackOptions in `only`, in place of its parameter `given`.
+    """Give a command one parameter for each field of PackOptions in `only`, as `with_fields` does."""
+    return with_fields(command, [field for field in msgspec.structs.fields(PackOptions) if field.name in only])
 
-    The command is called with `given`, a dict of the options that were really on the command line, as texts and bools.
+
+def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.FieldInfo]) -> Callable[..., None]:
+    """Give a command one parameter for each of some fields of options, in place of its parameter `given`.
+
+    The command is called with `given`, a dict of the options that were really on the command line: texts, bools and,
+    for a field that is a tuple, lists of texts.
     """
     parameters = inspect.signature(command, eval_str=True).parameters.values()
     own = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.name != "given"]
-    fields = [field for field in msgspec.structs.fields(PackOptions) if field.name in only]
     names = [field.name for field in fields]
 
     def run(**parameters: Any) -> None:
         given = {name: parameters.pop(name) for name in names}
-        command(given={name: value for name, value in given.items() if value is not None}, **parameters)
+        command(given={name: value for name, value in given.items() if value not in (None, [])}, **parameters)
 
     generated = [_parameter(field) for field in fields]
     run.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
@@ -62,13 +67,15 @@ def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
             str | None, typer.Argument(metavar=field.name.upper(), help=description, show_default=False)
         ]
     else:
-        if field.default is not None and not is_flag:
+        if field.default not in (None, "", ()) and not is_flag:
             description += f" [default: {field.default}]"
         flag = option_name(field.name)
         declaration = f"{flag}/--no-{flag[2:]}" if is_flag else flag
         metavar = None if is_flag else _METAVARS.get(field.name) or _metavar(field.type)
         option = typer.Option(declaration, metavar=metavar, help=description, show_default=False)
-        annotation = Annotated[bool | None, option] if is_flag else Annotated[str | None, option]
+        is_tuple = get_origin(field.type.__origin__) is tuple
+        kind = bool if is_flag else list[str] if is_tuple else str
+        annotation = Annotated[kind | None, option]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

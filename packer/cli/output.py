@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
     from packer.planning.plan import PlanHeader
+    from packer.sagemaker.run import MadeRequests
 
 
 _MIN_WIDTH = 120
@@ -104,6 +106,27 @@ class Output:
                 _print(f"{use.host}: nobody read channel {use.channel}; SageMaker ends a job that leaves one unread")
         for host, text in result.failures:
             _print(f"{host}: output/failure says: {text}")
+
+    def requested(self, made: MadeRequests) -> None:
+        """Show the channels of a training job, which are JSON anyway; what else was done goes to standard error."""
+        if self._as_json:
+            document = {"dest": made.dest, "InputDataConfig": made.channels}
+            self._json({**document, "uploaded": made.uploaded, "files": list(made.files)})
+            return
+        for key in made.uploaded:
+            self.progress.note(f"wrote {made.dest}/{key}")
+        for path in made.files:
+            self.progress.note(f"wrote {path}")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(made.channels)).decode() + "\n")
+
+    def checked(self, path: str, faults: Sequence[str]) -> None:
+        """Show what is wrong with a request."""
+        if self._as_json:
+            self._json({"path": path, "faults": faults, "ok": not faults})
+            return
+        for fault in faults:
+            _print(f"FAULT {fault}")
+        _print(f"{path}: {len(faults)} faults found" if faults else f"{path}: nothing is known to be wrong with it")
 
     def failed(self, text: str, code: int) -> None:
         """Show an error as JSON; as text it goes to standard error."""

@@ -1,0 +1,232 @@
+"""What SageMaker's documentation asks of a training job beyond the description of its API, and what this package adds.
+
+Each rule yields what is wrong, beginning with the field. Rules that are this package's own keep a job out of what AWS
+does not document: a prefix that is a part of a name, names that break as variables, unequal shares.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packer.channels.names import channel_name_problem
+from packer.sagemaker.validation import member_faults, request_faults, show
+
+_MPI_GROUPS = "sagemaker_distribution_instance_groups"
+_NAMES_ONE_FILE = re.compile(r".*/[^/]+\.[A-Za-z0-9]{1,10}")
+_PARTS = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition")
+"""Members that the description lets a request do without, for jobs that bring no image of their own."""
+_SOURCES = ("S3DataSource", "FileSystemDataSource", "DatasetSource")
+
+
+def training_job_faults(request: Any, *, num_keys: Mapping[str, int] | None = None) -> list[str]:
+    """Return all that is wrong with a CreateTrainingJob request; each begins with the field.
+
+    Rules are for requests that have the right shape, so they are asked only where the description has no complaint.
+
+    Args:
+        request: as it would be sent.
+        num_keys: objects that a channel's prefix or list names, by channel, where that is known.
+    """
+    faults = [*request_faults("CreateTrainingJob", request)]
+    if not faults:
+        faults += [f"{name}: expected a value, found none" for name in _PARTS if name not in request]
+    return faults or [
+        *_algorithm_faults(request["AlgorithmSpecification"]),
+        *_resource_faults(request["ResourceConfig"]),
+        *_stopping_faults(request),
+        *_metric_faults(request["AlgorithmSpecification"].get("MetricDefinitions", [])),
+        *_checkpoint_faults(request.get("CheckpointConfig", {})),
+        *_distribution_faults(request),
+        *channel_faults(
+            request.get("InputDataConfig", []),
+            job_mode=request["AlgorithmSpecification"]["TrainingInputMode"],
+            instances=_instances_by_group(request["ResourceConfig"]),
+            num_keys=num_keys or {},
+        ),
+        *_network_faults(request),
+    ]
+
+
+def channel_list_faults(channels: Any) -> list[str]:
+    """Return all that is wrong with a list of channels alone (InputDataConfig), whatever the cluster is."""
+    faults = [*member_faults("CreateTrainingJob", "InputDataConfig", channels)]
+    if faults:
+        return faults
+    sources = [channel["DataSource"].get("S3DataSource", {}) for channel in channels]
+    unknown = {name: 0 for source in sources for name in source.get("InstanceGroupNames", [])}
+    return list(channel_faults(channels, job_mode="File", instances=unknown, num_keys={}))
+
+
+def channel_faults(
+    channels: list[dict[str, Any]], *, job_mode: str, instances: Mapping[str, int], num_keys: Mapping[str, int]
+) -> Iterator[str]:
+    """Yield what is wrong with the channels of a job.
+
+    Args:
+        channels: well-formed.
+        job_mode: input mode of channels that name none.
+        instances: numbers of instances by the name of their group; of all under the empty name.
+        num_keys: as `training_job_faults`.
+    """
+    names = [channel["ChannelName"] for channel in channels]
+    for index, channel in enumerate(channels):
+        path = f"InputDataConfig[{index}]"
+        problem = channel_name_problem(names[index], others=names[:index])
+        if problem:
+            yield f"{path}.ChannelName: {problem}; found {show(names[index])}"
+        sources = [name for name in _SOURCES if name in channel["DataSource"]]
+        if len(sources) != 1 or len(channel["DataSource"]) != 1:
+            yield f"{path}.DataSource: expected exactly one of {', '.join(_SOURCES)}, found {len(sources)}"
+            continue
+        mode = channel.get("InputMode", job_mode)
+        yield from _framing_faults(channel, mode, path)
+        if sources == ["S3DataSource"]:
+            source, base = channel["DataSource"]["S3DataSource"], f"{path}.DataSource.S3DataSource"
+            yield from _s3_faults(source, mode, base)
+            yield from _group_faults(source.get("InstanceGroupNames", []), instances, base)
+            yield from _share_faults(source, instances, num_keys.get(names[index]), base)
+        elif mode != "File":
+            yield f"{path}.InputMode: expected File for a {sources[0]}, found {mode}"
+
+
+def _framing_faults(channel: dict[str, Any], mode: str, path: str) -> Iterator[str]:
+    for name in ("CompressionType", "RecordWrapperType"):
+        if mode != "Pipe" and channel.get(name, "None") != "None":
+            yield f"{path}.{name}: expected None or no value with InputMode {mode}, found {channel[name]}"
+    if "ShuffleConfig" in channel and "S3DataSource" not in channel["DataSource"]:
+        yield f"{path}.ShuffleConfig: expected with an S3DataSource only, whose objects SageMaker shuffles"
+
+
+def _s3_faults(source: dict[str, Any], mode: str, path: str) -> Iterator[str]:
+    kind, uri = source["S3DataType"], source["S3Uri"]
+    if mode == "FastFile" and kind != "S3Prefix":
+        yield f"{path}.S3DataType: expected S3Prefix with InputMode FastFile, found {kind}"
+    if kind == "AugmentedManifestFile" and mode != "Pipe":
+        yield f"{path}.S3DataType: expected AugmentedManifestFile with InputMode Pipe only, found {mode}"
+    if kind == "AugmentedManifestFile" and not source.get("AttributeNames"):
+        yield f"{path}.AttributeNames: expected one or more with AugmentedManifestFile, found none"
+    if kind != "AugmentedManifestFile" and source.get("AttributeNames"):
+        yield f"{path}.AttributeNames: expected with AugmentedManifestFile only, found {kind}"
+    if not uri.startswith("s3://") or "//" in uri[len("s3://") :]:
+        yield f"{path}.S3Uri: expected s3://bucket/key without empty parts, found {show(uri)}"
+    elif kind == "S3Prefix" and not uri.endswith("/") and not (mode == "File" and _NAMES_ONE_FILE.fullmatch(uri)):
+        yield (
+            f"{path}.S3Uri: expected a prefix that ends in '/', since s3://b/train names s3://b/train-01/x too, or "
+            f"with InputMode File one object; found {show(uri)}"
+        )
+    elif kind != "S3Prefix" and uri.endswith("/"):
+        yield f"{path}.S3Uri: expected the object that holds the list, found the prefix {show(uri)}"
+
+
+def _group_faults(groups: list[str], instances: Mapping[str, int], path: str) -> Iterator[str]:
+    known = sorted(name for name in instances if name)
+    for index, name in enumerate(groups):
+        if name not in known:
+            found = f"one of ResourceConfig.InstanceGroups ({', '.join(known) or 'there are none'})"
+            yield f"{path}.InstanceGroupNames[{index}]: expected {found}, found {show(name)}"
+
+
+def _share_faults(
+    source: dict[str, Any], instances: Mapping[str, int], num_keys: int | None, path: str
+) -> Iterator[str]:
+    """Compare the objects of a sharded channel with the instances that they are dealt to."""
+    groups = source.get("InstanceGroupNames") or [""]
+    num_instances = sum(instances.get(name, 0) for name in groups)
+    if source.get("S3DataDistributionType") != "ShardedByS3Key" or not num_instances or num_keys is None:
+        return
+    if num_keys < num_instances:
+        yield (
+            f"{path}.S3DataDistributionType: expected FullyReplicated or at least one object for each of "
+            f"{num_instances} instances, found {num_keys} objects: some instances would get none"
+        )
+    elif num_keys % num_instances:
+        yield (
+            f"{path}.S3DataDistributionType: expected FullyReplicated or objects that divide by {num_instances} "
+            f"instances, found {num_keys} objects: some instances would run out first"
+        )
+
+
+def _algorithm_faults(algorithm: dict[str, Any]) -> Iterator[str]:
+    given = [name for name in ("TrainingImage", "AlgorithmName") if name in algorithm]
+    if len(given) != 1:
+        yield f"AlgorithmSpecification.TrainingImage: expected it or AlgorithmName, found {len(given)} of the two"
+
+
+def _instances_by_group(resources: dict[str, Any]) -> dict[str, int]:
+    groups = {group["InstanceGroupName"]: group["InstanceCount"] for group in resources.get("InstanceGroups", [])}
+    return {**groups, "": sum(groups.values()) if groups else resources.get("InstanceCount", 0)}
+
+
+def _resource_faults(resources: dict[str, Any]) -> Iterator[str]:
+    groups = resources.get("InstanceGroups", [])
+    for name in ("InstanceType", "InstanceCount"):
+        if groups and name in resources:
+            yield f"ResourceConfig.{name}: expected none beside InstanceGroups, found {show(resources[name])}"
+        elif not groups and name not in resources:
+            yield f"ResourceConfig.{name}: expected a value, or InstanceGroups; found none"
+    if resources.get("InstanceCount") == 0:
+        yield "ResourceConfig.InstanceCount: expected at least 1, found 0"
+    for name, count in Counter(group["InstanceGroupName"] for group in groups).items():
+        if count > 1:
+            yield f"ResourceConfig.InstanceGroups: expected each name once, found {name!r} {count} times"
+    for index, group in enumerate(groups):
+        if group["InstanceCount"] == 0:
+            yield f"ResourceConfig.InstanceGroups[{index}].InstanceCount: expected at least 1, found 0"
+
+
+def _stopping_faults(request: dict[str, Any]) -> Iterator[str]:
+    condition = request.get("StoppingCondition", {})
+    wait, run = condition.get("MaxWaitTimeInSeconds"), condition.get("MaxRuntimeInSeconds")
+    is_spot = request.get("EnableManagedSpotTraining", False)
+    path = "StoppingCondition.MaxWaitTimeInSeconds"
+    if is_spot and wait is None:
+        yield f"{path}: expected a value with EnableManagedSpotTraining, found none"
+    if not is_spot and wait is not None:
+        yield f"{path}: expected with EnableManagedSpotTraining only, found {wait}"
+    if is_spot and run is None:
+        yield "StoppingCondition.MaxRuntimeInSeconds: expected a value with EnableManagedSpotTraining, found none"
+    if wait is not None and run is not None and wait < run:
+        yield f"{path}: expected at least MaxRuntimeInSeconds ({run}), found {wait}"
+
+
+def _metric_faults(metrics: list[dict[str, str]]) -> Iterator[str]:
+    for name, count in Counter(metric["Name"] for metric in metrics).items():
+        if count > 1:
+            yield f"AlgorithmSpecification.MetricDefinitions: expected each name once, found {name!r} {count} times"
+    for index, metric in enumerate(metrics):
+        path = f"AlgorithmSpecification.MetricDefinitions[{index}].Regex"
+        try:
+            num_groups = re.compile(metric["Regex"]).groups
+        except re.error as error:
+            yield f"{path}: expected a regular expression, found {show(metric['Regex'])}: {error}"
+            continue
+        if num_groups != 1:
+            yield f"{path}: expected one group, which is the metric's value, found {num_groups}"
+
+
+def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
+    path = config.get("LocalPath", "/opt/ml/checkpoints")
+    taken = ("/opt/ml/input", "/opt/ml/output", "/opt/ml/model", "/opt/ml/code")
+    if not os.path.isabs(path) or any(f"{path}/".startswith(f"{folder}/") for folder in taken):
+        yield f"CheckpointConfig.LocalPath: expected a folder such as /opt/ml/checkpoints, found {show(path)}"
+
+
+def _distribution_faults(request: dict[str, Any]) -> Iterator[str]:
+    """Compare the groups that MPI is told to start on with those there are."""
+    named = request.get("HyperParameters", {}).get(_MPI_GROUPS)
+    if named is None:
+        return
+    known = {group["InstanceGroupName"] for group in request.get("ResourceConfig", {}).get("InstanceGroups", [])}
+    for name in re.findall(r'"([^"]*)"', named):
+        if name not in known:
+            yield f"HyperParameters['{_MPI_GROUPS}']: expected names of ResourceConfig.InstanceGroups, found {name!r}"
+
+
+def _network_faults(request: dict[str, Any]) -> Iterator[str]:
+    sources = [channel["DataSource"] for channel in request.get("InputDataConfig", [])]
+    if any("FileSystemDataSource" in source for source in sources) and "VpcConfig" not in request:
+        yield "VpcConfig: expected the network of the file system that a channel is read from, found none"

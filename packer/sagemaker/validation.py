@@ -1,0 +1,180 @@
+"""Requests to SageMaker, held against the description of its API that botocore carries (`service-2.json`).
+
+botocore itself checks members, types and least lengths, and leaves the rest to the service. Here everything that the
+description says is checked: required and unknown members, types, lengths and ranges at both ends, enums, and patterns
+over the whole text, as the service does. What the description does not say is in `rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+_MAX_SHOWN_CHARS = 80
+_MAX_SHOWN_VALUES = 8
+_INTEGER_BITS = {"integer": 32, "long": 64}
+_REFERENCES = ({"Get"}, {"Std:Join"}, {"Std:JsonGet"})
+"""Keys of an object in a pipeline's definition that stands for a value which is known when the pipeline runs."""
+# Java's classes that Python has not, as they stand inside brackets.
+_JAVA_CLASSES = {
+    r"\p{Alnum}": "A-Za-z0-9",
+    r"\p{L}": r"\w",
+    r"\p{N}": r"\d",
+    r"\p{Z}": " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000",
+}
+_JAVA_DOT = "[^\n\r\u0085\u2028\u2029]"
+_TOKEN = re.compile(r"\\p\{\w+\}|\\.|[\[\].]|[^\\\[\].]+", re.DOTALL)
+
+
+def request_faults(operation: str, request: object, *, in_pipeline: bool = False) -> Iterator[str]:
+    """Yield what is wrong with the request of an operation such as CreateTrainingJob; each begins with the field.
+
+    In a pipeline, a value may be a reference to one that is known later.
+    """
+    shape = _service().operation_model(operation).input_shape
+    yield from _Walk(in_pipeline=in_pipeline).faults(shape, request, "")
+
+
+def member_faults(operation: str, member: str, value: object) -> Iterator[str]:
+    """Yield what is wrong with one member of an operation's request, such as InputDataConfig."""
+    shape = _service().operation_model(operation).input_shape.members[member]
+    yield from _Walk(in_pipeline=False).faults(shape, value, member)
+
+
+def required_members(operation: str) -> frozenset[str]:
+    """Return the names of the members that a request must have."""
+    return frozenset(_service().operation_model(operation).input_shape.required_members)
+
+
+def show(value: object) -> str:
+    """Return a value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
+
+
+@cache
+def _service() -> Any:
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), service_name="sagemaker")
+
+
+class _Walk:
+    """Goes through a value and its shape side by side."""
+
+    def __init__(self, *, in_pipeline: bool) -> None:
+        self._in_pipeline = in_pipeline
+        self._checks: Mapping[str, Callable[[Any, Any, str], Iterator[str]]] = {
+            "structure": self._structure,
+            "list": self._list,
+            "map": self._map,
+            "string": self._string,
+        }
+
+    def faults(self, shape: Any, value: object, path: str) -> Iterator[str]:
+        if self._in_pipeline and isinstance(value, dict) and set(value) in _REFERENCES:
+            return
+        expected = _type_problem(shape.type_name, value)
+        if expected:
+            yield f"{path or 'the request'}: expected {expected}, found {show(value)}"
+            return
+        yield from _size_faults(shape, value, path)
+        if shape.type_name in self._checks:
+            yield from self._checks[shape.type_name](shape, value, path)
+
+    def _structure(self, shape: Any, value: dict[str, object], path: str) -> Iterator[str]:
+        base = f"{path}." if path else ""
+        for name in shape.required_members:
+            if name not in value:
+                yield f"{base}{name}: expected a value, found none"
+        for name, member in value.items():
+            if name in shape.members:
+                yield from self.faults(shape.members[name], member, f"{base}{name}")
+            else:
+                yield f"{base}{name}: expected one of {_some(sorted(shape.members))}, found an unknown member"
+        if getattr(shape, "is_tagged_union", False) and len(value) != 1:
+            yield f"{path}: expected exactly one of {_some(sorted(shape.members))}, found {len(value)}"
+
+    def _list(self, shape: Any, value: list[object], path: str) -> Iterator[str]:
+        for index, item in enumerate(value):
+            yield from self.faults(shape.member, item, f"{path}[{index}]")
+
+    def _map(self, shape: Any, value: dict[str, object], path: str) -> Iterator[str]:
+        for key, item in value.items():
+            for fault in self.faults(shape.key, key, f"{path}[{show(key)}]"):
+                yield f"{fault} as its name"
+            yield from self.faults(shape.value, item, f"{path}[{show(key)}]")
+
+    def _string(self, shape: Any, value: str, path: str) -> Iterator[str]:
+        pattern = shape.metadata.get("pattern")
+        if shape.enum:
+            if value not in shape.enum:
+                yield f"{path}: expected one of {_some(shape.enum)}, found {show(value)}"
+        elif pattern and not _compiled(pattern).fullmatch(value):
+            yield f"{path}: expected text that matches {pattern}, found {show(value)}"
+
+
+def _type_problem(type_name: str, value: object) -> str:
+    """Return what was expected where a value is of another type than its shape; empty where it is not."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_integer = is_number and isinstance(value, int)
+    accepted = {
+        "structure": (isinstance(value, dict), "an object"),
+        "map": (isinstance(value, dict), "an object"),
+        "list": (isinstance(value, list), "a list"),
+        "string": (isinstance(value, str), "text"),
+        "boolean": (isinstance(value, bool), "true or false"),
+        "integer": (is_integer, "a whole number"),
+        "long": (is_integer, "a whole number"),
+        "float": (is_number, "a number"),
+        "double": (is_number, "a number"),
+        "timestamp": (is_number or isinstance(value, str), "a time"),
+    }
+    is_right, expected = accepted[type_name]
+    return "" if is_right else expected
+
+
+def _size_faults(shape: Any, value: Any, path: str) -> Iterator[str]:
+    """Compare a length, a count or a number with its least and greatest."""
+    least, greatest = shape.metadata.get("min"), shape.metadata.get("max")
+    bits = _INTEGER_BITS.get(shape.type_name)
+    if bits is not None:
+        limit = 2 ** (bits - 1)
+        least, greatest = (-limit if least is None else least), (limit - 1 if greatest is None else greatest)
+    is_number = isinstance(value, int | float)
+    size = value if is_number else len(value)
+    unit = "" if is_number else " characters" if isinstance(value, str) else " of them"
+    if least is not None and size < least:
+        yield f"{path}: expected at least {least}{unit}, found {size}"
+    if greatest is not None and size > greatest:
+        yield f"{path}: expected at most {greatest}{unit}, found {size}"
+
+
+def _some(values: list[str]) -> str:
+    rest = len(values) - _MAX_SHOWN_VALUES
+    return ", ".join(values[:_MAX_SHOWN_VALUES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return a pattern for Python; one that Python cannot express, such as of all symbols, fits every text."""
+    try:
+        return re.compile(translate_pattern(pattern), 0 if r"\p{L}" in pattern else re.ASCII)
+    except re.error:
+        return re.compile(".*", re.DOTALL)
+
+
+def translate_pattern(pattern: str) -> str:
+    r"""Return a regular expression of Java as one of Python that fits the same texts.
+
+    They differ in classes such as ``\p{L}``, and in ``.``, which in Java ends at any end of a line.
+    """
+    parts, in_class = [], False
+    for token in _TOKEN.findall(pattern):
+        if token in ("[", "]"):
+            in_class = token == "["
+        parts.append(_JAVA_DOT if token == "." and not in_class else _JAVA_CLASSES.get(token, token))
+    return "".join(parts)

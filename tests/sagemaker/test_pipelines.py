@@ -1,0 +1,174 @@
+"""Pipelines: their steps are requests that pass, they refer to what is there, and they read what the trainer writes."""
+
+import copy
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from packer.errors import OptionsError
+from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from tests.sagemaker.conftest import IMAGE
+
+DATASET = f"s3://bucket/set-runs/{EXECUTION}"
+RUN = {"Get": "Execution.PipelineExecutionId"}
+
+
+def spec(**values: Any) -> PipelineSpec:
+    given: dict[str, Any] = {
+        "pack_image": "pack:1",
+        "pack_arguments": ("pack", "s3://bucket/photos", DATASET, "--resume"),
+        "dataset": DATASET,
+        "instance_type": "ml.c5.4xlarge",
+        "volume_gb": 30,
+        "eval_split": "val",
+        "min_accuracy": 0.75,
+        "model_package_group": "birds",
+    }
+    return PipelineSpec(**given | values)
+
+
+@pytest.fixture
+def in_run(job: dict) -> dict:
+    """The job, of one execution."""
+    job["CheckpointConfig"]["S3Uri"] = f"s3://bucket/checkpoints/{EXECUTION}"
+    job["HyperParameters"] |= {"image-size": "128", "note": '"a b"'}
+    return job
+
+
+def joined(*values: object) -> dict:
+    return {"Std:Join": {"On": "", "Values": list(values)}}
+
+
+def test_the_steps(in_run: dict) -> None:
+    definition = build_pipeline(spec(), in_run)
+    assert definition["Version"] == "2020-12-01"
+    pack, train, evaluate, decide = definition["Steps"]
+    assert [step["Name"] for step in definition["Steps"]] == ["Pack", "Train", "Evaluate", "IsGoodEnough"]
+    assert [step.get("DependsOn") for step in definition["Steps"]] == [None, ["Pack"], ["Train"], ["Evaluate"]]
+    dataset, checkpoints = joined("s3://bucket/set-runs/", RUN), joined("s3://bucket/checkpoints/", RUN)
+
+    assert pack["Arguments"]["AppSpecification"] == {
+        "ImageUri": "pack:1",
+        "ContainerEntrypoint": ["shardpack"],
+        "ContainerArguments": ["pack", "s3://bucket/photos", dataset, "--resume"],
+    }
+    assert "TrainingJobName" not in train["Arguments"]
+    assert train["Arguments"]["CheckpointConfig"]["S3Uri"] == checkpoints
+    assert evaluate["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] == checkpoints
+    command = evaluate["Arguments"]["AppSpecification"]
+    assert command["ImageUri"] == IMAGE
+    assert command["ContainerEntrypoint"] == ["python", "-m", "packer.trainer"]
+    arguments = command["ContainerArguments"]
+    assert arguments[0] == "--evaluate-only"
+    assert dict(zip(arguments[1::2], map(str, arguments[2::2]), strict=True)) == {
+        "--data": str(dataset),
+        "--model-dir": "/opt/ml/processing/model",
+        "--eval-split": "val",
+        "--metrics": "/opt/ml/processing/metrics/metrics.json",
+        "--image-size": "128",
+        "--note": "a b",
+    }
+    (output,) = evaluate["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+    (file,) = evaluate["PropertyFiles"]
+    assert (file["OutputName"], file["FilePath"]) == (output["OutputName"], "metrics.json")
+
+    (condition,) = decide["Arguments"]["Conditions"]
+    assert condition["LeftValue"]["Std:JsonGet"]["PropertyFile"] == {"Get": "Steps.Evaluate.PropertyFiles.Metrics"}
+    assert definition["Parameters"] == [{"Name": "MinAccuracy", "Type": "Float", "DefaultValue": 0.75}]
+    (register,), (fail,) = decide["Arguments"]["IfSteps"], decide["Arguments"]["ElseSteps"]
+    (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]
+    assert container["ModelDataUrl"] == {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}
+    assert (register["Type"], fail["Type"]) == ("RegisterModel", "Fail")
+    assert "${" not in json.dumps(definition)
+
+
+def test_without_a_group_nothing_is_registered(in_run: dict) -> None:
+    decide = build_pipeline(spec(model_package_group=""), in_run)["Steps"][3]
+    assert decide["Arguments"]["IfSteps"] == []
+    assert [step["Type"] for step in decide["Arguments"]["ElseSteps"]] == ["Fail"]
+
+
+def test_every_step_is_in_the_network_of_the_job(in_run: dict) -> None:
+    in_run["VpcConfig"] = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    pack, _, evaluate, _ = build_pipeline(spec(), in_run)["Steps"]
+    for step in (pack, evaluate):
+        assert step["Arguments"]["NetworkConfig"] == {"VpcConfig": in_run["VpcConfig"]}
+
+
+@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
+def test_a_server_takes_the_definition(in_run: dict, endpoint: str) -> None:
+    client = boto3.Session().client("sagemaker", endpoint_url=endpoint)
+    definition = json.dumps(build_pipeline(spec(), in_run))
+    client.create_pipeline(PipelineName="birds", PipelineDefinition=definition, RoleArn=in_run["RoleArn"],
+                           ClientRequestToken="t" * 32)  # fmt: skip
+    assert client.describe_pipeline(PipelineName="birds")["PipelineDefinition"] == definition
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"eval_split": ""}, "--pipeline: expected a data set with a split to evaluate"),
+        ({"min_accuracy": 1.5}, "--min-accuracy: expected a share from 0 to 1, got 1.5"),
+        ({"pack_image": ""}, "--pack-image: expected the image"),
+        (
+            {"instance_type": "ml.x"},
+            r"Steps\[0\].*ClusterConfig.InstanceType: expected one of",
+        ),
+        ({"pack_arguments": ("x" * 257,)}, r"ContainerArguments\[0\]: expected at most 256 characters, found 257"),
+        ({"model_package_group": "a b"}, "ModelPackageGroupName: expected text that matches"),
+    ],
+)
+def test_pipelines_that_are_refused(in_run: dict, values: dict, said: str) -> None:
+    with pytest.raises(OptionsError, match=said):
+        build_pipeline(spec(**values), in_run)
+
+
+def test_a_job_without_checkpoints_cannot_be_evaluated(in_run: dict) -> None:
+    del in_run["CheckpointConfig"]
+    with pytest.raises(OptionsError, match="--checkpoint: expected a place for the checkpoints"):
+        build_pipeline(spec(), in_run)
+
+
+def broken(definition: dict, edit: Any) -> str:
+    definition = copy.deepcopy(definition)
+    edit(definition["Steps"])
+    return "\n".join(pipeline_faults(definition))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda steps: steps[1].update(Name="Pack"), "Steps[0].Name: expected 1 to 64 letters"),
+        (lambda steps: steps[1].update(Name="a b"), "Steps[1].Name: expected 1 to 64 letters"),
+        (lambda steps: steps[1].update(Type="Tuning"), "Steps[1].Type: expected one of Training, Processing"),
+        (lambda steps: steps[1].update(DependsOn=["Paint"]), "Steps[1].DependsOn: expected names of other steps"),
+        (lambda steps: steps[1].pop("Type"), "the definition: Object missing required field `Type`"),
+        (lambda steps: steps[1]["Arguments"].pop("RoleArn"), "Steps[1].Arguments.RoleArn: expected a value"),
+        (lambda steps: steps.clear(), "Steps: expected one or more, found none"),
+        (
+            lambda steps: steps[3]["Arguments"]["Conditions"][0].update(RightValue={"Get": "Parameters.Most"}),
+            "Steps[3]: expected a reference to a step or parameter that is there, found 'Parameters.Most'",
+        ),
+        (
+            lambda steps: steps[3]["Arguments"]["IfSteps"][0]["Arguments"].update(ModelApprovalStatus="Perhaps"),
+            "Steps[3].Arguments.IfSteps[0].Arguments.ModelApprovalStatus: expected one of",
+        ),
+        (
+            lambda steps: steps[0]["Arguments"]["AppSpecification"].update(ImageUri={"Get": "Execution.X", "x": 1}),
+            "Steps[0].Arguments.AppSpecification.ImageUri: expected text, found",
+        ),
+        (lambda steps: steps[3]["Arguments"].update(IfSteps=5), "the definition: Expected `array`, got `int`"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_definition(in_run: dict, edit: Any, said: str) -> None:
+    definition = build_pipeline(spec(), in_run)
+    assert list(pipeline_faults(definition)) == []
+    assert said in broken(definition, edit)
+
+
+def test_another_version() -> None:
+    assert next(pipeline_faults({"Version": "2019-01-01", "Steps": []})) == (
+        "Version: expected 2020-12-01, found '2019-01-01'"
+    )
