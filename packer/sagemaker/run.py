@@ -53,6 +53,8 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     cluster, mode = options.cluster(), options.input_mode()
     store = open_store(options.dest, reach.dest_store() if options.upload else reach.source_store())
     place = options.place(store.uri)
+    if options.upload and place.file_system is not None:
+        raise OptionsError("--upload: expected with a data set in S3, got --mode FileSystem, which needs no lists")
     manifest = load_manifest(store)
     plans = plan_channels(manifest, cluster, mode=mode, splits=options.split_names(), shuffle_seed=options.shuffle_seed)
     channels = build_channels(plans, place)

@@ -8,19 +8,12 @@ from pathlib import Path
 import pytest
 
 from packer.cli.main import run
+from tests.cli.commands import shardpack
 from tests.tools.datasets import ROOT, command, digests, read_manifest, run_command, write_images
 
 pytestmark = pytest.mark.slow
 
 SMALL = ("--gpus", "4", "--resize", "24", "--workers", "1")
-
-
-def shardpack(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run in this process; return exit code, standard output and standard error."""
-    code = run([str(argument) for argument in arguments])
-    out, errors = capfd.readouterr()
-    assert "Traceback" not in out + errors
-    return code, out, errors
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from packer.cli.main import run
 from packer.dataset.model import encode_manifest
 from packer.dataset.sagemaker import parse_key_list
 from packer.sagemaker.rules import training_job_faults
+from tests.cli.commands import shardpack
 from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.stores.conftest import Bucket
 from tests.tools.datasets import ROOT, pack_small, write_images
@@ -19,14 +19,6 @@ JOB = ("--image", IMAGE, "--role", ROLE, "--output", "s3://bucket/out", "--insta
 SHAPE = ("--instances", "2", "--gpus-per-instance", "2")
 PIPE, FILE, FAST = (("--mode", mode) for mode in ("Pipe", "File", "FastFile"))
 FILE_SYSTEM = ("--mode", "FileSystem", "--file-system-id", "fs-0123456789abcdef0", "--directory-path", "/set")
-
-
-def shardpack(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run in this process; return exit code, standard output and standard error."""
-    code = run([str(argument) for argument in arguments])
-    out, errors = capfd.readouterr()
-    assert "Traceback" not in out + errors
-    return code, out, errors
 
 
 def put_dataset(bucket: Bucket, num_shards: dict[str, int], prefix: str = "set") -> str:
@@ -303,6 +295,11 @@ def test_a_prefix_that_no_list_can_name(bucket: Bucket, capfd) -> None:
     code, _, errors = shardpack(capfd, "sagemaker", dest, *SHAPE, *FILE, "--upload", "--endpoint-url", bucket.endpoint)
     assert code == 2
     assert "expected no character that AWS advises against in keys, got '#'" in errors
+
+
+def test_lists_have_no_place_on_a_file_system(local: Path, capfd) -> None:
+    code, _, errors = shardpack(capfd, "sagemaker", local, *SHAPE, *FILE_SYSTEM, "--upload")
+    assert (code, "--upload: expected with a data set in S3" in errors) == (2, True)
 
 
 def test_no_data_set_at_all(tmp_path: Path, capfd) -> None:

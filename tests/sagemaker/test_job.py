@@ -6,11 +6,15 @@ import re
 
 import msgspec
 import pytest
+from botocore.session import Session
+from botocore.validate import ParamValidator
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from packer.channels.names import InputMode
 from packer.channels.plan import ChannelPlan, Cluster, plan_channels
 from packer.errors import OptionsError
-from packer.sagemaker.channels import DataPlace
+from packer.sagemaker.channels import DataPlace, FileSystem
 from packer.sagemaker.job import METRIC_DEFINITIONS, InstanceGroup, JobSpec, as_json_text, build_job
 from packer.sagemaker.rules import training_job_faults
 from packer.trainer.metrics import EpochResult, EvaluationResult, format_epoch
@@ -19,6 +23,7 @@ from tests.tools.manifests import make_manifest
 
 CLUSTER = Cluster(instances=2, gpus_per_instance=4)
 PLACE = DataPlace(root="s3://bucket/set")
+SHAPE = Session().get_service_model("sagemaker").operation_model("CreateTrainingJob").input_shape
 SPEC = JobSpec(name="first", image=IMAGE, role=ROLE, output="s3://bucket/out", instance_type="ml.g5.12xlarge")
 
 
@@ -169,3 +174,29 @@ def test_a_loss_that_is_no_number_is_no_metric() -> None:
     line = format_epoch(EpochResult(epoch=1, steps=1, loss=float("nan"), learning_rate=0.1, images_per_second=5),
                         rank=0, world=1, epochs=1)  # fmt: skip
     assert metrics_in(line) == {"train:images_per_second": "5"}
+
+
+# --- every request ------------------------------------------------------------------------------------------------
+
+
+@given(
+    shape=st.builds(Cluster, instances=st.integers(1, 4), gpus_per_instance=st.integers(1, 8)),
+    mode=st.sampled_from(InputMode),
+    splits=st.sets(st.sampled_from(["val", "test", "train-b", "x1"]), max_size=1),
+    checkpoint=st.booleans(),
+    wait_s=st.sampled_from([0, 86_400]),
+)
+def test_every_request_passes_here_and_in_botocore(
+    shape: Cluster, mode: InputMode, splits: set[str], checkpoint: bool, wait_s: int
+) -> None:
+    assume(mode is not InputMode.PIPE or "train-b" not in splits)
+    manifest = make_manifest(dict.fromkeys(("train", *splits), shape.world))
+    mounted = FileSystem(file_system_id="fs-01234567", file_system_type="EFS", directory_path="/set")
+    place = dataclasses.replace(PLACE, file_system=mounted if mode is InputMode.FILE_SYSTEM else None)
+    spec = dataclasses.replace(
+        SPEC, checkpoint="s3://bucket/ck" if checkpoint else "", max_wait_s=wait_s,
+        subnets=("subnet-1",), security_groups=("sg-1",),
+    )  # fmt: skip
+    request = build_job(spec, plan_channels(manifest, shape, mode=mode), place, shape)
+    assert training_job_faults(request) == []
+    assert ParamValidator().validate(request, SHAPE).generate_report() == ""
