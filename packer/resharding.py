@@ -135,7 +135,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
 
 
 def _record_sizes(ordered: pa.Table, *, keeps_all: bool) -> SizeEstimate | KnownSizes:
-    """Return what packing the sources would have planned with; it deals images that are kept by their sizes."""
+    """Return what packing the sources would have planned with; of images that are kept it knows all sizes."""
     sizes = ordered.column("num_bytes").to_numpy()
     mean_bytes = max(1, int(sizes.sum()) // len(sizes))
     if keeps_all:

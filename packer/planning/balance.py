@@ -1,8 +1,9 @@
-"""Shards of records whose sizes are known before they are packed: equal in records, as near in bytes as that allows.
+"""Shards of records whose sizes are known before they are packed: equal in records, and none above 128 MB.
+
+Items are dealt in hash order, as all are. Only where that would make a shard too large, because few of the items hold
+most of the bytes, they are dealt by size:
 
     items --largest first--> rounds of one item a shard --the largest to the shard that holds least--> shards
-
-Nothing is left to chance, so no shard passes 128 MB, however few of the items hold most of the bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def cut_known(
     """Return a split's number of shards, and each item's shard.
 
     They are as many as the target asks for, more where one would pass 128 MB. With `classes` (a class number per item)
-    each shard holds each class within one item of every other shard, and sizes are left to chance.
+    each shard holds each class within one item of every other shard, so items are never dealt by size.
 
     Raises:
         OptionsError: no number of shards will do.
@@ -49,8 +50,11 @@ def cut_known(
     estimate = SizeEstimate(mean_bytes=sizes.mean_bytes, spread_bytes=0, num_probed=max(1, num_items))
     num_shards = least = choose_num_shards(num_items, estimate, spec)
     while True:
-        dealt = deal_by_size(framed, num_shards) if classes is None else deal(num_items, num_shards, classes=classes)
+        dealt = deal(num_items, num_shards, classes=classes)
         largest = largest_shard_bytes(framed, dealt, num_shards, is_training=is_training)
+        if largest > _PLANNED_BYTES and classes is None:
+            dealt = deal_by_size(framed, num_shards)
+            largest = largest_shard_bytes(framed, dealt, num_shards, is_training=is_training)
         if largest <= _PLANNED_BYTES or num_shards == least > num_items:
             return num_shards, dealt
         # Steps of a sixteenth at most, since shards beyond those that are needed lead away from the target.

@@ -2,7 +2,7 @@
 
     items, in any order -> hash order -> splits -> shards, dealt round-robin -> sorted by (split, shard, hash)
 
-Where the sizes of all records are known, shards are dealt by size instead.
+Where the sizes of all records are known and a shard would pass 128 MB, they are dealt by size instead.
 
 A task packs one shard from its own rows of the plan and nothing else.
 """

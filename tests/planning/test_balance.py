@@ -73,8 +73,17 @@ def test_the_mean_is_near_the_target_where_images_are_small_beside_it(target_mb:
     rng = np.random.default_rng(target_mb)
     sizes = np.minimum(rng.lognormal(0, sigma, 2000 * world) * target_mb * MB / 150, target_mb * MB / 20)
     shards = cut(sizes.astype(np.int64), sharding(world, target_mb))
-    assert max(shards) <= min(LIMIT, 1.05 * target_mb * MB)
+    assert max(shards) <= LIMIT
     assert abs(np.mean(shards) / (target_mb * MB) - 1) <= 0.15
+
+
+def test_items_are_dealt_in_hash_order_unless_a_shard_would_pass_the_limit() -> None:
+    sizes = np.random.default_rng(0).integers(1, MB, 400)
+    num_shards, dealt = cut_known("train", KnownSizes(sizes), sharding(4, 20), is_training=True, classes=None)
+    assert dealt.tolist() == [item % num_shards for item in range(400)]
+    sizes[::num_shards] += 20 * MB
+    dealt_anew = cut_known("train", KnownSizes(sizes), sharding(4, 20), is_training=True, classes=None)[1]
+    assert len(set(dealt_anew[::num_shards])) > 1
 
 
 def test_a_huge_item_makes_all_shards_smaller() -> None:
