@@ -67,9 +67,15 @@ def list_photographs(folder: str | None) -> list[Path]:
 
 
 def run_process(command: Sequence[str]) -> ProcessCost:
-    """Run a command to its end. Raises CalledProcessError with what it printed."""
+    """Run a command to its end. Raises CalledProcessError with what it printed.
+
+    Python keeps the bytecode of what it imports, as that of an installed package is kept, whatever this process does.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         # Both pipes are small here; a process that filled standard error would have to be read in turns.
         stdout = process.stdout.read()  # type: ignore[union-attr]
         stderr = process.stderr.read()  # type: ignore[union-attr]
