@@ -175,6 +175,8 @@ def _values(given: dict[str, Any], config: str | None) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # NumPy is here to count; a pool of threads for linear algebra costs a third of its import. Workers have it so, too.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:]))
 
 

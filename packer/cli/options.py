@@ -8,7 +8,6 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import typer
-import yaml
 
 from packer.errors import OptionsError, StoreError
 from packer.options import PackOptions, choices_of, option_name, parse_options
@@ -101,6 +100,8 @@ def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, A
         OptionsError: the file cannot be read, or is not a mapping.
         StoreError: a remote place failed or refused.
     """
+    import yaml
+
     try:
         values = yaml.safe_load(read_file(path, options).decode("utf-8"))
     except StoreError:

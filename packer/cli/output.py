@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from packer.cli.progress import create_progress
-from packer.planning.costs import PRICES_AS_OF
 from packer.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from packer.dataset.model import Manifest
     from packer.dataset.verify import VerifyReport
     from packer.localjob.job import LocalJobResult
@@ -22,10 +19,6 @@ if TYPE_CHECKING:
     from packer.planning.costs import Traffic
     from packer.planning.plan import PlanHeader
     from packer.sagemaker.run import MadeRequests
-
-
-_MIN_WIDTH = 120
-"""Columns of text that tables may take."""
 
 
 class Output:
@@ -54,6 +47,8 @@ class Output:
 
     def planned(self, header: PlanHeader, traffic: Traffic) -> None:
         """Show a plan, and what it would ask of buckets."""
+        from packer.planning.costs import PRICES_AS_OF  # Loads NumPy and Arrow, which nothing else here needs.
+
         if self._as_json:
             costs = msgspec.to_builtins(traffic) | {
                 "request_dollars": traffic.request_dollars,
@@ -62,13 +57,15 @@ class Output:
             }
             self._json(msgspec.to_builtins(header) | {"plan_id": header.plan_id, "bucket": costs})
             return
-        table = _table("split", "items", "shards", "records a shard", "fills", "about a shard", "about in all")
+        rows: list[tuple[str, ...]] = [
+            ("split", "items", "shards", "records a shard", "fills", "about a shard", "about in all")
+        ]
         for split in header.splits:
             size = split.records_per_shard * header.mean_record_bytes
             total = (split.num_items + split.num_fills) * header.mean_record_bytes
             counts = (split.num_items, split.num_shards, split.records_per_shard, split.num_fills)
-            table.add_row(split.name, *(f"{count:,}" for count in counts), format_size(size), format_size(total))
-        _print(table)
+            rows.append((split.name, *(f"{count:,}" for count in counts), format_size(size), format_size(total)))
+        _print_table(rows)
         _print(
             f"{header.format}, for {header.world} GPUs, {format_size(header.mean_record_bytes)} a record; plan "
             f"{header.plan_id[:16]}; nothing was written"
@@ -96,11 +93,11 @@ class Output:
         if self._as_json:
             self._json({**msgspec.to_builtins(result), "ok": result.ok})
             return
-        table = _table("rank", "instance", "local rank", "exit")
+        rows = [("rank", "instance", "local rank", "exit")]
         for rank in result.ranks:
             code = "not known" if rank.exit_code is None else str(rank.exit_code)
-            table.add_row(str(rank.rank), rank.host, str(rank.local_rank), code)
-        _print(table)
+            rows.append((str(rank.rank), rank.host, str(rank.local_rank), code))
+        _print_table(rows)
         for use in result.channels:
             if not use.num_bytes:
                 _print(f"{use.host}: nobody read channel {use.channel}; SageMaker ends a job that leaves one unread")
@@ -159,16 +156,18 @@ def _summary(manifest: Manifest) -> dict[str, object]:
 
 
 def _print_manifest(uri: str, manifest: Manifest) -> None:
-    table = _table("split", "records", "shards", "records a shard", "fills", "smallest", "largest", "in all")
+    rows: list[tuple[str, ...]] = [
+        ("split", "records", "shards", "records a shard", "fills", "smallest", "largest", "in all")
+    ]
     for name, split in manifest.splits.items():
         sizes = [shard.num_bytes for shard in split.shards]
         counts = {shard.num_records for shard in split.shards}
         span = f"{min(counts):,}" if len(counts) == 1 else f"{min(counts):,}-{max(counts):,}"
-        table.add_row(
+        rows.append((
             name, f"{split.num_records:,}", f"{len(sizes):,}", span, f"{split.num_fills:,}",
             *(format_size(size) for size in (min(sizes), max(sizes), sum(sizes))),
-        )  # fmt: skip
-    _print(table)
+        ))  # fmt: skip
+    _print_table(rows)
     labels = f"{manifest.num_classes:,} classes" if manifest.num_classes else f"labels: {manifest.label_kind}"
     _print(f"{uri}: {manifest.format}, for {manifest.world} GPUs, {labels}, plan {manifest.plan_id[:16]}")
     if manifest.pixels:
@@ -188,19 +187,16 @@ def format_size(num_bytes: int) -> str:
     return f"{num_bytes} B"
 
 
-def _table(first: str, *others: str) -> Table:
-    from rich.table import Table
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print a heading and its rows: the first column to the left, numbers to the right, whatever the terminal's width.
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
+    Lines that a narrow terminal wraps can be read; numbers that are cut cannot.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        _print("  ".join((first.ljust(widths[0]), *cells)))
 
 
-def _print(what: object) -> None:
-    from rich.console import Console
-
-    # Numbers that a narrow terminal wraps can be read; numbers that are cut cannot.
-    width = max(_MIN_WIDTH, Console().width)
-    Console(width=width, soft_wrap=isinstance(what, str), highlight=False, markup=False).print(what)
+def _print(text: str) -> None:
+    print(text)  # noqa: T201

@@ -55,9 +55,11 @@ def encode_records(records: pa.Table) -> bytes:
 def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the table of a records file, or some of its columns. Raises DataSetError where it cannot be read."""
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+        # Not pq.read_table: it loads Arrow's data sets first.
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=None if columns is None else list(columns))
         table.validate(full=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        table = table if columns is None else table.select(columns)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:
         problem = " ".join(str(error).split())
         raise DataSetError(f"{name}: the table of records cannot be read: {problem}") from None
     return table

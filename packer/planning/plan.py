@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -136,7 +137,12 @@ def extra_names(items: pa.Table) -> tuple[str, ...]:
 
 def order_items(items: pa.Table, *, seed: int) -> pa.Table:
     """Return the items in hash order, whatever order they came in."""
-    return items.take(pa.array(hash_order(items.column("key"), seed=seed)))
+    return items.take(_to_arrow(hash_order(items.column("key"), seed=seed)))
+
+
+def _to_arrow(numbers: IntArray | npt.NDArray[np.int32]) -> pa.Array:
+    """Return contiguous integers as an Arrow array of the same memory; `pa.array` would load NumPy's masked arrays."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: PlanRequest) -> Plan:
@@ -161,8 +167,8 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
         num_shards, shard_of_item = _cut(name, len(rows), own_sizes, request.sharding, own_classes)
         split = _plan_split(name, len(rows), num_shards, request.sharding)
         by_shard = np.argsort(shard_of_item, kind="stable")
-        table = ordered.take(pa.array(rows[by_shard])).append_column(
-            "shard", pa.array(shard_of_item[by_shard].astype(np.int32))
+        table = ordered.take(_to_arrow(rows[by_shard])).append_column(
+            "shard", _to_arrow(shard_of_item[by_shard].astype(np.int32))
         )
         planned.append(split)
         tables.append(table)
