@@ -57,7 +57,8 @@ def test_in_order_and_whole(store: Callable[[Path], Store], tmp_path: Path) -> N
         assert data == bytes([number % 256]) * row.num_bytes
 
 
-def test_threads_take_over_from_who_had_to_wait(tmp_path: Path) -> None:
+def test_threads_take_over_from_who_had_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_PATIENCE_S", 0.02)
     rows = write(tmp_path, {str(number): 10 for number in range(12)})
     store = SlowStore(tmp_path, 0.05)
     assert len(list(fetch_ahead(store, rows))) == 12
