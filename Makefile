@@ -20,6 +20,7 @@ CORE := .venv/.installed
 TEST := .venv-test/.installed
 LATEST := .venv-latest/.installed
 FUZZ := .venv-fuzz/.installed
+PIPEMODE := .venv-pipemode/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
@@ -58,7 +59,7 @@ test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
-test-all: $(TEST) $(PHOTOGRAPHS)/.downloaded
+test-all: $(TEST) $(PIPEMODE) $(PHOTOGRAPHS)/.downloaded
 	.venv-test/bin/python -m pytest $(PYTEST_OPTIONS)
 
 lint: $(LATEST)
@@ -118,6 +119,10 @@ $(TEST): pyproject.toml tests/tools/trainers.txt tests/tools/install_horovod.sh
 	tests/tools/install_horovod.sh .venv-test/bin/python
 	@touch $@
 
+# SageMaker's reader of Pipe channels, where there is the Python 3.10 that it needs.
+$(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
+	tests/tools/install_pipemode.sh .venv-pipemode
+
 photographs: $(PHOTOGRAPHS)/.downloaded
 
 $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
@@ -125,4 +130,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-latest .venv-fuzz build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-latest .venv-fuzz .venv-pipemode build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

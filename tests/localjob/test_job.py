@@ -139,7 +139,7 @@ def test_one_rank_that_fails_ends_the_others(small: Path, tmp_path: Path, launch
     result = result_of(done)
     codes = [rank["exit_code"] for rank in result["ranks"]]
     assert codes[1] == 3
-    assert all(codes)
+    assert 0 not in codes
     assert [text for _, text in result["failures"]] == ["rank 1 cannot go on"]
     assert_none_left(out, base)
 
