@@ -22,7 +22,7 @@ _AHEAD_PER_THREAD = 4
 _AHEAD_BYTES_PER_THREAD = 1_000_000
 """Bytes that wait or are being fetched; large items are read one by one where reading is quick anyway."""
 _PATIENCE_S = 0.1
-"""Waiting for a near store that is taken without threads: beside what follows, some turns of a busy machine's others."""
+"""Waiting for a near store that is taken without threads: some turns of others on a busy machine, and what follows."""
 _PATIENCE_PER_ITEM_S = 0.0001
 """About what threads would cost in CPU."""
 _CHANGED = "the source changed since the plan was made: pack it anew with --overwrite"
