@@ -1,7 +1,9 @@
-# An image that trains on CPUs with Horovod, under TensorFlow or (--build-arg FRAMEWORK=mxnet) MXNet, on x86-64:
+# An image that trains with Horovod, under TensorFlow or (--build-arg FRAMEWORK=mxnet) MXNet, on CPUs and x86-64:
 #     docker build -f docker/train.Dockerfile -t shardpack-train .
-#     docker run --rm -v /shards:/in:ro shardpack-train --help
-# For two processes:  docker run --rm --entrypoint horovodrun ... shardpack-train -np 2 python -m packer.trainer ...
+#     docker run --rm -v /shards:/in:ro shardpack-train python -m packer.trainer --data /in
+# For two processes:  docker run --rm ... shardpack-train horovodrun -np 2 python -m packer.trainer ...
+# As a SageMaker training job, which starts it as `docker run IMAGE train`: that is SageMaker's training toolkit, which
+# starts /opt/shardpack/train.py on each rank (`shardpack sagemaker` writes the request). SageMaker runs it as root.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -11,7 +13,8 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.11-slim-bookworm
 ARG FRAMEWORK=tensorflow
 RUN apt-get update \
- && apt-get install -y --no-install-recommends g++ cmake make openmpi-bin libopenmpi-dev openssh-client \
+ && apt-get install -y --no-install-recommends \
+    g++ cmake make openmpi-bin libopenmpi-dev openssh-client openssh-server \
  && rm -rf /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     wheel=$(ls /wheels/*.whl) \
@@ -19,7 +22,18 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
 # Horovod is compiled against the framework that is installed, so it comes last and without build isolation.
 RUN HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITH_MPI=1 \
     pip install --no-cache-dir --no-build-isolation 'horovod==0.28.1'
-RUN useradd --create-home trainer
-USER trainer
-WORKDIR /home/trainer
-ENTRYPOINT ["python", "-m", "packer.trainer"]
+# The toolkit asks for protobuf 5, which TensorFlow 2.15 refuses. It needs it, SciPy, gevent and Werkzeug for data that
+# this trainer does not read, so it comes without its requirements, and what it loads when it starts a job is named.
+# It runs ranks as `python -m mpi4py`.
+RUN pip install --no-cache-dir --no-deps 'sagemaker-training==5.1.4' 'inotify-simple==1.2.1' \
+ && pip install --no-cache-dir paramiko psutil retrying six mpi4py \
+ && python -c 'import sagemaker_training.trainer'
+# The hosts of a job reach each other by ssh, with a key that all containers of this image have.
+RUN mkdir -p /run/sshd /root/.ssh \
+ && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 \
+ && cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys \
+ && printf 'Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n' > /root/.ssh/config \
+ && chmod 600 /root/.ssh/config \
+ && sed -i 's/session\s*required\s*pam_loginuid.so/session optional pam_loginuid.so/' /etc/pam.d/sshd
+COPY docker/train.py /opt/shardpack/train.py
+CMD ["python", "-m", "packer.trainer", "--help"]

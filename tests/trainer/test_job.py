@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from packer.trainer.options import TrainOptions
 from packer.trainer.world import Launcher, World
 from tests.reading.containers import place_shards, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -111,3 +115,17 @@ def test_the_command_line_loads_no_heavy_library():
         "print({'tensorflow', 'horovod', 'mxnet', 'torch', 'PIL'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30).stdout == "set()\n"
+
+
+def test_a_rank_that_the_toolkit_starts_tells_sagemaker_why_it_failed(root, tmp_path):
+    files = write_job(tmp_path / "base", root, {"train": ("File", "FullyReplicated")})
+    done = subprocess.run(
+        [sys.executable, ROOT / "docker/train.py", "--epochs", "0"],
+        env=os.environ | {"SAGEMAKER_BASE_DIR": files.base_dir, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (2, "error: --epochs: expected at least 1, got 0\n")
+    failure = tmp_path / "base/output/failure"
+    assert failure.read_text() == "rank 0 of 1: --epochs: expected at least 1, got 0"

@@ -127,8 +127,9 @@ def test_a_job_trains_from_its_channels(tmp_path, container, mode):
     (logits,) = model.signatures["serving_default"](tf.zeros([2, 16, 16, 3], tf.uint8)).values()
     assert logits.shape == (2, 3)
 
+    (tmp_path / "model").rename(tmp_path / "moved")  # as SageMaker does, by way of S3
     evaluated = train(
-        *("--evaluate-only", "--data", tmp_path / "data", "--eval-split", "val", "--model-dir", tmp_path / "model"),
+        *("--evaluate-only", "--data", tmp_path / "data", "--eval-split", "val", "--model-dir", tmp_path / "moved"),
         *("--metrics", tmp_path / "evaluation.json"),
     )
     assert evaluated.returncode == 0, evaluated.stderr
