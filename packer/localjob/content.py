@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from packer.channels.assignment import keys_of_instance
 from packer.channels.jobfiles import JobFiles
@@ -20,7 +20,7 @@ from packer.errors import DataSetError, OptionsError
 from packer.localjob.spec import LocalJob
 from packer.planning.names import MANIFEST_KEY
 from packer.stores.base import Store
-from packer.stores.open import is_local
+from packer.stores.open import absolute_uri, is_local
 
 CHUNK_BYTES = 4 << 20
 """Read from a store at a time."""
@@ -50,20 +50,33 @@ class Content:
         for start in range(0, size, CHUNK_BYTES):
             yield self._store.get_range(key, start, min(size, start + CHUNK_BYTES))
 
+    def keys_below(self, split: str) -> list[str]:
+        """Return all objects of a split's prefix, shards or not."""
+        return sorted(key for key in self._num_bytes if key.startswith(f"{split}/"))
+
     def put_file(self, key: str, path: str) -> None:
         """Make an object a file at `path`: linked, where it is a file of the same file system. Raises OSError."""
-        if is_local(self._store.uri):
-            source = os.path.join(self._store.uri, key)
+        source = self._local_path(key)
+        if source:
             try:
-                os.link(os.path.realpath(source), path)
+                os.link(source, path)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(source, path)
             return
         with open(path, "wb") as file:
-            if key in self._num_bytes:
-                file.writelines(self.chunks(key))
-            else:
-                file.write(self._store.get(key))
+            file.writelines(self.chunks(key) if key in self._num_bytes else [self._store.get(key)])
+
+    def show_file(self, key: str, path: str) -> None:
+        """Let an object be read at `path`, as cheaply as can be. Raises OSError."""
+        source = self._local_path(key)
+        if source:
+            os.symlink(source, path)
+        else:
+            self.put_file(key, path)
+
+    def _local_path(self, key: str) -> str:
+        """Return the file that an object is; empty where it is none."""
+        return os.path.realpath(os.path.join(self._store.uri, key)) if is_local(self._store.uri) else ""
 
 
 def fill_channels(
@@ -86,7 +99,7 @@ def fill_channels(
         if plan.mode is InputMode.FILE:
             for position, tree in enumerate(trees):
                 keys = keys_of_instance(plan, position, instances=len(trees), seed=job.assignment_seed, epoch=0)
-                _put_files(content, keys, tree.folder(plan.name))
+                _put_files(keys, tree.folder(plan.name), content.put_file)
         elif plan.mode is not InputMode.PIPE:
             folder = _shared_folder(content, job, plan, shared_dir)
             for tree in trees:
@@ -95,18 +108,23 @@ def fill_channels(
 
 def _shared_folder(content: Content, job: LocalJob, plan: ChannelPlan, shared_dir: str) -> str:
     """Return a folder that holds all of a channel."""
-    if is_local(job.dest):
-        root = os.path.realpath(job.dest)
-        return root if plan.keys == (MANIFEST_KEY,) else os.path.join(root, plan.split)
     if plan.mode is InputMode.FILE_SYSTEM:
-        raise OptionsError(f"--mode FileSystem: expected a data set in a folder that could be mounted, got {job.dest}")
+        if not is_local(job.dest):
+            raise OptionsError(f"--mode FileSystem: expected a data set in a folder, as if mounted, got {job.dest}")
+        root = os.path.realpath(absolute_uri(job.dest))
+        return root if plan.keys == (MANIFEST_KEY,) else os.path.join(root, plan.split)
     folder = os.path.join(shared_dir, plan.name)
-    _put_files(content, plan.keys, folder)
+    _put_files(content.keys_below(plan.split), folder, content.show_file)
     return folder
 
 
-def _put_files(content: Content, keys: Sequence[str], folder: str) -> None:
-    """Write objects under the last part of their keys, as SageMaker names files by what follows the prefix."""
+def _put_files(keys: Sequence[str], folder: str, put: Callable[[str, str], None]) -> None:
+    """Put objects under what follows the first folder of their keys, as SageMaker names files by what follows a prefix.
+
+    `put` takes a key and a path.
+    """
     os.makedirs(folder)
     for key in keys:
-        content.put_file(key, os.path.join(folder, key.rpartition("/")[2]))
+        path = os.path.join(folder, key.partition("/")[2] or key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        put(key, path)

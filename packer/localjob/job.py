@@ -19,7 +19,7 @@ from packer.localjob.content import Content, fill_channels
 from packer.localjob.environment import instance_variables
 from packer.localjob.mpi import StartedMpi, check_mpirun
 from packer.localjob.pipes import ChannelUse, PipeChannel, close_channels, concatenate
-from packer.localjob.processes import Say, StopRequest, relayed, supervise
+from packer.localjob.processes import Guard, Say, StopRequest, relayed, supervise
 from packer.localjob.ranks import StartedRanks
 from packer.localjob.spec import Launch, LocalJob, list_hosts, list_ranks
 from packer.localjob.tree import describe_instance, list_hyperparameters, make_tree, read_failure
@@ -84,11 +84,11 @@ def run_local_job(job: LocalJob, base_dir: str, *, say: Say, options: StoreOptio
     content = Content(store, plans)
     _check_command(job)
     stage = _build_stage(job, content, plans, _claim_base(base_dir, job))
-    with StopRequest() as stop:
+    with StopRequest() as stop, Guard(stage.base) as guard:
         pipes: list[PipeChannel] = []
         try:
             _open_pipes(pipes, stage)
-            codes = _run_ranks(stage, stop, partial(_check_pipes, pipes), say)
+            codes = _run_ranks(stage, stop, guard, partial(_check_pipes, pipes), say)
         finally:
             uses = close_channels(pipes)
     return _summarise(stage, codes, uses, stop)
@@ -151,8 +151,11 @@ def _check_pipes(pipes: Sequence[PipeChannel]) -> None:
             raise pipe.error
 
 
-def _run_ranks(stage: _Stage, stop: StopRequest, check: Callable[[], None], say: Say) -> tuple[int | None, ...]:
+def _run_ranks(
+    stage: _Stage, stop: StopRequest, guard: Guard, check: Callable[[], None], say: Say
+) -> tuple[int | None, ...]:
     started = _start(stage)
+    guard.watch(started.processes)
     with relayed(started.streams, say):
         try:
             supervise(started.processes, stop, grace_s=stage.job.grace_s, check=check)

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import IO
@@ -30,9 +30,14 @@ _AGENT = "sagemaker-local-rsh"
 
 
 def check_mpirun() -> None:
-    """Check that mpirun is installed. Raises OptionsError."""
-    if shutil.which("mpirun") is None:
-        raise OptionsError("--mpi: expected mpirun of Open MPI on PATH, found none; install it, or leave out --mpi")
+    """Check that Open MPI is installed, whose mpirun alone understands what is asked of it. Raises OptionsError."""
+    try:
+        found = subprocess.run(["mpirun", "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        found = ""
+    if "Open MPI" not in found:
+        other = found.strip() or "none"
+        raise OptionsError(f"--mpi: expected mpirun of Open MPI on PATH, found {other}; install it, or leave out --mpi")
 
 
 class StartedMpi:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from types import FrameType
 from typing import IO, TypeAlias
 
 from packer.errors import OptionsError
+from packer.localjob import guard
 
 FAILURE_GRACE_S = 5.0
 """Between SIGTERM and SIGKILL for ranks that go on after another one failed."""
@@ -110,6 +112,34 @@ def signal_group(pid: int, number: int) -> None:
     """Send a signal to a process group; one that is gone is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
+
+
+class Guard:
+    """A process that ends a job's other processes when this one is killed; entered for as long as the job takes."""
+
+    def __init__(self, base: str) -> None:
+        """Start it. `base` is the folder in which it then removes FIFOs. Raises OSError."""
+        self._process = subprocess.Popen(
+            [sys.executable, guard.__file__, base], stdin=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tell("done")
+        self._process.communicate()
+
+    def watch(self, processes: Sequence[ProcessGroup]) -> None:
+        """Take processes under guard."""
+        for process in processes:
+            self._tell(f"group {process.process.pid}")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # someone has killed it
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
 
 
 def supervise(

@@ -31,7 +31,7 @@ def make_small(root: Path, *, num_shards: int = 8, container: FormatName = Forma
     return make_dataset(root, splits, container=container, world=num_shards)
 
 
-def start(dest: Path, *options: object, command: Sequence[object]) -> subprocess.Popen[str]:
+def start(dest: Path | str, *options: object, command: Sequence[object]) -> subprocess.Popen[str]:
     """Start a local job; its process leads a group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "packer", "sagemaker-local", str(dest), *map(str, options), "--", *map(str, command)],
@@ -55,7 +55,7 @@ def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def run(dest: Path, *options: object, command: Sequence[object]) -> subprocess.CompletedProcess[str]:
+def run(dest: Path | str, *options: object, command: Sequence[object]) -> subprocess.CompletedProcess[str]:
     """Run a local job to its end."""
     return finish(start(dest, *options, command=command))
 

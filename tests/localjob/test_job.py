@@ -208,6 +208,42 @@ def test_what_ranks_leave_running_is_ended(small: Path, tmp_path: Path, launch: 
         time.sleep(0.05)
 
 
+def test_a_job_that_is_killed_takes_its_ranks_and_fifos_with_it(
+    small: Path, tmp_path: Path, launch: tuple[str, ...]
+) -> None:
+    base, out = tmp_path / "base", tmp_path / "out"
+    out.mkdir()
+    process = start(small, *TWO_BY_TWO, *launch, "--mode", "Pipe", "--base-dir", base, command=reader(out, "stubborn"))
+    wait_for_ranks(out, 4)
+    process.kill()
+    process.communicate()
+    deadline_s = time.monotonic() + 10
+    while [path for path in base.glob("algo-*/**/*") if stat.S_ISFIFO(path.lstat().st_mode)]:
+        assert time.monotonic() < deadline_s, "FIFOs are left"
+        time.sleep(0.05)
+    assert_none_left(out, base)
+
+
+def test_a_stray_object_below_the_prefix_is_in_the_view(tmp_path: Path) -> None:
+    make_small(tmp_path / "set")
+    (tmp_path / "set/train/stray").touch()
+    done = run(tmp_path / "set", "--mode", "FastFile", command=reader(tmp_path, "say"))
+    assert done.returncode == 0, done.stderr
+    assert "stray" in said(tmp_path, 0)["channels"]["train"]
+
+
+def test_a_file_in_the_view_is_none_in_the_data_set(small: Path) -> None:
+    script = "touch $SAGEMAKER_BASE_DIR/input/data/train/mine"
+    assert run(small, "--mode", "FastFile", command=["sh", "-c", script]).returncode == 0
+    assert not (small / "train/mine").exists()
+
+
+def test_names_with_blanks_pass_through_unharmed(small: Path, tmp_path: Path, launch: tuple[str, ...]) -> None:
+    script = 'echo "$SAGEMAKER_BASE_DIR|$1|$2"'
+    done = run(small, *launch, "--base-dir", tmp_path / "a b", command=["sh", "-c", script, "sh", "x y", '"$z"'])
+    assert f'[0] {tmp_path}/a b/algo-1/opt/ml|x y|"$z"' in done.stdout.splitlines(), done.stderr
+
+
 def test_a_fifo_that_nobody_reads_is_named(small: Path, tmp_path: Path) -> None:
     done = run(small, "--mode", "Pipe", command=reader(tmp_path, "epochs", 1))
     assert done.returncode == 0
