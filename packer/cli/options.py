@@ -26,6 +26,11 @@ _METAVARS = {
     "tags": "K=V,...",
     "class_map": "FILE",
     "endpoint_url": "URL",
+    "splits": "NAME,...",
+    "instance_group": "NAME=TYPE:COUNT",
+    "hyperparameter": "K=V",
+    "min_accuracy": "SHARE",
+    **dict.fromkeys(("job", "sdk", "pipeline", "check"), "FILE"),
 }
 
 

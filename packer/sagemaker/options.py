@@ -27,13 +27,13 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     file_system_id: Annotated[str | None, Meta(description="fs-... that instances mount, for --mode FileSystem")] = None
     file_system_type: Annotated[str, Meta(description="EFS or FSxLustre")] = "EFS"
     directory_path: Annotated[str | None, Meta(description="absolute path of the data set on the file system")] = None
-    instance_group: Annotated[tuple[str, ...], Meta(description="NAME=TYPE:COUNT of a heterogeneous cluster")] = ()
+    instance_group: Annotated[tuple[str, ...], Meta(description="one of several kinds of instances; repeatable")] = ()
     data_group: Annotated[str | None, Meta(description="the instance group that reads and trains")] = None
     upload: Annotated[bool, Meta(description="write the lists of shards that are missing or wrong into DEST")] = False
-    job: Annotated[str | None, Meta(description="FILE for a whole CreateTrainingJob request")] = None
-    sdk: Annotated[str | None, Meta(description="FILE for the same job as source for the Python SDK 2")] = None
-    pipeline: Annotated[str | None, Meta(description="FILE for a pipeline that packs, trains and evaluates")] = None
-    check: Annotated[str | None, Meta(description="FILE with a request, channels or pipeline to check instead")] = None
+    job: Annotated[str | None, Meta(description="for a whole CreateTrainingJob request")] = None
+    sdk: Annotated[str | None, Meta(description="for the same job as source for the Python SDK 2")] = None
+    pipeline: Annotated[str | None, Meta(description="for a pipeline that packs, trains and evaluates")] = None
+    check: Annotated[str | None, Meta(description="check such a file of anybody, and do nothing else")] = None
     name: Annotated[str | None, Meta(description="of the job (default: from the data set's digest)")] = None
     image: Annotated[str, Meta(description="URI of the training image")] = ""
     role: Annotated[str, Meta(description="ARN of the role of the job")] = ""
@@ -44,7 +44,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     spot: Annotated[bool, Meta(description="use spot capacity")] = False
     max_wait_s: Annotated[int | None, Meta(description="seconds for waiting and run (default: twice the run)")] = None
     checkpoint: Annotated[str, Meta(description="s3://... for checkpoints")] = ""
-    hyperparameter: Annotated[tuple[str, ...], Meta(description="K=V for the trainer; any number of times")] = ()
+    hyperparameter: Annotated[tuple[str, ...], Meta(description="option of the trainer; repeatable")] = ()
     subnets: Annotated[str | None, Meta(description="of the job's network, such as subnet-1,subnet-2")] = None
     security_groups: Annotated[str | None, Meta(description="of the job's network, such as sg-1,sg-2")] = None
     pack_image: Annotated[str, Meta(description="URI of the packing image, for --pipeline")] = ""
@@ -94,8 +94,9 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Raises:
             OptionsError: the place does not go with the mode.
         """
+        groups = tuple(group.name for group in self.data_groups())
         if self.input_mode() is InputMode.FILE_SYSTEM:
-            return DataPlace(root=root, file_system=self._file_system(), groups=())
+            return DataPlace(root=root, file_system=self._file_system(), groups=groups)
         if self.file_system_id is not None or self.directory_path is not None:
             raise OptionsError(f"--file-system-id: expected with --mode FileSystem only, got --mode {self.mode}")
         if find_scheme(root) != "s3":
@@ -103,7 +104,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 f"DEST: expected a data set in S3 with --mode {self.mode}, got {root}; copy it (aws s3 sync {root} "
                 "s3://BUCKET/PREFIX), then name the copy and add --upload"
             )
-        return DataPlace(root=root, groups=tuple(group.name for group in self.data_groups()))
+        return DataPlace(root=root, groups=groups)
 
     def _file_system(self) -> FileSystem:
         if self.file_system_id is None or self.directory_path is None:

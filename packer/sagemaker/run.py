@@ -11,7 +11,8 @@ from packer.channels.names import InputMode
 from packer.channels.plan import ChannelPlan, plan_channels
 from packer.dataset.load import load_manifest
 from packer.dataset.model import Manifest
-from packer.errors import OptionsError
+from packer.dataset.sagemaker import format_key_list, parse_key_list
+from packer.errors import DataSetError, OptionsError
 from packer.options import PackOptions
 from packer.sagemaker.channels import build_channels
 from packer.sagemaker.job import build_job, splits_read
@@ -68,12 +69,22 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
 
 
 def check_document(document: object) -> list[str]:
-    """Return what is wrong with a list of channels, a pipeline's definition or a CreateTrainingJob request."""
+    """Return what is wrong with channels, a list of shards, a pipeline's definition or a CreateTrainingJob request."""
+    if isinstance(document, list) and isinstance(document[0] if document else None, dict) and "prefix" in document[0]:
+        return _key_list_faults(document)
     if isinstance(document, list):
         return channel_list_faults(document)
     if isinstance(document, dict) and "Steps" in document:
         return list(pipeline_faults(document))
     return training_job_faults(document)
+
+
+def _key_list_faults(document: list[object]) -> list[str]:
+    try:
+        format_key_list(parse_key_list(msgspec.json.encode(document), name="the list"))
+    except (DataSetError, OptionsError) as error:
+        return [str(error)]
+    return []
 
 
 def _documents(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from packer.dataset.model import encode_manifest
-from packer.dataset.sagemaker import parse_key_list
+from packer.dataset.sagemaker import build_key_lists, parse_key_list
 from packer.sagemaker.rules import training_job_faults
 from tests.cli.commands import shardpack
 from tests.sagemaker.conftest import IMAGE, ROLE
@@ -109,6 +109,15 @@ def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     compile(source.read_text(), "job.py", "exec")
 
 
+def test_ranks_are_started_on_the_group_that_reads_a_file_system(local: Path, tmp_path: Path, capfd) -> None:
+    groups = ("--instance-group", "gpu=ml.p4d.24xlarge:2", "--instance-group", "cpu=ml.c5.9xlarge:1")
+    network = ("--subnets", "subnet-1", "--security-groups", "sg-1")
+    command = ("--gpus-per-instance", "2", *FILE_SYSTEM, *groups, *JOB[:-2], *network, "--data-group", "gpu")
+    assert shardpack(capfd, "sagemaker", local, *command, "--job", tmp_path / "job.json")[0] == 0
+    request = json.loads((tmp_path / "job.json").read_bytes())
+    assert request["HyperParameters"]["sagemaker_distribution_instance_groups"] == '["gpu"]'
+
+
 def test_a_cluster_of_two_kinds(bucket: Bucket, tmp_path: Path, capfd) -> None:
     dest, job = put_dataset(bucket, {"train": 4}), tmp_path / "job.json"
     groups = ("--instance-group", "gpu=ml.p4d.24xlarge:2", "--instance-group", "cpu=ml.c5.9xlarge:1")
@@ -206,6 +215,49 @@ def test_check(tmp_path: Path, local: Path, capfd) -> None:
         assert code == 2
         assert f"--check: expected a JSON file, but {job} cannot be read" in errors
     assert shardpack(capfd, "sagemaker", "--check", tmp_path / "absent.json")[0] == 2
+
+
+LIST_SOURCE = {"S3DataType": "ManifestFile", "S3Uri": "s3://bucket/set/train.manifest"}
+
+
+def channel(name: str, mode: str) -> dict:
+    return {"ChannelName": name, "DataSource": {"S3DataSource": LIST_SOURCE}, "InputMode": mode}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([channel("train", "FastFile")], "S3DataType: expected S3Prefix with InputMode FastFile, found ManifestFile"),
+        (
+            [channel(f"c{index}", "File") for index in range(21)],
+            "InputDataConfig: expected at most 20 of them, found 21",
+        ),
+        (
+            [channel("train", "Pipe"), channel("train_0", "File")],
+            "InputDataConfig[1].ChannelName: expected a name that does not end in an underscore and digits, since that",
+        ),
+        ([channel("train-0", "File")], "InputDataConfig[0].ChannelName: expected 1 to 64 letters, digits and under"),
+        ([{"prefix": "s3://"}, "one/train/x", "two/train/x"], "expected objects of one bucket, since SageMaker takes"),
+        ([{"prefix": "s3://bucket/set"}, "x", "x"], "expected one or more objects, each once, got 2"),
+        ([{"prefix": "s3://bucket/set/"}], "the list: expected a JSON list of"),
+        ({"Version": "2020-12-01", "Steps": []}, "Steps: expected one or more, found none"),
+        (5, "the request: expected an object, found 5"),
+        ([], "InputDataConfig: expected at least 1 of them, found 0"),
+    ],
+)
+def test_check_names_what_is_wrong(tmp_path: Path, capfd, document: object, said: str) -> None:
+    (tmp_path / "document.json").write_text(json.dumps(document))
+    code, out, errors = shardpack(capfd, "sagemaker", "--check", tmp_path / "document.json")
+    assert (code, errors) == (1, "")
+    assert out.startswith("FAULT ")
+    assert said in out
+
+
+def test_check_takes_the_lists_that_are_written(tmp_path: Path, capfd) -> None:
+    for key, data in build_key_lists(make_manifest({"train": 4}), root="s3://bucket/set", local_size=2).items():
+        path = tmp_path / key.rpartition("/")[2]
+        path.write_bytes(data)
+        assert shardpack(capfd, "sagemaker", "--check", path)[0] == 0
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------

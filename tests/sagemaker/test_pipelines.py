@@ -5,10 +5,14 @@ import json
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
+from typer.main import get_command
 
 from packer.errors import OptionsError
-from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from packer.trainer.cli import app
+from packer.trainer.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE
 
 DATASET = f"s3://bucket/set-runs/{EXECUTION}"
@@ -95,6 +99,26 @@ def test_every_step_is_in_the_network_of_the_job(in_run: dict) -> None:
     pack, _, evaluate, _ = build_pipeline(spec(), in_run)["Steps"]
     for step in (pack, evaluate):
         assert step["Arguments"]["NetworkConfig"] == {"VpcConfig": in_run["VpcConfig"]}
+
+
+def test_the_accuracy_is_where_the_trainer_writes_it() -> None:
+    result = EvaluationResult(loss=1.5, accuracy=0.25, records=4, steps=2)
+    written = Evaluation(manifest_digest="1", split="val", world=1, batch_size=2, epochs_done=3, evaluation=result)
+    found = json.loads(msgspec.json.encode(written))
+    for name in ACCURACY_PATH.split("."):
+        found = found[name]
+    assert found == 0.25
+
+
+def test_the_trainer_has_the_options_that_it_is_given(in_run: dict) -> None:
+    del in_run["HyperParameters"]["note"]
+    known = {name for param in get_command(app).params for name in param.opts}
+    evaluate = build_pipeline(spec(), in_run)["Steps"][2]
+    arguments = evaluate["Arguments"]["AppSpecification"]["ContainerArguments"]
+    assert {text for text in arguments if str(text).startswith("--")} <= known
+    given = {f"--{name}" for name in in_run["HyperParameters"] if not name.startswith("sagemaker_")}
+    assert given == {"--model-dir", "--export", "--metrics", "--eval-split", "--image-size"}
+    assert given <= known
 
 
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
