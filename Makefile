@@ -27,7 +27,7 @@ PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
 SLOW_MARKERS := spark or tensorflow or mxnet or horovod or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt records csv \
+FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
 .PHONY: help demo photographs test test-core test-all lint types contracts bench fuzz schemas clean

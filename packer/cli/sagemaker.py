@@ -58,7 +58,7 @@ def _check(path: str, *, as_json: bool) -> None:
 
     try:
         document = msgspec.json.decode(Path(path).read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise OptionsError(f"--check: expected a JSON file, but {path} cannot be read: {error}") from None
     faults = check_document(document)
     Output(as_json=as_json).checked(path, faults)

@@ -209,7 +209,7 @@ def test_check(tmp_path: Path, local: Path, capfd) -> None:
     result = json.loads(out.splitlines()[-1])
     assert not result["ok"]
     assert len(result["faults"]) == 1
-    for content in (b"", b"{", b"\xff"):
+    for content in (b"", b"{", b"\xff", b"[" * 100_000):
         job.write_bytes(content)
         code, _, errors = shardpack(capfd, "sagemaker", "--check", job)
         assert code == 2

@@ -24,6 +24,7 @@ from packer.dataset.model import decode_manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import load_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records
+from packer.dataset.sagemaker import parse_key_list
 from packer.errors import PackerError
 from packer.formats.base import RecordFormat, Sample
 from packer.formats.index import parse_dali_index, parse_list, parse_mxnet_index
@@ -160,6 +161,9 @@ TARGETS: Mapping[str, Target] = {
     "labels": _stored("meta/labels.json", load_labels, b'{"kind": "class", "num_classes": 1, "names": {"0": "cat"}}'),
     "receipt": _stored(
         "meta/receipts/s.json", lambda store: load_receipt(store, "s", plan_id="0"), b'{"plan_id": "0", "rejects": []}'
+    ),
+    "keylist": Target(
+        lambda data: _ignore(parse_key_list(data, name="fuzz")), (b'[{"prefix": "s3://b/train/"}, "train-0.rec"]',)
     ),
     "records": Target(lambda data: _ignore(decode_records(data, name="fuzz")), (_records_table(),)),
     "csv": _listing("listing.csv", b'path,label,note\na.jpg,1,"x, y"\nb.png,0,\n'),

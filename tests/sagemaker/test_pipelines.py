@@ -7,6 +7,8 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.main import get_command
 
 from packer.errors import OptionsError
@@ -14,6 +16,7 @@ from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, b
 from packer.trainer.cli import app
 from packer.trainer.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE
+from tests.sagemaker.editing import GONE, JSON_VALUES, edited, paths_in
 
 DATASET = f"s3://bucket/set-runs/{EXECUTION}"
 RUN = {"Get": "Execution.PipelineExecutionId"}
@@ -190,6 +193,15 @@ def test_what_is_wrong_with_a_definition(in_run: dict, edit: Any, said: str) -> 
     definition = build_pipeline(spec(), in_run)
     assert list(pipeline_faults(definition)) == []
     assert said in broken(definition, edit)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_a_definition_is_checked_without_an_error(in_run: dict, data: st.DataObject) -> None:
+    definition = build_pipeline(spec(), in_run)
+    path = data.draw(st.sampled_from([path for path in paths_in(definition) if ":" not in path]))
+    changed = edited(definition, (path, data.draw(st.just(GONE) | JSON_VALUES)))
+    assert all(isinstance(fault, str) and fault for fault in pipeline_faults(changed))
 
 
 def test_another_version() -> None:

@@ -1,17 +1,19 @@
 """What is wrong with a request is found, each fault by its field; what is sound passes here, in botocore and moto."""
 
-import copy
 import re
 from collections.abc import Callable
 
 import boto3
 import pytest
 from botocore.validate import ParamValidator
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
+from packer.sagemaker.run import check_document
 from packer.sagemaker.validation import _service, request_faults, translate_pattern
+from tests.sagemaker.editing import GONE, JSON_VALUES, edited, paths_in
 
-GONE = object()
 CHANNEL = "InputDataConfig[0]"
 SOURCE = f"{CHANNEL}.DataSource.S3DataSource"
 S3_META = "InputDataConfig[4].DataSource.S3DataSource"
@@ -25,21 +27,6 @@ FILE_SYSTEM = {
     "FileSystemAccessMode": "ro",
     "DirectoryPath": "/set",
 }
-
-
-def edited(job: dict, *edits: tuple[str, object]) -> dict:
-    """Return a copy of a request with other values at some paths; GONE removes one."""
-    job = copy.deepcopy(job)
-    for path, value in edits:
-        *steps, last = [int(step) if step.isdigit() else step for step in re.findall(r"\w+", path)]
-        node = job
-        for step in steps:
-            node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
-        if value is GONE:
-            del node[last]
-        else:
-            node[last] = value
-    return job
 
 
 def test_a_sound_request_passes(job: dict) -> None:
@@ -271,6 +258,16 @@ def test_shares_are_of_the_groups_that_read(job: dict) -> None:
     assert training_job_faults(edited(job, *edits), num_keys={"train0": 4}) == []
     faults = training_job_faults(edited(job, *edits[:1]), num_keys={"train0": 4})
     assert "objects that divide by 3 instances, found 4 objects" in faults[0]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_a_request_is_checked_without_an_error(job: dict, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(paths_in(job)))
+    value = data.draw(st.just(GONE) | JSON_VALUES)
+    request = edited(job, (path, value))
+    for document in (request, request.get("InputDataConfig"), value):
+        assert all(isinstance(fault, str) and fault for fault in check_document(document))
 
 
 # --- the same requests elsewhere ----------------------------------------------------------------------------------
