@@ -30,7 +30,7 @@ from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
 from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.base import Store
-from packer.stores.open import absolute_uri, is_local, open_store
+from packer.stores.open import absolute_uri, is_local, open_store, share_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +168,9 @@ def _pack_shards(
     header = document.header
     context = PackContext(
         source_root=document.source_root,
-        source_store=options.source_store(),
+        source_store=share_options(document.source_root, options.source_store()),
         dest=dest.uri,
-        dest_store=options.dest_store(),
+        dest_store=share_options(dest.uri, options.dest_store()),
         header=header,
         encoder=document.encoder,
         fail_on_reject=options.on_reject is OnReject.FAIL,

@@ -26,7 +26,7 @@ from packer.progress import Progress
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open import list_source
 from packer.specs import MAX_SHARD_BYTES, OnReject
-from packer.stores.open import absolute_uri
+from packer.stores.open import absolute_uri, share_options
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part", *STORE_FIELDS})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
@@ -154,7 +154,7 @@ def _probe(
     rows = item_rows(batch.to_pydict(), extra_names=extra_names(batch), class_names=listing.class_names)
     context = ProbeContext(
         source_root=listing.root,
-        source_store=options.source_store(),
+        source_store=share_options(listing.root, options.source_store()),
         format=options.format,
         image=options.image_spec(),
         items=tuple(rows),
@@ -172,11 +172,12 @@ def _drop_copies(
     seen: set[bytes] = set()
     kept = np.ones(ordered.num_rows, dtype=bool)
     columns = [name for name in ordered.column_names if name not in extra_names(ordered)]
+    reach = share_options(listing.root, options.source_store())
     with progress.phase("comparing", total=ordered.num_rows):
         for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
             batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
             rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
-            context = HashContext(source_root=listing.root, source_store=options.source_store(), items=tuple(rows))
+            context = HashContext(source_root=listing.root, source_store=reach, items=tuple(rows))
             tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
             results = dict(engine.run(hash_items, context, tasks, progress.advance))
             digests = [digest for task in tasks for digest in results[task]]

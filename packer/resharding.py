@@ -35,7 +35,7 @@ from packer.prepare import lasting_options
 from packer.progress import Progress, SilentProgress
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES
 from packer.stores.base import Store
-from packer.stores.open import open_store
+from packer.stores.open import open_store, share_options
 
 _SPLIT = "_split"
 
@@ -72,10 +72,10 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
             return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
         context = ReshardContext(
             source=source.uri,
-            source_store=options.source_store(),
+            source_store=share_options(source.uri, options.source_store()),
             source_format=manifest.format,
             dest=dest.uri,
-            dest_store=options.dest_store(),
+            dest_store=share_options(dest.uri, options.dest_store()),
             header=document.header,
             resume=options.resume,
         )

@@ -146,6 +146,16 @@ class Encryption(enum.StrEnum):
     """With a key of the key service (SSE-KMS)."""
 
 
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests about a bucket go."""
+
+    bucket: str
+    region: str
+    endpoint: str
+    """With the bucket in its name if `is_virtual`."""
+    is_virtual: bool
+
+
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a remote store is reached. Holds no credential: those are found by each process, as boto3 finds them."""
 
@@ -161,6 +171,8 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     timeout_s: int = 30
     """Seconds without any progress after which a request is given up and tried again."""
+    address: Address | None = None
+    """What another process found out of one bucket, to spare this one the same; None: as boto3 finds it."""
 
     def __post_init__(self) -> None:
         if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):

@@ -16,7 +16,7 @@ from packer.planning.names import MANIFEST_KEY
 from packer.progress import Progress
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
-from packer.stores.open import open_store
+from packer.stores.open import open_store, share_options
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,8 @@ def verify(
     manifest = load_manifest(store)
     shards = list(manifest_shards(manifest))
     faults = [*document_faults(store, manifest), *_stray_files(store, manifest)]
-    context = CheckContext(uri=store.uri, manifest=manifest, decode=decode, store=options)
+    shared = share_options(store.uri, options)
+    context = CheckContext(uri=store.uri, manifest=manifest, decode=decode, store=shared)
     checks: dict[int, CheckedShard] = {}
     with progress.phase("verifying", total=sum(shard.num_records for _, shard in shards)):
         for check in engine.run(check_shard, context, range(len(shards)), progress.advance):

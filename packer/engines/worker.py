@@ -9,6 +9,7 @@ socket's end means that the parent is gone.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import pickle
@@ -53,6 +54,7 @@ class _Ticker:
 
 def main() -> None:
     """Serve tasks until the parent closes the socket."""
+    gc.disable()  # up to the first task: what the libraries set up stays, and is not looked at then either
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     connection = Connection(int(sys.argv[1]))
     _exit_with_parent(int(sys.argv[2]))
@@ -66,6 +68,9 @@ def main() -> None:
             if isinstance(message, tuple):
                 function, context = message
                 continue
+            if not gc.isenabled():
+                gc.freeze()
+                gc.enable()
             outcome = _outcome(function, context, message, ticker)
             ticker.flush()
             connection.send(outcome)

@@ -33,6 +33,18 @@ def open_store(uri: str, options: StoreOptions = DEFAULT_STORE) -> Store:
     return RemoteStore(uri)
 
 
+def share_options(uri: str, options: StoreOptions) -> StoreOptions:
+    """Return options with which other processes open the store at once: with the address, without any credential.
+
+    Raises as using the store does.
+    """
+    if find_scheme(uri) not in _S3_SCHEMES:
+        return options
+    from packer.stores.s3 import S3Store
+
+    return S3Store(uri, options).shared_options()
+
+
 def read_file(uri: str, options: StoreOptions = DEFAULT_STORE) -> bytes:
     """Return the bytes of one file or object at a path or URI.
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
+import msgspec
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
@@ -20,7 +21,8 @@ from packer.errors import OptionsError, StoreError
 from packer.specs import Encryption, StoreOptions
 from packer.stores.base import Buffers, ObjectChangedError, ObjectInfo
 from packer.stores.retry import RetryPolicy, TransientError, retry
-from packer.stores.s3client import CLIENT_ERRORS, NUM_IN_FLIGHT, Clients, check_answer, connect
+from packer.stores.s3account import NUM_IN_FLIGHT
+from packer.stores.s3client import CLIENT_ERRORS, Clients, check_answer, connect
 from packer.stores.s3deletion import delete_objects
 from packer.stores.s3errors import make_error, parse_failure
 from packer.stores.s3listing import list_objects
@@ -141,6 +143,10 @@ class S3Store:
 
     def sweep(self) -> None:
         return  # a put is one request, so nothing is left behind
+
+    def shared_options(self) -> StoreOptions:
+        """See `share_options`."""
+        return msgspec.structs.replace(self._options, address=self._clients.address)
 
     @property
     def _clients(self) -> Clients:

@@ -14,7 +14,7 @@ import pytest
 from packer.sources.items import ETAG, SourceSpec
 from packer.sources.open import list_source
 from packer.specs import StoreOptions
-from packer.stores.s3client import connect
+from packer.stores.s3client import disconnect
 from tests.sources.listings import failure, listed
 
 CSV_SCHEMA = "Bucket, Key, Size, LastModifiedDate, ETag, StorageClass"
@@ -196,10 +196,10 @@ def endpoint(monkeypatch):
     monkeypatch.setattr(logging.getLogger("werkzeug"), "level", logging.ERROR)
     server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    connect.cache_clear()
+    disconnect()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
-    connect.cache_clear()
+    disconnect()
     server.stop()
 
 

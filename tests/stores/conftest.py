@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from packer.specs import StoreOptions
-from packer.stores.s3client import connect
+from packer.stores.s3client import disconnect
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDshardpacktest", "AWS_SECRET_ACCESS_KEY": "wJalrSECRETshardpacktest"}
 
@@ -71,9 +71,9 @@ def endpoint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def bucket(endpoint: str) -> Iterator[Bucket]:
     """A new, empty bucket."""
-    connect.cache_clear()
+    disconnect()
     client = boto3.Session().client("s3", endpoint_url=endpoint)
     name = f"test-{uuid.uuid4().hex}"
     client.create_bucket(Bucket=name)
     yield Bucket(name, endpoint, client)
-    connect.cache_clear()
+    disconnect()

@@ -1,4 +1,5 @@
 import hashlib
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -6,9 +7,11 @@ import pytest
 from packer.errors import OptionsError, StoreError
 from packer.specs import StoreOptions
 from packer.stores.base import Store
-from packer.stores.open import open_store
+from packer.stores.open import open_store, share_options
 from packer.stores.s3 import S3Store, parse_s3_uri
-from tests.stores.conftest import Bucket
+from packer.stores.s3account import open_account
+from packer.stores.s3client import disconnect
+from tests.stores.conftest import SECRETS, Bucket
 from tests.stores.contract import StoreContract
 
 
@@ -95,6 +98,24 @@ def test_options_reach_the_server(bucket: Bucket) -> None:
     assert head["ServerSideEncryption"] == "AES256"
     tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key="some/prefix/a")["TagSet"]
     assert tags == [{"Key": "team", "Value": "vision"}]
+
+
+def test_shared_options_spare_another_process_the_search(bucket: Bucket) -> None:
+    """Of two buckets each has its own address, though they may be asked about with the other's options."""
+    options = share_options(bucket.uri, bucket.options)
+    assert options.address is not None
+    assert not [value for value in SECRETS.values() if value in repr(pickle.loads(pickle.dumps(options)))]
+    disconnect()
+    store = S3Store(bucket.uri, options)
+    store.put("a", [b"1"])
+    assert store.get("a") == b"1"
+    assert "control" not in vars(open_account(options))
+    bucket.client.create_bucket(Bucket=f"{bucket.name}-2")
+    other = S3Store(f"s3://{bucket.name}-2", options)
+    other.put("b", [b"2"])
+    assert [info.key for info in store.list()] == ["a"]
+    assert [info.key for info in other.list()] == ["b"]
+    assert share_options("/some/folder", bucket.options) == bucket.options
 
 
 def test_uris() -> None:

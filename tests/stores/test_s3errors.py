@@ -16,7 +16,7 @@ from packer.specs import Encryption, StoreOptions
 from packer.stores import s3
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store
-from packer.stores.s3client import connect
+from packer.stores.s3client import connect, disconnect
 from tests.stores.conftest import SECRETS, Bucket
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     for name, value in {**SECRETS, "AWS_SESSION_TOKEN": _TOKEN, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(s3, "_POLICY", RetryPolicy(base_s=0.01, budget_s=0.1))
-    connect.cache_clear()
+    disconnect()
     stub = Stub(lambda method, path: (200, {}, b""))
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,7 +73,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
     yield stub
     server.shutdown()
     server.server_close()
-    connect.cache_clear()
+    disconnect()
 
 
 def error_body(code: str, extra: str = "") -> bytes:
@@ -303,7 +303,7 @@ def test_a_real_server_refuses_alike(bucket: Bucket, monkeypatch: pytest.MonkeyP
         with pytest.raises(StoreError, match="there is no such bucket"):
             action()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS["AWS_SECRET_ACCESS_KEY"])
-    connect.cache_clear()
+    disconnect()
     for action in operations(S3Store(bucket.uri, bucket.options)).values():
         with pytest.raises(StoreAccessError, match="the secret key does not belong"):
             action()
