@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-GRACE_S = 30.0
+GRACE_S = 15.0
 EXIT_CODE = 128 + signal.SIGTERM
 _MESSAGE = b"stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
 _FORCED_MESSAGE = b"ended after SIGTERM; a library call did not return in time\n"

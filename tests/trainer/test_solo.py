@@ -1,6 +1,7 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -64,6 +65,27 @@ def test_training_goes_on_from_a_checkpoint_as_if_never_interrupted(tmp_path):
     expected, resumed = (json.loads((tmp_path / name).read_text())["epochs"] for name in ("whole.json", "b.json"))
     assert [epoch["epoch"] for epoch in resumed] == [2]
     assert resumed[0]["loss"] == pytest.approx(expected[1]["loss"], rel=1e-3)
+
+
+def test_sigterm_ends_training_and_the_same_command_goes_on(tmp_path):
+    command = ["--data", learnable(tmp_path / "data"), "--model-dir", tmp_path / "model", "--epochs"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "packer.trainer", "--image-size", "16", "--batch-size", "8", *map(str, command), "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for epoch in (1, 2):
+        assert process.stdout.readline().startswith(f"rank 0/1 epoch {epoch}/1000 ")
+    process.send_signal(signal.SIGTERM)
+    output, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert said == "stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
+    epochs_done = 2 + len(output.splitlines())
+    resumed = train(*command, epochs_done + 1)
+    # The signal may have come between a checkpoint and its line, or between a line and the next.
+    goes_on = resumed.stdout.splitlines()[0]
+    assert goes_on in {f"rank 0/1 goes on after epoch {done}" for done in (epochs_done, epochs_done + 1)}
 
 
 def test_checkpoints_of_another_data_set_are_refused(tmp_path):
