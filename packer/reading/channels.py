@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from packer.channels.jobfiles import JobFiles, load_job_files
+from packer.channels.jobfiles import JobFiles, ResourceConfig, load_job_files
 from packer.channels.names import META_CHANNEL, InputMode, channel_name
 from packer.dataset.model import Manifest
 from packer.errors import DataSetError, NotADataSetError, OptionsError
@@ -240,14 +240,22 @@ def _check_hosts(files: JobFiles, place: Place) -> None:
         raise DataSetError(
             f"resourceconfig.json: expected this host {resources.current_host!r} among {', '.join(resources.hosts)}"
         )
-    # In a cluster of several kinds of instances, the launcher may use those of one kind.
-    groups = [group.hosts for group in resources.instance_groups if resources.current_host in group.hosts]
-    if place.world not in {len(hosts) * place.local_size for hosts in (resources.hosts, *groups)}:
+    if place.world not in {num_hosts * place.local_size for num_hosts in _possible_hosts(resources)}:
         raise OptionsError(
             f"launcher: expected {place.local_size} ranks on each of the job's {len(resources.hosts)} hosts "
             f"({', '.join(resources.hosts)}), got {place.world} ranks in all; start the job with an MPI distribution, "
             "and equal processes on each host"
         )
+
+
+def _possible_hosts(resources: ResourceConfig) -> set[int]:
+    """Return on how many hosts ranks may be: all, or in a mixed cluster those of some groups, this one among them."""
+    own = {len(group.hosts) for group in resources.instance_groups if resources.current_host in group.hosts}
+    sums = own
+    for group in resources.instance_groups:
+        if resources.current_host not in group.hosts:
+            sums = sums | {total + len(group.hosts) for total in sums}
+    return sums | {len(resources.hosts)}
 
 
 def _manifest_folder(files: JobFiles) -> str:

@@ -124,9 +124,10 @@ class Trainer:
             raise self._read_error(split, f"the end after batch {steps}", error) from None
 
     def _read_error(self, split: str, what: str, error: Exception) -> DataSetError:
+        said = describe_tf_error(error)
+        remedy = "" if DataSetError.__name__ in said else "; shardpack verify names damaged shards"
         return DataSetError(
-            f"{self._job.source.uri}: split {split!r}: rank {self._job.world.rank} cannot read {what}: "
-            f"{describe_tf_error(error)}; shardpack verify names damaged shards"
+            f"{self._job.source.uri}: split {split!r}: rank {self._job.world.rank} cannot read {what}: {said}{remedy}"
         )
 
     def _run(self, step: Any, *tensors: Any) -> Any:

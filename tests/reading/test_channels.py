@@ -1,4 +1,5 @@
 import itertools
+import json
 import shutil
 
 import pytest
@@ -206,12 +207,23 @@ def test_ranks_must_be_as_many_on_each_host_of_the_job(tmp_path, data, local_siz
         open_channels(str(base), Place(world=world, local_size=local_size))
 
 
-def test_the_launcher_may_use_one_group_of_hosts(tmp_path, data):
+@pytest.mark.parametrize(("num_hosts", "allowed"), [(1, False), (2, True), (3, True), (4, False), (5, True), (6, True)])
+def test_the_launcher_may_use_some_groups_of_hosts(tmp_path, data, num_hosts, allowed):
+    """Of two hosts, this one among them, one host, and three hosts: 2, 2 + 1, 2 + 3 or 2 + 1 + 3."""
     base = whole_host(tmp_path, data, 0)
-    group = '{"instance_group_name": "g", "instance_type": "ml.g5.xlarge", "hosts": ["algo-1"]}'
     config = base / "input/config/resourceconfig.json"
-    config.write_text(config.read_text().replace("}", f', "instance_groups": [{group}]}}', 1))
-    assert open_channels(str(base), Place(world=2, local_size=2)).host == "algo-1"
+    document = json.loads(config.read_text()) | {"hosts": [f"algo-{number}" for number in range(1, 7)]}
+    document["instance_groups"] = [
+        {"instance_group_name": f"g{len(numbers)}", "instance_type": "", "hosts": [f"algo-{n}" for n in numbers]}
+        for numbers in ((4,), (1, 3), (2, 5, 6))
+    ]
+    config.write_text(json.dumps(document))
+    place = Place(world=2 * num_hosts, local_size=2)
+    if allowed:
+        assert open_channels(str(base), place).host == "algo-1"
+    else:
+        with pytest.raises(OptionsError, match="expected 2 ranks on each of the job's 6 hosts"):
+            open_channels(str(base), place)
 
 
 def test_the_channels_are_of_one_rank(tmp_path, data):
