@@ -28,6 +28,7 @@ OPERATIONS = {
 }
 """Whose requests the arguments of a step are, without the names of jobs, which the pipeline gives."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9.\[\]'_-]+)\}")
+_REGISTRY = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 _MODEL_FOLDER = "/opt/ml/processing/model"
 _METRICS_FOLDER = "/opt/ml/processing/metrics"
 _METRICS_NAME = "metrics"
@@ -112,6 +113,9 @@ def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str
     }
     if "VpcConfig" in job:
         request["NetworkConfig"] = {"VpcConfig": job["VpcConfig"]}
+    registry = _REGISTRY.match(image)
+    if registry is not None:  # a processing container is not told its Region in the variable that boto3 reads
+        request["Environment"] = {"AWS_DEFAULT_REGION": registry[1]}
     return request
 
 

@@ -22,6 +22,7 @@ from packer.sagemaker.packing import repacking_arguments
 from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
 from packer.sagemaker.sdk import format_sdk_source
+from packer.sagemaker.validation import request_faults
 from packer.stores.base import Store
 from packer.stores.open import open_store
 
@@ -69,13 +70,15 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
 
 
 def check_document(document: object) -> list[str]:
-    """Return what is wrong with channels, a list of shards, a pipeline's definition or a CreateTrainingJob request."""
+    """Return what is wrong with channels, a list of shards, a pipeline or a CreateTrainingJob request."""
     if isinstance(document, list) and isinstance(document[0] if document else None, dict) and "prefix" in document[0]:
         return _key_list_faults(document)
     if isinstance(document, list):
         return channel_list_faults(document)
     if isinstance(document, dict) and "Steps" in document:
         return list(pipeline_faults(document))
+    if isinstance(document, dict) and "PipelineName" in document:
+        return _pipeline_request_faults(document)
     return training_job_faults(document)
 
 
@@ -85,6 +88,17 @@ def _key_list_faults(document: list[object]) -> list[str]:
     except (DataSetError, OptionsError) as error:
         return [str(error)]
     return []
+
+
+def _pipeline_request_faults(request: dict[str, Any]) -> list[str]:
+    faults = list(request_faults("CreatePipeline", request))
+    if faults or "PipelineDefinition" not in request:
+        return faults
+    try:
+        definition = msgspec.json.decode(request["PipelineDefinition"])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return [f"PipelineDefinition: expected JSON, but {error}"]
+    return [f"PipelineDefinition: {fault}" for fault in pipeline_faults(definition)]
 
 
 def _documents(

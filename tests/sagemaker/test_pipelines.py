@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from packer.errors import OptionsError
 from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from packer.sagemaker.run import check_document
 from packer.trainer.cli import app
 from packer.trainer.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE
@@ -95,6 +96,34 @@ def test_without_a_group_nothing_is_registered(in_run: dict) -> None:
     decide = build_pipeline(spec(model_package_group=""), in_run)["Steps"][3]
     assert decide["Arguments"]["IfSteps"] == []
     assert [step["Type"] for step in decide["Arguments"]["ElseSteps"]] == ["Fail"]
+
+
+def test_processing_containers_are_told_their_region(in_run: dict) -> None:
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pack:1"
+    pack, _, evaluate, _ = build_pipeline(spec(pack_image=image), in_run)["Steps"]
+    assert pack["Arguments"]["Environment"] == {"AWS_DEFAULT_REGION": "eu-west-1"}
+    assert evaluate["Arguments"]["Environment"] == {"AWS_DEFAULT_REGION": "us-east-1"}
+    assert "Environment" not in build_pipeline(spec(), in_run)["Steps"][0]["Arguments"]
+
+
+def test_a_whole_request(in_run: dict) -> None:
+    definition = build_pipeline(spec(), in_run)
+    request = {
+        "PipelineName": "birds",
+        "PipelineDefinition": json.dumps(definition),
+        "RoleArn": in_run["RoleArn"],
+        "ClientRequestToken": "t" * 32,
+    }
+    assert check_document(request) == []
+    for name, value, said in (
+        ("PipelineName", "a_b", "PipelineName: expected text that matches"),
+        ("PipelineDefinition", "{", "PipelineDefinition: expected JSON, but"),
+        ("PipelineDefinition", " " * (2**20 + 1), "PipelineDefinition: expected at most 1048576 characters"),
+        ("PipelineDefinition", "{}", "PipelineDefinition: the definition: Object missing required field `Version`"),
+        ("ClientRequestToken", "t", "ClientRequestToken: expected at least 32 characters, found 1"),
+    ):
+        (fault,) = check_document({**request, name: value})
+        assert fault.startswith(said)
 
 
 def test_every_step_is_in_the_network_of_the_job(in_run: dict) -> None:
