@@ -1,8 +1,9 @@
 """From a file's bytes to loaded pixels; every fault of a decoder is a RejectError.
 
-Pillow decodes. Its registry is not searched: `_MODULES` is the whole list of formats, so that neither a plug-in that
-another library registered nor one that runs a program (EPS) ever sees a file, and no global pixel limit applies.
-A JPEG, the common case, is shrunk by its decoder to no less than twice the target.
+Pillow decodes, but for plain JPEGs, of which it reads the header alone. Its registry is not searched: `_MODULES` is the
+whole list of formats, so that neither a plug-in that another library registered nor one that runs a program (EPS) ever
+sees a file, and no global pixel limit applies. A JPEG, the common case, is shrunk by its decoder to no less than twice
+the target.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from packer.imaging.chatter import captured_stderr, without_warnings
 from packer.imaging.faults import JPEG_END, is_cut, rejecting
 from packer.imaging.geometry import Extent, Size
+from packer.imaging.jpeg import decode_jpeg, is_lossless
 from packer.imaging.modes import to_resampled_mode
 from packer.imaging.orientation import UPRIGHT, is_transposed, parse_orientation
 from packer.imaging.rejects import RejectError, RejectReason
@@ -41,7 +43,6 @@ _PREFIX_BYTES = 16
 _PLAIN_FORMATS = frozenset({"JPEG", "PNG", "WEBP"})
 """What every reader of samples decodes."""
 _ADOBE = "adobe"
-_LOSSLESS_FRAME = b"\xff\xc3"
 _PNG_DEPTH_AT = 24
 """Where a PNG has its bits per channel: behind the signature and, in IHDR, the two sides (PNG, section 11.2.1)."""
 _TIFF_ORIENTATION = 0x0112
@@ -65,7 +66,7 @@ class DecodedImage:
     """An image's first frame as it is stored, before its orientation is applied."""
 
     pixels: Image.Image
-    """Of mode L, RGB, RGBa (premultiplied) or CMYK."""
+    """Of mode L, RGB, RGBX, RGBa (premultiplied) or CMYK."""
     source: Size
     """Width and height of the image at full size."""
     extent: Extent
@@ -100,20 +101,19 @@ def _decode(
     image: ImageFile.ImageFile, data: bytes, draft_request: Callable[[Size, int], Size], keep_alpha: bool
 ) -> DecodedImage:
     source, stored = image.size, _stored_form(image, data)
-    extent: Extent | None = None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_jpeg_end(image, data)
         request = draft_request(source, _orientation(image))
-        extent = source if _is_lossless_jpeg(image, data) else _shrink(image, request)
-    kind = image.format or ""
-    with rejecting(kind, data), _quiet(kind):
-        pixels = _load(image)
-    if extent is None:
+        if is_lossless(data):
+            extent: Extent = source
+            pixels = _decode_whole(image, data, keep_alpha)
+        else:
+            extent = _shrink(image, request)
+            pixels = decode_jpeg(data, image.mode, image.size) or _decode_whole(image, data, keep_alpha)
+    else:
+        pixels = _decode_whole(image, data, keep_alpha)
         # Pillow turns a TIFF upright while it loads it.
         source = extent = image.size
-        _check_png_end(kind, data)
-    with rejecting(kind, data):
-        pixels = to_resampled_mode(pixels, keep_alpha=keep_alpha)
     return DecodedImage(
         pixels=pixels,
         source=source,
@@ -123,6 +123,16 @@ def _decode(
         orientation=_orientation(image),
         icc_profile=image.info.get("icc_profile"),
     )
+
+
+def _decode_whole(image: ImageFile.ImageFile, data: bytes, keep_alpha: bool) -> Image.Image:
+    """Have Pillow decode."""
+    kind = image.format or ""
+    with rejecting(kind, data), _quiet(kind):
+        pixels = _load(image)
+    _check_png_end(kind, data)
+    with rejecting(kind, data):
+        return to_resampled_mode(pixels, keep_alpha=keep_alpha)
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
@@ -204,11 +214,6 @@ def _shrink(image: JpegImagePlugin.JpegImageFile, request: Size) -> Extent:
         image.tile = [tile._replace(args=("CMYK", "")) for tile in image.tile]
     drafted = image.draft(None, request)
     return drafted[1][2:] if drafted else image.size
-
-
-def _is_lossless_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes) -> bool:
-    """Look for the frame header SOF3 before the scan: lossless files cannot be shrunk, and Pillow tries to."""
-    return data.find(_LOSSLESS_FRAME, 0, image.fp.tell() if image.fp else 0) >= 0
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

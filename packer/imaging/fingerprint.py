@@ -42,6 +42,7 @@ def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
         sha256=digest.hexdigest(),
         pillow=version("pillow"),
         libjpeg_turbo=features.version("libjpeg_turbo") or "none",
+        simplejpeg=version("simplejpeg"),
         resizer=version("cykooz-resizer"),
         machine=platform.machine(),
     )

@@ -18,6 +18,7 @@ from packer.imaging.orientation import UPRIGHT
 from packer.imaging.values import TransformedImage
 
 _STRIP_PIXELS = 1 << 18
+_NUM_COUNTS = 3 * 256
 
 
 def keep_image(data: bytes, max_pixels: int) -> TransformedImage:
@@ -34,7 +35,7 @@ def satisfies(decoded: DecodedImage, geometry: Geometry) -> bool:
         decoded.stored.is_plain
         and decoded.orientation == UPRIGHT
         and decoded.source == decoded.pixels.size == geometry.resized == geometry.canvas
-        and is_srgb(decoded.icc_profile, decoded.pixels.mode)
+        and is_srgb(decoded.icc_profile, "RGB")
     )
 
 
@@ -52,14 +53,14 @@ def kept(data: bytes, decoded: DecodedImage) -> TransformedImage:
 
 
 def _count_colours(pixels: Image.Image) -> tuple[int, ...]:
-    """Return the RGB histogram of L, RGB, RGBa or CMYK pixels of any size, converted a few rows at a time."""
-    if pixels.mode == "RGB":
-        return tuple(pixels.histogram())
+    """Return the RGB histogram of decoded pixels of any size, converted a few rows at a time."""
+    if pixels.mode in ("RGB", "RGBX"):
+        return tuple(pixels.histogram()[:_NUM_COUNTS])
     if pixels.mode == "L":
         return tuple(pixels.histogram() * 3)
     width, height = pixels.size
     rows = max(1, _STRIP_PIXELS // width)
-    counts = [0] * (3 * 256)
+    counts = [0] * _NUM_COUNTS
     for top in range(0, height, rows):
         strip = pixels.crop((0, top, width, min(top + rows, height)))
         rgb = over_white(strip) if strip.mode == "RGBa" else strip.convert("RGB")

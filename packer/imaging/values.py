@@ -30,6 +30,9 @@ class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the encodings, as hex digits."""
     pillow: str
     libjpeg_turbo: str
+    """Pillow's own, which encodes."""
+    simplejpeg: str
+    """Decodes."""
     resizer: str
     """Version of cykooz-resizer."""
     machine: str

@@ -88,6 +88,6 @@ def check_encoder(spec: ImageSpec, expected: EncoderFingerprint) -> None:
 
 def _versions(encoder: EncoderFingerprint) -> str:
     return (
-        f"pillow {encoder.pillow}, libjpeg-turbo {encoder.libjpeg_turbo}, cykooz-resizer {encoder.resizer} "
-        f"on {encoder.machine}"
+        f"pillow {encoder.pillow}, libjpeg-turbo {encoder.libjpeg_turbo}, simplejpeg {encoder.simplejpeg}, "
+        f"cykooz-resizer {encoder.resizer} on {encoder.machine}"
     )

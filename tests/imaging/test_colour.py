@@ -74,9 +74,9 @@ def test_images_without_profile_do_not_load_littlecms():
         "file = io.BytesIO()\n"
         "Image.new('RGB', (8, 8)).save(file, 'JPEG')\n"
         "transform_image(file.getvalue(), PackOptions(source='a', dest='b').image_spec())\n"
-        "print([name for name in ('PIL.ImageCms', 'numpy') if name in sys.modules])\n"
+        "print('PIL.ImageCms' in sys.modules)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"

@@ -36,7 +36,7 @@ def test_versions_are_named():
     found = encoder_fingerprint(image_spec())
 
     assert found.pillow == PIL.__version__
-    assert all((found.libjpeg_turbo, found.resizer, found.machine))
+    assert all((found.libjpeg_turbo, found.simplejpeg, found.resizer, found.machine))
 
 
 def test_it_differs_with_quality_and_fit_but_not_with_limits():

@@ -111,11 +111,3 @@ def test_the_first_picture_of_several():
 
     assert data.count(b"\xff\xd8\xff") == 2
     assert are_near(quadrant_colours(sample_pixels(data, image_spec(60))), QUADRANTS, 8)
-
-
-def test_damage_that_the_decoder_conceals():
-    """Documented, not wanted: libjpeg fills in what it cannot decode and says so to nobody."""
-    noise = file_of(Image.effect_noise((320, 240), 60), "JPEG")
-    half = len(noise) // 2
-
-    assert sample_pixels(noise[:half] + bytes(100) + noise[half + 100 :], image_spec(60)).size == (80, 60)

@@ -1,0 +1,99 @@
+"""Colour and greyscale JPEG by libjpeg-turbo's own interface, which tells of damage that Pillow does not hear of.
+
+libjpeg fills in what it cannot decode, and warns. Its first warning is what counts here: those of damaged picture data
+reject the file. Any other, such as one of a careless header, leaves the file to Pillow, and so does what is no plain
+JPEG (CMYK, and whatever this build of the library lacks). Pixels are the same either way, bit by bit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import simplejpeg
+from PIL import Image
+
+from packer.imaging.faults import JPEG_END
+from packer.imaging.geometry import Size
+from packer.imaging.rejects import RejectError, RejectReason
+
+_LAYOUTS: Mapping[str, tuple[str, str]] = MappingProxyType({"RGB": ("RGBX", "RGBX"), "L": ("GRAY", "L")})
+"""By the mode that Pillow would decode to: the decoder's name of a layout, and the mode of its bytes.
+
+Pillow too stores RGB in four bytes a pixel, so these need no copy.
+"""
+
+_DAMAGE = re.compile(
+    r"Corrupt JPEG data: (premature end|bad Huffman code|bad arithmetic code|found marker"
+    r"|(?P<left_over>\d+) extraneous bytes before marker 0x(c4|d[0-79a]))"
+)
+"""libjpeg's warnings (jerror.h) of picture data that end early, make no sense, lack a restart or leave bytes over."""
+_LEAST_SIDE_PX = 8
+"""The decoder shrinks by eighths, and only in larger pictures do two of its scales never give the same size."""
+_NO_MEMORY = "Insufficient memory"
+
+# Second bytes of markers (ITU T.81, table B.1).
+_LOSSLESS_FRAME = 0xC3
+_FILL = 0xFF
+_ENDS = frozenset({0xDA, 0xD9})
+"""Start of scan, end of image."""
+_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), _FILL})
+"""Those without a length: a stuffed zero, TEM, restarts, fill bytes."""
+
+
+def decode_jpeg(data: bytes, mode: str, size: Size) -> Image.Image | None:
+    """Return a JPEG's pixels as RGBX or L; None where they are Pillow's to decode.
+
+    `mode` and `size` are Pillow's after it was told to shrink the picture: an eighth, a quarter, a half or all of it.
+    Lossless files must not be given.
+
+    Raises:
+        RejectError: the picture's data are damaged.
+        MemoryError: this machine has too little memory for it.
+    """
+    if mode not in _LAYOUTS or max(size) < _LEAST_SIDE_PX:
+        return None
+    layout, stored_mode = _LAYOUTS[mode]
+    try:
+        pixels = simplejpeg.decode_jpeg(data, layout, min_width=size[0], min_height=size[1])
+    except ValueError as error:
+        _check_damage(data, str(error))
+        return None
+    if (pixels.shape[1], pixels.shape[0]) != size:
+        return None
+    return Image.frombuffer(stored_mode, size, pixels, "raw", stored_mode, 0, 1)
+
+
+def _check_damage(data: bytes, warning: str) -> None:
+    if warning.startswith(_NO_MEMORY):
+        raise MemoryError(f"JPEG: {warning}")
+    damage = _DAMAGE.match(warning)
+    if damage and not _is_padding(data, int(damage["left_over"] or 0)):
+        raise RejectError(RejectReason.CORRUPT, f"JPEG: {warning}")
+
+
+def _is_padding(data: bytes, num_bytes: int) -> bool:
+    """Say whether the bytes before an end marker are zeros, as some cameras fill up their files."""
+    return num_bytes > 0 and bytes(num_bytes) + JPEG_END in data
+
+
+def is_lossless(data: bytes) -> bool:
+    """Look for the frame header SOF3 as libjpeg does: up to the first scan, by the lengths of the segments.
+
+    A lossless picture cannot be shrunk, and simplejpeg 1.9 would write beyond its memory where that is asked for.
+    """
+    at, last = 2, len(data) - 4
+    while 0 <= at <= last:
+        marker = data[at + 1]
+        if data[at] != _FILL:
+            at = data.find(b"\xff", at)
+        elif marker in _ENDS:
+            return False
+        elif marker == _LOSSLESS_FRAME:
+            return True
+        elif marker in _ALONE:
+            at += 1 if marker == _FILL else 2
+        else:
+            at += 2 + (data[at + 2] << 8 | data[at + 3])
+    return False
