@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, is_training_container
 from packer.errors import DataSetError, OptionsError, PackerError
-from packer.reading.channels import Place, open_channels
+from packer.reading.channels import open_channels
 from packer.reading.dataset import open_dataset
 from packer.reading.source import RecordSource, Share, count_steps
 from packer.trainer.agreement import RankReport, check_agreement
@@ -75,9 +75,7 @@ def open_source(options: TrainOptions, world: World) -> RecordSource:
             f"--data: expected the path or URI of a finished data set, got none, and found no channels of a SageMaker "
             f"job under {options.base_dir} ({BASE_DIR_VARIABLE} names another folder)"
         )
-    rank, local_rank, size, local_size = world.numbers
-    place = Place(rank=rank, world=size, local_rank=local_rank, local_size=local_size)
-    source = open_channels(options.base_dir, place, manifest_uri=options.manifest, store=options.store)
+    source = open_channels(options.base_dir, world.place, manifest_uri=options.manifest, store=options.store)
     source.check_all_pipes_are_read(options.splits)
     return source
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packer.errors import OptionsError
+from packer.reading.channels import Place
 
 
 class Launcher(enum.StrEnum):
@@ -50,6 +51,11 @@ class World:
     def numbers(self) -> tuple[int, int, int, int]:
         """Rank, local rank, size and local size."""
         return self.rank, self.local_rank, self.size, self.local_size
+
+    @property
+    def place(self) -> Place:
+        """What a reader of a job's channels has to know."""
+        return Place(rank=self.rank, world=self.size, local_rank=self.local_rank, local_size=self.local_size)
 
 
 _VARIABLES = {
