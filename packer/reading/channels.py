@@ -23,7 +23,7 @@ from packer.planning.ranks import shards_of_rank
 from packer.reading.dataset import open_dataset
 from packer.reading.folders import find_shards
 from packer.reading.pipes import PipeChannel, StreamPlan, iter_epoch, shards_of_channel
-from packer.reading.shards import ShardFile, iter_shard
+from packer.reading.shards import ShardFile, iter_files
 from packer.reading.source import Share
 from packer.reading.spec import ReadSpec, in_epoch_order
 from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
@@ -57,10 +57,7 @@ class _FolderFeed:
     """This rank's, in the manifest's order."""
 
     def records(self, spec: ReadSpec, epoch: int) -> Iterator[tuple[str, Record]]:
-        for file in self.local_files(spec, epoch):
-            name = file.name
-            for record in iter_shard(file, check=spec.check):
-                yield name, record
+        return iter_files(self.local_files(spec, epoch), check=spec.check)
 
     def local_files(self, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...]:
         return in_epoch_order(self.own, self.share.split, seed=spec.seed, epoch=epoch)

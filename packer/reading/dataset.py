@@ -12,7 +12,7 @@ from packer.formats.base import Record
 from packer.planning.names import MANIFEST_KEY
 from packer.planning.ranks import shards_of_rank
 from packer.reading.ahead import iter_shards
-from packer.reading.shards import ShardFile, iter_shard, missing_shard_error, wrong_size_error
+from packer.reading.shards import ShardFile, iter_files, missing_shard_error, wrong_size_error
 from packer.reading.source import Share, count_steps
 from packer.reading.spec import ReadSpec, in_epoch_order
 from packer.specs import DEFAULT_STORE, StoreOptions
@@ -67,13 +67,8 @@ class DataSet:
     def records(self, split: str, spec: ReadSpec, *, epoch: int) -> Iterator[tuple[str, Record]]:
         """Yield the rank's records. Raises as `RecordSource.records`."""
         files = self._files_in_order(split, spec, epoch)
-        if not isinstance(self.store, LocalStore):
-            yield from iter_shards(files, check=spec.check)
-            return
-        for file in files:
-            name = file.name
-            for record in iter_shard(file, check=spec.check):
-                yield name, record
+        read = iter_files if isinstance(self.store, LocalStore) else iter_shards
+        return read(files, check=spec.check)
 
     def local_files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
         """Return the rank's shards; None where they are in a bucket. Raises as `shards_for`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -44,6 +44,14 @@ def iter_shard(shard: ShardFile, *, check: bool = True) -> Iterator[Record]:
     """
     with open_shard(shard) as stream:
         yield from iter_stream(shard, stream, check=check)
+
+
+def iter_files(files: Iterable[ShardFile], *, check: bool = True) -> Iterator[tuple[str, Record]]:
+    """Yield the records of shards one after another, each with its file's name. Raises as `iter_shard`."""
+    for file in files:
+        name = file.name
+        for record in iter_shard(file, check=check):
+            yield name, record
 
 
 def iter_stream(shard: ShardFile, stream: BinaryIO, *, check: bool) -> Iterator[Record]:
