@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
 
-import fsspec
+import fsspec.core
 
 from packer.errors import MissingExtraError, OptionsError, StoreAccessError, StoreError
 from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
@@ -40,8 +40,8 @@ class RemoteStore:
                 f"of that place takes them, such as its environment variables"
             )
         self._uri = f"{self._scheme}://{rest.rstrip('/')}"
-        self._files = _open_filesystem(self._scheme)
-        self._root = str(self._files._strip_protocol(self._uri)).rstrip("/")
+        self._shared, root = _open_filesystem(self._uri)
+        self._root = root.rstrip("/")
 
     @property
     def uri(self) -> str:
@@ -50,6 +50,11 @@ class RemoteStore:
     @property
     def read_ahead(self) -> int:
         return 16
+
+    @property
+    def _files(self) -> Any:
+        """fsspec's file system for this thread: one that is not asynchronous has one connection for one thread."""
+        return self._shared if self._shared.async_impl else _open_filesystem(self._uri)[0]
 
     @property
     def is_near(self) -> bool:
@@ -67,7 +72,13 @@ class RemoteStore:
     def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
         if stop <= start:
             return b""
-        return bytes(self._call(lambda: self._files.cat_file(self._path(key), start=start, end=stop), key))
+        content = bytes(self._call(lambda: self._files.cat_file(self._path(key), start=start, end=stop), key))
+        if len(content) > stop - start:
+            raise StoreError(
+                f"{self._uri}/{key}: expected at most {stop - start:,} bytes, got {len(content):,}: the place does not "
+                f"serve parts of objects, so archives and indices cannot be read there; copy them here"
+            )
+        return content
 
     def put(self, key: str, buffers: Buffers) -> None:
         self._call(lambda: self._files.pipe_file(self._path(key), b"".join(buffers)), key)
@@ -91,10 +102,19 @@ class RemoteStore:
             found = self._call(lambda: self._files.find(path, detail=True), folder)
         except ObjectNotFoundError:
             return
-        for name, info in found.items():
-            key = str(name)[len(self._root) :].lstrip("/")
-            if key.startswith(prefix):
-                yield ObjectInfo(key, int(info["size"]))
+        sizes = {str(name)[len(self._root) :].lstrip("/"): info.get("size") for name, info in found.items()}
+        sizes = {key: size for key, size in sizes.items() if key.startswith(prefix)}
+        with ThreadPoolExecutor(self.read_ahead, thread_name_prefix="size") as threads:
+            unknown = [key for key, size in sizes.items() if size is None]  # web servers list names alone
+            sizes.update(zip(unknown, threads.map(self._load_size, unknown), strict=True))
+        for key, size in sizes.items():
+            yield ObjectInfo(key, int(size))
+
+    def _load_size(self, key: str) -> int:
+        size = self._call(lambda: self._files.info(self._path(key)), key).get("size")
+        if size is None:
+            raise StoreError(f"{self._uri}/{key}: the place does not tell its size; copy the source here")
+        return int(size)
 
     def delete(self, key: str) -> None:
         try:
@@ -136,10 +156,15 @@ class RemoteStore:
         raise problem
 
 
-def _open_filesystem(scheme: str) -> Any:
+def _open_filesystem(uri: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, which may name a host, and the path of the URL in it."""
+    scheme = uri.partition("://")[0]
     try:
-        return fsspec.filesystem(scheme)
-    except ValueError:
-        raise OptionsError(f"{scheme}://: expected a path, s3:// or another scheme that fsspec knows") from None
+        files, path = fsspec.core.url_to_fs(uri)
     except ImportError as error:
         raise MissingExtraError(f"{scheme}:// needs another library: {error}") from None
+    except ValueError:
+        raise OptionsError(f"{scheme}://: expected a path, s3:// or another scheme that fsspec knows") from None
+    except Exception as error:  # each library has errors of its own, under no common name
+        raise StoreError(f"{uri}: cannot be reached ({type(error).__name__}); mend the URL or the way there") from None
+    return files, str(path)
