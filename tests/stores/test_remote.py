@@ -98,9 +98,7 @@ def test_what_a_web_server_cannot_do_is_said(tmp_path: Path, web: str, monkeypat
     store = RemoteStore(web)
     assert store.get_range("set.zip", 10, 13) == b"\n\v\f"
     monkeypatch.setattr(_WebServer, "serves_parts", False)
-    with pytest.raises(
-        StoreError, match=r"set\.zip: expected at most 3 bytes, got 200: the place does not"
-    ):
+    with pytest.raises(StoreError, match=r"set\.zip: expected at most 3 bytes, got 200: the place does not"):
         store.get_range("set.zip", 10, 13)
     with pytest.raises(StoreError, match="cannot be DEST"):
         store.put_if_absent("k", [b"x"])
