@@ -21,6 +21,7 @@ TEST := .venv-test/.installed
 LATEST := .venv-latest/.installed
 FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
+SDK := .venv-sdk/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
@@ -59,7 +60,7 @@ test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
-test-all: $(TEST) $(PIPEMODE) $(PHOTOGRAPHS)/.downloaded
+test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
 	.venv-test/bin/python -m pytest $(PYTEST_OPTIONS)
 
 lint: $(LATEST)
@@ -123,6 +124,12 @@ $(TEST): pyproject.toml tests/tools/trainers.txt tests/tools/install_horovod.sh
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
 
+# SageMaker's Python SDK, whose requirements do not go with the trainers'.
+$(SDK): tests/tools/sagemaker_sdk.txt
+	$(PYTHON) -m venv .venv-sdk
+	.venv-sdk/bin/python $(PIP) install --requirement tests/tools/sagemaker_sdk.txt
+	@touch $@
+
 photographs: $(PHOTOGRAPHS)/.downloaded
 
 $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
@@ -130,4 +137,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-latest .venv-fuzz .venv-pipemode build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-latest .venv-fuzz .venv-pipemode .venv-sdk build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,6 @@
 Environment, all optional:
     SHARDPACK_SAMPLE             a folder of photographs
     SHARDPACK_S3                 endpoint of an S3 server; keys and region come from the AWS variables
-    SHARDPACK_SAGEMAKER_SDK      a Python with version 2 of SageMaker's SDK, which needs an environment of its own
     SHARDPACK_PIPEMODE_PYTHON    a Python 3.10 with SageMaker's PipeModeDataset; otherwise .venv-pipemode's
     SHARDPACK_NO_SKIPS           1: a skipped test is a failed one, unless marked ``may_skip``
     CI                           set: property tests draw the same examples each time

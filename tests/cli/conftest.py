@@ -1,10 +1,11 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.stores.conftest import bucket, endpoint, moto_endpoint  # noqa: F401
 from tests.tools.datasets import write_images
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +16,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sdk_python() -> str:
-    """The interpreter, with version 2 of SageMaker's Python SDK, that SHARDPACK_SAGEMAKER_SDK names."""
-    python = os.environ.get("SHARDPACK_SAGEMAKER_SDK")
-    if not python:
-        pytest.skip("SHARDPACK_SAGEMAKER_SDK names no Python that has SageMaker's SDK")
-    return python
+    """An interpreter that has version 2 of SageMaker's Python SDK."""
+    path = ROOT / ".venv-sdk/bin/python"
+    if not path.exists():
+        pytest.skip("no environment with SageMaker's Python SDK: make .venv-sdk/.installed")
+    return str(path)

@@ -365,7 +365,7 @@ def test_no_data_set_at_all(tmp_path: Path, capfd) -> None:
 # --- the SDK ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.may_skip
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["Pipe", "File", "FastFile"])
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_the_sdk_renders_the_same_request(
