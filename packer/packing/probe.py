@@ -13,11 +13,11 @@ from packer.packing.watchdog import Watchdog
 from packer.specs import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
 from packer.stores.open import open_store
 
-ITEMS_PER_TASK = 8
+ITEMS_PER_TASK = 16
 
 
 class ProbeContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Items to measure; task t measures ``items[8 t : 8 t + 8]``."""
+    """Items to measure; task t measures ``items[16 t : 16 t + 16]``."""
 
     source_root: str
     source_store: StoreOptions = DEFAULT_STORE
