@@ -1,7 +1,7 @@
 """``shardpack pack`` as the script of an AWS Glue job.
 
 Job parameters are the options of the command line with ``--source`` and ``--dest``, each with a value, since Glue knows
-no bare flags (``--stratify true``); hyphens and underscores are one. ``--extra-files`` brings the file of ``--config``.
+no bare flags (``--stratify true``); hyphens and underscores are one. ``--config`` may be an ``s3://`` URI.
 """
 
 from __future__ import annotations
