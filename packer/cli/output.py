@@ -98,7 +98,7 @@ class Output:
             code = "not known" if rank.exit_code is None else str(rank.exit_code)
             rows.append((str(rank.rank), rank.host, str(rank.local_rank), code))
         _print_table(rows)
-        for use in result.channels:
+        for use in result.channels if result.ok or result.stopped_by else ():  # a rank that fails reads nothing more
             if not use.num_bytes:
                 _print(f"{use.host}: nobody read channel {use.channel}; SageMaker ends a job that leaves one unread")
         for host, text in result.failures:

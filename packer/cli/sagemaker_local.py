@@ -28,8 +28,10 @@ EPILOG = """Example:
 
 What it does not prove: which keys SageMaker assigns to which instance (try several --assignment-seed), how fast it
 delivers them and when it gives up on a channel that nobody reads, that instances reach each other over a network, and
-SageMaker's own checks, limits, permissions and prices. File mode links the shards of a local data set: a command must
-not write into its input."""
+SageMaker's own checks, limits, permissions and prices.
+
+A command that looks for /opt/ml itself, and not for SAGEMAKER_BASE_DIR or the SM_ variables, finds nothing of the job
+there. File mode links the shards of a local data set: a command must not write into its input."""
 
 
 def sagemaker_local(

@@ -27,6 +27,8 @@ from packer.localjob.processes import ProcessGroup, Stream, kill_all, signal_gro
 from packer.localjob.spec import Rank
 
 _AGENT = "sagemaker-local-rsh"
+_SESSION_FOLDER = "OMPI_MCA_orte_tmpdir_base"
+"""Where a daemon keeps its files. Daemons of one machine would share a folder, and die of what others remove there."""
 
 
 def check_mpirun() -> None:
@@ -66,13 +68,14 @@ class StartedMpi:
         self._launch_dir = launch_dir
         self._num_ranks = len(ranks)
         _write_agent(launch_dir)
-        with_agent = {host: _add_to_path(launch_dir, environment) for host, environment in environments.items()}
-        for host, environment in with_agent.items():
+        for host, environment in environments.items():
+            own = {**environment, _SESSION_FOLDER: _make_folder(launch_dir, host)}
             with open(os.path.join(launch_dir, mpi_agent.environment_name(host)), "wb") as file:
-                file.write(msgspec.json.encode(environment))
+                file.write(msgspec.json.encode(_add_to_path(launch_dir, own)))
+        first = {**environments[ranks[0].host], "TMPDIR": _make_folder(launch_dir, "mpirun")}
         self._words, self._held = _open_words(launch_dir, len(ranks))
         try:
-            self._mpirun = _Mpirun(_mpirun_command(command, ranks, launch_dir), with_agent[ranks[0].host], self)
+            self._mpirun = _Mpirun(_mpirun_command(command, ranks, launch_dir), _add_to_path(launch_dir, first), self)
         except BaseException:
             self._close_words()
             raise
@@ -136,7 +139,8 @@ def _mpirun_command(command: Sequence[str], ranks: Sequence[Rank], launch_dir: s
     return [
         # By name: given its path, mpirun takes that for an installation and changes PATH and LD_LIBRARY_PATH of ranks.
         *("mpirun", "--host", ",".join(f"{host}:{local_size}" for host in hosts), "-np", str(len(ranks))),
-        *("--allow-run-as-root", "-bind-to", "none", "-map-by", "slot"),
+        # Attached, a daemon that dies is missed; mpirun would wait for ever for one in the background.
+        *("--allow-run-as-root", "--leave-session-attached", "-bind-to", "none", "-map-by", "slot"),
         *("-mca", "plm_rsh_agent", _AGENT, "-mca", "plm_rsh_no_tree_spawn", "1"),
         *("-mca", "btl_tcp_if_include", "lo", "-mca", "oob_tcp_if_include", "lo"),
         *("-mca", "pml", "ob1", "-mca", "btl", "self,tcp"),
@@ -151,6 +155,12 @@ def _write_agent(launch_dir: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(f'#!/bin/sh\nexec {shlex.join([sys.executable, mpi_agent.__file__, launch_dir])} "$@"\n')
     os.chmod(path, 0o755)
+
+
+def _make_folder(launch_dir: str, name: str) -> str:
+    folder = os.path.join(launch_dir, name)
+    os.mkdir(folder)
+    return folder
 
 
 def _add_to_path(folder: str, environment: Mapping[str, str]) -> dict[str, str]:

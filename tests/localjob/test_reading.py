@@ -82,8 +82,10 @@ def test_shuffled_pipes_give_other_records_to_an_instance_in_each_epoch(tmp_path
 
 @pytest.mark.horovod
 @pytest.mark.parametrize("mode", ["File", "FastFile", "Pipe"])
-def test_under_mpi_each_record_is_read_exactly_once_too(small: Path, tmp_path: Path, mode: str) -> None:
+def test_under_mpi_each_record_is_read_exactly_once_too(tmp_path: Path, mode: str) -> None:
     if not shutil.which("mpirun"):
         pytest.skip("mpirun is not installed")
-    ranks, _ = read_all(small, tmp_path, *WORLDS["2x2"], "--mode", mode, "--mpi")
+    make_small(tmp_path / "set")
+    (tmp_path / "out").mkdir()
+    ranks, _ = read_all(tmp_path / "set", tmp_path / "out", *WORLDS["2x2"], "--mode", mode, "--mpi")
     check_exactly_once(ranks)
