@@ -16,7 +16,7 @@ from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 180
+LIMIT_S = 300
 NUM_TRAIN, NUM_VAL = 32, 11
 FIRST_VAL = 1000
 """Label of the first evaluation sample; those of training begin at 0."""
