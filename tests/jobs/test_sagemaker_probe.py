@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from packer.channels.names import InputMode
+from packer.channels.plan import Cluster, plan_channels
 from packer.formats.recordio import MAGIC
 from packer.reading.dataset import open_dataset
+from packer.sagemaker.channels import DataPlace
+from packer.sagemaker.job import JobSpec, build_job
+from packer.sagemaker.rules import training_job_faults
 from packer.specs import FormatName
 from tests.reading.containers import feeding, place_shards, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.tools.manifests import make_manifest
 
 PROGRAM = Path(__file__).parents[2] / "jobs/sagemaker_probe.py"
 HOSTS = ("algo-1", "algo-2")
@@ -109,23 +115,22 @@ def test_files_of_folders_are_told(tmp_path, data):
     assert "train" in found["in_data_folder"]
 
 
-def test_a_request_keeps_the_data_and_starts_the_script(tmp_path):
-    job = {
-        "TrainingJobName": "birds-" + "0" * 57,
-        "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "Pipe", "MetricDefinitions": []},
-        "RoleArn": "role",
-        "InputDataConfig": [{"ChannelName": "train0"}],
-        "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
-        "ResourceConfig": {"InstanceCount": 2},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
-        "HyperParameters": {"sagemaker_program": "train.py"},
-        "EnableManagedSpotTraining": True,
-    }
+@pytest.mark.parametrize("mode", [InputMode.PIPE, InputMode.FILE, InputMode.FAST_FILE])
+def test_a_request_keeps_the_data_and_starts_the_script(tmp_path, mode):
+    cluster = Cluster(instances=2, gpus_per_instance=2)
+    plans = plan_channels(make_manifest({"train": 8, "val": 4}, world=4), cluster, mode=mode)
+    spec = JobSpec(
+        name="b" * 63, image="image", role="arn:aws:iam::123456789012:role/r",
+        output="s3://bucket/out", instance_type="ml.m5.large", max_wait_s=86400,
+    )  # fmt: skip
+    job = build_job(spec, plans, DataPlace(root="s3://bucket/set"), cluster)
     (tmp_path / "job.json").write_text(json.dumps(job))
-    request = json.loads(run("request", tmp_path / "job.json", "s3://b/probe/sagemaker_probe.py").stdout)
-    assert len(request["TrainingJobName"]) == 63
-    assert [channel["ChannelName"] for channel in request["InputDataConfig"]] == ["train0", "probe"]
+    request = json.loads(run("request", tmp_path / "job.json", "s3://bucket/probe/sagemaker_probe.py").stdout)
+    assert training_job_faults(request) == []
+    assert request["TrainingJobName"] == "b" * 57 + "-probe"
+    assert request["InputDataConfig"][:-1] == job["InputDataConfig"]
+    assert request["InputDataConfig"][-1]["ChannelName"] == "probe"
     entry = request["AlgorithmSpecification"]["ContainerEntrypoint"]
     assert entry == ["python3", "/opt/ml/input/data/probe/sagemaker_probe.py"]
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}
-    assert {"HyperParameters", "EnableManagedSpotTraining"} & set(request) == set()
+    assert {"HyperParameters", "EnableManagedSpotTraining", "CheckpointConfig"} & set(request) == set()
