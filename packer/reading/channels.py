@@ -112,7 +112,7 @@ class ChannelSource:
             OptionsError: one does not. SageMaker ends a job after about an hour if nobody reads one of its Pipes.
         """
         for channel in self._files.channels:
-            is_read = any(re.fullmatch(re.escape(channel_name(split)) + "[0-9]+", channel) for split in splits)
+            is_read = _split_of_pipe(self._manifest, channel) in splits
             if self._files.input_mode(channel) is InputMode.PIPE and not is_read:
                 raise OptionsError(
                     f"channel {channel!r}: expected Pipe channels of the splits that are read alone "
@@ -203,8 +203,7 @@ def find_channel(files: JobFiles, manifest: Manifest, split: str, place: Place) 
             wrapped.
     """
     whole = channel_name(split)
-    others = {channel_name(name) for name in manifest.splits}
-    numbered = {name for name in files.channels if re.fullmatch(re.escape(whole) + "[0-9]+", name)} - others
+    numbered = {name for name in files.channels if _split_of_pipe(manifest, name) == split}
     wanted = {channel_name(split, rank) for rank in range(place.local_size)}
     if whole in files.channels and not numbered:
         found, wants_pipe = {whole}, False
@@ -221,6 +220,15 @@ def find_channel(files: JobFiles, manifest: Manifest, split: str, place: Place) 
                 f"{files.channels[name].record_wrapper_type}, which makes one record of each shard"
             )
     return channel_name(split, place.local_rank) if wants_pipe else whole
+
+
+def _split_of_pipe(manifest: Manifest, channel: str) -> str:
+    """Return the split whose Pipe channel of a local rank this is, if any; ``train20`` is train2's, if there is one."""
+    names = {channel_name(split): split for split in manifest.splits}
+    if channel in names:
+        return ""
+    fitting = [name for name in names if re.fullmatch(re.escape(name) + "[0-9]+", channel)]
+    return names[max(fitting, key=len)] if fitting else ""
 
 
 def _channel_error(files: JobFiles, split: str, place: Place, found: list[str]) -> DataSetError:

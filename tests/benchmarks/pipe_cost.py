@@ -1,11 +1,11 @@
 """The same shards through a Pipe channel and as files: wall time of a loop over `iter_samples`, with all checks.
 
-    python -m tests.benchmarks.pipe_cost [--records N] [--rounds N] [--json FILE]
+    python -m tests.benchmarks.pipe_cost [--records N] [--image-bytes N] [--rounds N] [--json FILE]
 
 A process of its own feeds the FIFO, in one of two ways. One splices pages of the files into it without copying them,
 which shows what the reader can take. The other copies, as most feeders do: reader and writer then take turns at the
 pipe's lock for two copies of each byte, which bounds both, whatever the reader does. All ways are read in turns in one
-process, and only its own CPU time is counted. Payloads are around 44 KB of noise, the size of a packed photograph.
+process, and only its own CPU time is counted. Images are noise, by default as large as a packed photograph.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from tests.reading.make_dataset import deal, make_dataset
 
 WANTED_RATIO = 0.8
 """Of the speed of files, from a feeder that is no bound itself."""
-_IMAGE_BYTES = 44_000
 _SHARDS = 8
 _FEEDER = """
 import os, sys
@@ -65,8 +64,9 @@ Cost = tuple[float, float]
 def main() -> None:
     parser = create_parser("reading Pipe channels")
     parser.add_argument("--records", type=int, default=4000, metavar="N")
+    parser.add_argument("--image-bytes", type=int, default=44_000, metavar="N")
     given = parser.parse_args()
-    figures: dict[str, Any] = {"num_records": given.records}
+    figures: dict[str, Any] = {"num_records": given.records, "image_bytes": given.image_bytes}
     rows = []
     for container in FormatName:
         with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def main() -> None:
 
 def _measure(folder: Path, container: FormatName, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Return the median costs of a record by way."""
-    data = _write_dataset(folder / "data", container, given.records)
+    data = _write_dataset(folder / "data", container, given)
     shards = open_dataset(str(data)).manifest.split("train").shards
     whole = write_job(folder / "file", data, {"train": ("File", "ShardedByS3Key")})
     place_shards(whole, "train", data, shards)
@@ -123,16 +123,16 @@ def _read(source: ChannelSource, num_records: int) -> Cost:
     return cost
 
 
-def _write_dataset(root: Path, container: FormatName, num_records: int) -> Path:
+def _write_dataset(root: Path, container: FormatName, given: argparse.Namespace) -> Path:
     noise = random.Random(0)
     samples = [
         Sample(
             key=f"n{index}.jpg",
-            encoded=noise.randbytes(_IMAGE_BYTES + index % 97),
+            encoded=noise.randbytes(given.image_bytes + index % 97),
             image_format="jpeg",
             label=index % 1000,
         )
-        for index in range(num_records)
+        for index in range(given.records)
     ]
     make_dataset(root, {"train": deal(samples, _SHARDS)}, container=container)
     return root

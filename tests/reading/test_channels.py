@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from packer.errors import DataSetError, NotADataSetError, OptionsError
-from packer.reading.channels import Place, open_channels
+from packer.reading.channels import Place, find_channel, open_channels
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec, iter_samples
 from packer.specs import FormatName
@@ -179,6 +179,18 @@ def test_a_split_has_a_channel_or_a_pipe_for_each_local_rank(tmp_path, data, fau
     expected = r"split 'train': expected channel train \(File or FastFile\), or train0 train1 \(Pipe, one for each rank"
     with pytest.raises(DataSetError, match=f"{expected}.*{message}"):
         open_place(tmp_path / "host", 0, 0).check("train", rank=0, world=4)
+
+
+def test_splits_whose_names_end_in_digits_are_told_apart(tmp_path):
+    shards = deal(make_samples(4), 2)
+    make_dataset(tmp_path / "data", {"train": shards, "train2": shards, "train21": shards})
+    channels = dict.fromkeys(("train0", "train20", "train210"), ("Pipe", "ShardedByS3Key"))
+    files = write_job(tmp_path / "base", tmp_path / "data", channels)
+    source = open_channels(files.base_dir, Place())
+    found = {s: find_channel(files, source.manifest, s, Place()) for s in ("train", "train2", "train21")}
+    assert found == {"train": "train0", "train2": "train20", "train21": "train210"}
+    with pytest.raises(OptionsError, match="channel 'train20': expected Pipe channels of the splits that are read"):
+        source.check_all_pipes_are_read(("train", "train21"))
 
 
 def test_wrapped_records_are_refused(tmp_path, data):
