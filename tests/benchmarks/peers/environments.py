@@ -50,9 +50,14 @@ def package_path(folder: Path, inside: str) -> Path:
 
 
 def installed_versions(name: str) -> dict[str, str]:
-    """Return the versions of what the list names and of the libraries that do the work underneath."""
+    """Return the versions of what the list names and of the libraries that do the work underneath.
+
+    There are none before the environment is first needed.
+    """
     wanted = [line.split("==")[0] for line in (_REQUIREMENTS / f"{name}.txt").read_text().splitlines() if "==" in line]
     python = python_of(BUILD / "environments" / name)
+    if not python.exists():
+        return {}
     listed = subprocess.run([str(python), "-m", "pip", "list", "--format", "json"], capture_output=True, check=False)
     found = {entry["name"].lower(): entry["version"] for entry in json.loads(listed.stdout or "[]")}
     return {package: found[package] for package in sorted({*wanted, *_FROM_PACKAGES}) if package in found}

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,10 @@ class RecordsContest:
         }
 
 
-def hold_records_contest(work: Path, *, rounds: int, num_records: int, record_bytes: int) -> RecordsContest:
-    """Write and read with every container in turns, each into an empty folder."""
+def hold_records_contest(
+    work: Path, containers: Sequence[Container], *, rounds: int, num_records: int, record_bytes: int
+) -> RecordsContest:
+    """Write and read with the containers in turns, each into an empty folder."""
     contest = RecordsContest(num_records=num_records, record_bytes=record_bytes)
 
     def turn(container: Container) -> Callable[[], float]:
@@ -88,7 +90,7 @@ def hold_records_contest(work: Path, *, rounds: int, num_records: int, record_by
 
         return call
 
-    in_turns({container.name: turn(container) for container in CONTAINERS}, rounds)
+    in_turns({container.name: turn(container) for container in containers}, rounds)
     return contest
 
 

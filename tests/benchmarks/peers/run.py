@@ -14,7 +14,7 @@ from tests.benchmarks.peers.corpora import Corpus, copy_corpus, derive_camera_im
 from tests.benchmarks.peers.environments import BUILD, ROOT, installed_versions
 from tests.benchmarks.peers.packers import PACKERS
 from tests.benchmarks.peers.packing import PART, Contest, hold_contest
-from tests.benchmarks.peers.records import RecordsContest, hold_records_contest
+from tests.benchmarks.peers.records import CONTAINERS, SHARDPACK, RecordsContest, hold_records_contest
 from tests.benchmarks.peers.tables import FOOTNOTES, print_contest, print_records, target_rows
 from tests.benchmarks.shard_sizes import ShardSizes, measure_shard_sizes
 
@@ -55,6 +55,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=20_000, metavar="N")
     parser.add_argument("--record-bytes", type=int, default=30_000, metavar="N")
     parser.add_argument("--record-rounds", type=int, default=5, metavar="N")
+    names = [container.name for container in CONTAINERS]
+    parser.add_argument("--containers", nargs="+", choices=names, default=names, help="to write and read records with")
     parser.add_argument("--work", metavar="FOLDER", default=str(BUILD), help="where shards are written")
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     given = parser.parse_args()
@@ -90,7 +92,8 @@ def _corpus(name: str, given: argparse.Namespace, dest: Path) -> Corpus:
 def _records(given: argparse.Namespace) -> RecordsContest:
     with _work_folder(given) as folder:
         counts = {"num_records": given.records, "record_bytes": given.record_bytes}
-        return hold_records_contest(Path(folder), rounds=given.record_rounds, **counts)
+        containers = [container for container in CONTAINERS if container.name in {SHARDPACK, *given.containers}]
+        return hold_records_contest(Path(folder), containers, rounds=given.record_rounds, **counts)
 
 
 def _work_folder(given: argparse.Namespace) -> tempfile.TemporaryDirectory[str]:
