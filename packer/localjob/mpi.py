@@ -92,12 +92,12 @@ class StartedMpi:
         return [*self._words, *(Stream(source="mpirun", file=file, is_error=is_error) for file, is_error in own)]
 
     def signal_ranks(self, number: int) -> bool:
-        """Send a signal to the groups of the ranks that have started; return whether there are any."""
-        groups = [self._read(mpi_rank.pid_name(rank)) for rank in range(self._num_ranks)]
+        """Send a signal to the groups of the ranks that run; return whether there are any."""
+        ranks = [rank for rank in range(self._num_ranks) if self._read(mpi_rank.exit_name(rank)) is None]
+        groups = [group for rank in ranks if (group := self._read(mpi_rank.pid_name(rank))) is not None]
         for group in groups:
-            if group is not None:
-                signal_group(group, number)
-        return any(group is not None for group in groups)
+            signal_group(group, number)
+        return bool(groups)
 
     def end(self) -> None:
         """End what is left of them, and of what they say."""

@@ -9,6 +9,7 @@ A program of its own that needs the standard library alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,8 +46,18 @@ def main() -> None:
     with open(paths[0], "wb") as output, open(paths[1], "wb") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors)
     code = process.wait()
+    _kill_rest_of_group()
     _put(launch_dir, exit_name(rank), code)
     sys.exit(code if code >= 0 else 128 - code)
+
+
+def _kill_rest_of_group() -> None:
+    """End what the command has left running, where the system lists processes."""
+    listed = os.listdir("/proc") if os.path.isdir("/proc") else []
+    for pid in (int(name) for name in listed if name.isdigit()):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) == os.getpid() != pid:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _put(launch_dir: str, name: str, number: int) -> None:

@@ -100,8 +100,16 @@ class ProcessGroup:
 
     @property
     def exit_code(self) -> int | None:
-        """As subprocess says it: minus the signal that ended it; None while it runs."""
-        return self.process.poll()
+        """As subprocess says it: minus the signal that ended it; None while it runs.
+
+        What it has left running ends when its own end is seen.
+        """
+        if self.process.returncode is None:
+            options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            if os.waitid(os.P_PID, self.process.pid, options) is not None:
+                self.signal(signal.SIGKILL)  # before it is waited for, after which another group may get its number
+                self.process.wait()
+        return self.process.returncode
 
     def signal(self, number: int) -> None:
         """Send a signal to the group, if any of it is left."""
@@ -171,9 +179,9 @@ def supervise(
 
 
 def kill_all(processes: Sequence[ProcessGroup]) -> None:
-    """End what is left of the processes and of what they started."""
+    """End the processes that still run, and what they started."""
+    _signal_running(processes, signal.SIGKILL)
     for process in processes:
-        process.signal(signal.SIGKILL)
         process.process.wait()
 
 

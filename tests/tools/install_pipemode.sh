@@ -13,7 +13,7 @@ skip() {
 
 [[ $(uname -sm) == "Linux x86_64" ]] || skip "its last release is for Linux on x86-64 alone"
 
-for python in ${PYTHON310:-python3.10 "$HOME"/.pyenv/versions/3.10*/bin/python3.10}; do
+for python in ${PYTHON310:-python3.10 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10*/bin/python3.10}; do
   # pyenv's python3.10 on PATH may be a name that stands for nothing.
   if "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null; then
     "$python" -m venv "$folder"
