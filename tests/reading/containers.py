@@ -65,7 +65,7 @@ def feeding(*epochs: tuple[str, bytes | Sequence[bytes]], ahead: bool = False) -
     thread = threading.Thread(target=_feed, args=(epochs, closed_early), daemon=True)
     thread.start()
     yield closed_early
-    thread.join(timeout=10)
+    thread.join(timeout=30)
     assert not thread.is_alive(), "the feeder still waits for a reader"
 
 

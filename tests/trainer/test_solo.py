@@ -26,7 +26,7 @@ def train(*arguments, **environ):
         [sys.executable, "-m", "packer.trainer", "--image-size", "16", "--batch-size", "8", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env=os.environ | environ,
     )
 
