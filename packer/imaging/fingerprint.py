@@ -22,6 +22,8 @@ from packer.imaging.values import EncoderFingerprint
 from packer.specs import ImageSpec
 
 _PERIOD = 1021
+_DATE = slice(24, 36)
+"""Where a colour profile's header has its date (ICC.1, section 7.2.1)."""
 _TARGET_WIDTH = 24
 _TARGET_HEIGHT = 20
 _SCALES = (2, 6, 11, 22)
@@ -76,5 +78,7 @@ def _swapped_profile() -> bytes:
     from PIL import ImageCms  # Loads LittleCMS.
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # LittleCMS writes the time of day, and what is kept as it is would differ from one second to the next.
+    profile = profile[: _DATE.start] + bytes(12) + profile[_DATE.stop :]
     red, blue = b"rXYZ", b"bXYZ"
     return profile.replace(red, b"\0tmp", 1).replace(blue, red, 1).replace(b"\0tmp", blue, 1)

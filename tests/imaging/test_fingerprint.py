@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
 import msgspec
 import PIL
 import pytest
+from PIL import Image
 
 from packer.imaging import fingerprint
 from packer.imaging.fingerprint import encoder_fingerprint
@@ -71,3 +73,12 @@ def test_it_survives_json():
 def test_it_cannot_be_changed():
     with pytest.raises(AttributeError):
         encoder_fingerprint(image_spec()).sha256 = ""
+
+
+def test_the_built_in_images_are_the_same_at_any_time():
+    """Files that are kept as they are count whole, colour profile included."""
+    profiles = [Image.open(io.BytesIO(source)).info.get("icc_profile", b"") for source in fingerprint._sources()]
+    dated = [profile for profile in profiles if profile]
+
+    assert len(dated) == 1
+    assert dated[0][24:36] == bytes(12)
