@@ -1,10 +1,11 @@
 import hashlib
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from packer.errors import OptionsError, StoreError
+from packer.errors import OptionsError, StoreAccessError, StoreError
 from packer.specs import StoreOptions
 from packer.stores.base import Store
 from packer.stores.open import open_store, share_options
@@ -85,6 +86,21 @@ def test_keys_that_cannot_be_read_are_listed_and_refused(bucket: Bucket) -> None
     assert [info.key for info in store.list()] == ["a//b"]
     with pytest.raises(StoreError, match=r"a//b.*rename it"):
         store.get("a//b")
+
+
+@pytest.mark.parametrize("endpoint", ["real"], indirect=True)
+def test_objects_that_may_not_be_deleted_are_told_and_the_others_gone(bucket: Bucket) -> None:
+    store = S3Store(bucket.uri, bucket.options)
+    for key in ("free/1", "free/2", "kept/1", "kept/2"):
+        store.put(key, [b"1"])
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject"}
+    denied["Resource"] = f"arn:aws:s3:::{bucket.name}/some/prefix/kept/*"
+    bucket.client.put_bucket_policy(
+        Bucket=bucket.name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [denied]})
+    )
+    with pytest.raises(StoreAccessError, match=r"kept/1: may not delete it \(AccessDenied\).*; 1 more objects could"):
+        store.delete_all(["free/1", "kept/1", "free/2", "kept/2"])
+    assert sorted(info.key for info in store.list()) == ["kept/1", "kept/2"]
 
 
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
