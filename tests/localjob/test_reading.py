@@ -17,7 +17,7 @@ from tests.localjob.jobs import FIRST_VAL, NUM_TRAIN, NUM_VAL, make_small, resul
 pytestmark = pytest.mark.slow
 
 READER = Path(__file__).with_name("read_channels.py")
-WORLDS = {"1x2": ("--instances", 1, "--gpus-per-instance", 2), "2x2": ("--instances", 2, "--gpus-per-instance", 2)}
+WORLDS = {"1x2": ("--instances", 1, "--gpus-per-instance", 2), "2x4": ("--instances", 2, "--gpus-per-instance", 4)}
 WAYS = {
     "File": "File, ShardedByS3Key",
     "FastFile": "FastFile, FullyReplicated",
@@ -64,7 +64,7 @@ def test_each_record_is_read_exactly_once_an_epoch(small: Path, tmp_path: Path, 
 
 
 def test_a_mounted_file_system_reads_as_files(small: Path, tmp_path: Path) -> None:
-    ranks, _ = read_all(small, tmp_path, *WORLDS["2x2"], "--mode", "FileSystem")
+    ranks, _ = read_all(small, tmp_path, *WORLDS["2x4"], "--mode", "FileSystem")
     check_exactly_once(ranks)
     assert {tuple(rank["ways"]) for rank in ranks} == {(WAYS["FileSystem"],) * 2}
 
@@ -73,7 +73,7 @@ def test_a_mounted_file_system_reads_as_files(small: Path, tmp_path: Path) -> No
 def test_shuffled_pipes_give_other_records_to_an_instance_in_each_epoch(tmp_path: Path, seed: int) -> None:
     make_small(tmp_path / "set", num_shards=32)
     (tmp_path / "out").mkdir()
-    options = (*WORLDS["2x2"], "--mode", "Pipe", "--shuffle-seed", 1, "--assignment-seed", seed)
+    options = (*WORLDS["2x4"], "--mode", "Pipe", "--shuffle-seed", 1, "--assignment-seed", seed)
     ranks, _ = read_all(tmp_path / "set", tmp_path / "out", *options)
     check_exactly_once(ranks)
     first, second = (sorted(ranks[0]["epochs"]["train"][e] + ranks[1]["epochs"]["train"][e]) for e in (0, 1))
@@ -87,5 +87,5 @@ def test_under_mpi_each_record_is_read_exactly_once_too(tmp_path: Path, mode: st
         pytest.skip("mpirun is not installed")
     make_small(tmp_path / "set")
     (tmp_path / "out").mkdir()
-    ranks, _ = read_all(tmp_path / "set", tmp_path / "out", *WORLDS["2x2"], "--mode", mode, "--mpi")
+    ranks, _ = read_all(tmp_path / "set", tmp_path / "out", *WORLDS["2x4"], "--mode", mode, "--mpi")
     check_exactly_once(ranks)
