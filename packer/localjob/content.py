@@ -17,6 +17,7 @@ from packer.channels.jobfiles import JobFiles
 from packer.channels.names import InputMode
 from packer.channels.plan import ChannelPlan
 from packer.errors import DataSetError, OptionsError
+from packer.localjob.pipes import Piece, WholeFile
 from packer.localjob.spec import LocalJob
 from packer.planning.names import MANIFEST_KEY
 from packer.stores.base import Store
@@ -49,6 +50,14 @@ class Content:
         size = self._num_bytes[key]
         for start in range(0, size, CHUNK_BYTES):
             yield self._store.get_range(key, start, min(size, start + CHUNK_BYTES))
+
+    def pieces(self, key: str) -> Iterator[Piece]:
+        """Yield an object in order, for a stream. Raises OSError."""
+        source = self._local_path(key)
+        if source:
+            yield WholeFile(source, self._num_bytes[key])
+        else:
+            yield from self.chunks(key)
 
     def keys_below(self, split: str) -> list[str]:
         """Return all objects of a split's prefix, shards or not."""

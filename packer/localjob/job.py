@@ -18,7 +18,7 @@ from packer.errors import OptionsError
 from packer.localjob.content import Content, fill_channels
 from packer.localjob.environment import instance_variables
 from packer.localjob.mpi import StartedMpi, check_mpirun
-from packer.localjob.pipes import ChannelUse, PipeChannel, close_channels, concatenate
+from packer.localjob.pipes import ChannelUse, Piece, PipeChannel, close_channels, concatenate
 from packer.localjob.processes import Guard, Say, StopRequest, relayed, supervise
 from packer.localjob.ranks import StartedRanks
 from packer.localjob.spec import Launch, LocalJob, list_hosts, list_ranks
@@ -134,15 +134,15 @@ def _claim_base(base_dir: str, job: LocalJob) -> str:
 def _open_pipes(pipes: list[PipeChannel], stage: _Stage) -> None:
     """Add a service to `pipes` for each Pipe channel of each instance."""
 
-    def chunks(plan: ChannelPlan, position: int, epoch: int) -> Iterable[bytes]:
+    def pieces(plan: ChannelPlan, position: int, epoch: int) -> Iterable[Piece]:
         seed = stage.job.assignment_seed
         keys = keys_of_instance(plan, position, instances=len(stage.trees), seed=seed, epoch=epoch)
-        return concatenate(keys, stage.content.chunks)
+        return concatenate(keys, stage.content.pieces)
 
     for plan in stage.plans:
         if plan.mode is InputMode.PIPE:
             for position, tree in enumerate(stage.trees):
-                pipes.append(PipeChannel(tree, plan.name, epoch_chunks=partial(chunks, plan, position)))
+                pipes.append(PipeChannel(tree, plan.name, epoch_pieces=partial(pieces, plan, position)))
 
 
 def _check_pipes(pipes: Sequence[PipeChannel]) -> None:

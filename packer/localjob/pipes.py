@@ -19,6 +19,7 @@ import termios
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from packer.channels.jobfiles import JobFiles
 
@@ -40,20 +41,31 @@ class ChannelUse:
     """Bytes that went into FIFOs."""
 
 
+@dataclass(frozen=True, slots=True)
+class WholeFile:
+    """A local file, to be streamed from its first byte to its last."""
+
+    path: str
+    num_bytes: int
+
+
+Piece: TypeAlias = "bytes | WholeFile"
+
+
 class PipeChannel:
     """Serves one channel of one instance, from its construction until `close`."""
 
-    def __init__(self, files: JobFiles, channel: str, *, epoch_chunks: Callable[[int], Iterable[bytes]]) -> None:
+    def __init__(self, files: JobFiles, channel: str, *, epoch_pieces: Callable[[int], Iterable[Piece]]) -> None:
         """Start to serve.
 
         Args:
             files: of the instance.
             channel: its name.
-            epoch_chunks: returns the bytes of an epoch, counted from 0.
+            epoch_pieces: returns what an epoch, counted from 0, consists of.
         """
         self._files = files
         self._channel = channel
-        self._epoch_chunks = epoch_chunks
+        self._epoch_pieces = epoch_pieces
         self._stop = threading.Event()
         self._paths: list[str] = []
         self._epochs_read = self._epochs_closed_early = self._num_bytes = 0
@@ -128,24 +140,50 @@ class PipeChannel:
     def _write_all(self, descriptor: int, epoch: int) -> bool | None:
         """Write an epoch; return whether it was read to its end, None when the job ended in the middle."""
         try:
-            for chunk in self._epoch_chunks(epoch):
-                if not self._write(descriptor, memoryview(chunk)):
+            for piece in self._epoch_pieces(epoch):
+                if isinstance(piece, WholeFile):
+                    passed_on = self._splice(descriptor, piece)
+                else:
+                    passed_on = self._write(descriptor, piece)
+                if not passed_on:
                     return None
             return True if self._wait_until_drained(descriptor) else None
         except BrokenPipeError:
             return False
 
-    def _write(self, descriptor: int, chunk: memoryview) -> bool:
+    def _write(self, descriptor: int, piece: bytes) -> bool:
         """Write bytes as they are read; return False when the job ended before all were written."""
-        while len(chunk):
+        left = memoryview(piece)
+        while len(left):
             if self._stop.is_set():
                 return False
             if not _is_writable(descriptor):
                 continue
             with contextlib.suppress(BlockingIOError):
-                count = os.write(descriptor, chunk)
+                count = os.write(descriptor, left)
                 self._num_bytes += count
-                chunk = chunk[count:]
+                left = left[count:]
+        return True
+
+    def _splice(self, descriptor: int, file: WholeFile) -> bool:
+        """Let the kernel pass on a file's pages, so that streaming takes no time of the ranks; return as `_write`.
+
+        Raises:
+            OSError: the file cannot be read, or ends too early.
+        """
+        left = file.num_bytes
+        with open(file.path, "rb", buffering=0) as source:
+            while left:
+                if self._stop.is_set():
+                    return False
+                if not _is_writable(descriptor):
+                    continue
+                with contextlib.suppress(BlockingIOError):
+                    count = os.splice(source.fileno(), descriptor, left)
+                    if not count:
+                        raise OSError(f"{file.path}: expected {file.num_bytes:,} bytes, found {left:,} fewer")
+                    self._num_bytes += count
+                    left -= count
         return True
 
     def _wait_until_drained(self, descriptor: int) -> bool:
@@ -193,7 +231,7 @@ def close_channels(channels: Sequence[PipeChannel]) -> tuple[ChannelUse, ...]:
     return tuple(uses)
 
 
-def concatenate(keys: Sequence[str], chunks: Callable[[str], Iterator[bytes]]) -> Iterator[bytes]:
+def concatenate(keys: Sequence[str], pieces: Callable[[str], Iterator[Piece]]) -> Iterator[Piece]:
     """Yield objects one after another, with nothing between them."""
     for key in keys:
-        yield from chunks(key)
+        yield from pieces(key)

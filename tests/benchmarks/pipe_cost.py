@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.pipe_cost [--records N] [--image-bytes N] [--rounds N] [--json FILE]
 
-A process of its own feeds the FIFO, in one of two ways. One splices pages of the files into it without copying them,
+A process of its own feeds the FIFO, in one of two ways. One splices pages of the files into it, as local jobs do,
 which shows what the reader can take. The other copies, as most feeders do: reader and writer then take turns at the
 pipe's lock for two copies of each byte, which bounds both, whatever the reader does. All ways are read in turns in one
 process, and only its own CPU time is counted. Images are noise, by default as large as a packed photograph.

@@ -12,27 +12,27 @@ from pathlib import Path
 import pytest
 
 from packer.channels.jobfiles import JobFiles, ResourceConfig
-from packer.localjob.pipes import PipeChannel, close_channels, concatenate
+from packer.localjob.pipes import Piece, PipeChannel, WholeFile, close_channels, concatenate
 
 LIMIT_S = 10
 LARGE = 1 << 20
 """Bytes that no pipe holds at once."""
 
 
-def open_channel(base: Path, epoch_chunks: Callable[[int], Iterable[bytes]]) -> tuple[PipeChannel, Path]:
+def open_channel(base: Path, epoch_pieces: Callable[[int], Iterable[Piece]]) -> tuple[PipeChannel, Path]:
     """Return a channel that is served and the folder of its FIFOs."""
     files = JobFiles(
         base_dir=str(base), resources=ResourceConfig(current_host="algo-1", hosts=("algo-1",)), channels={}
     )
     data = base / "input" / "data"
     data.mkdir(parents=True)
-    return PipeChannel(files, "train0", epoch_chunks=epoch_chunks), data
+    return PipeChannel(files, "train0", epoch_pieces=epoch_pieces), data
 
 
 @contextmanager
-def served(base: Path, epoch_chunks: Callable[[int], Iterable[bytes]]) -> Iterator[tuple[PipeChannel, Path]]:
+def served(base: Path, epoch_pieces: Callable[[int], Iterable[Piece]]) -> Iterator[tuple[PipeChannel, Path]]:
     """Serve one channel; yield it and the folder of its FIFOs, of which none may be left."""
-    channel, data = open_channel(base, epoch_chunks)
+    channel, data = open_channel(base, epoch_pieces)
     try:
         yield channel, data
     finally:
@@ -50,6 +50,23 @@ def wait_for(path: Path) -> Path:
 
 def read(path: Path) -> bytes:
     return wait_for(path).read_bytes()
+
+
+def test_files_are_streamed_whole(tmp_path: Path) -> None:
+    contents = [os.urandom(LARGE), b"small", os.urandom(3 * LARGE + 1)]
+    files = [WholeFile(str(tmp_path / f"{number}"), len(content)) for number, content in enumerate(contents)]
+    for file, content in zip(files, contents, strict=True):
+        Path(file.path).write_bytes(content)
+    with served(tmp_path / "job", lambda epoch: [files[0], b"between", *files[1:]]) as (_, data):
+        assert read(data / "train0_0") == contents[0] + b"between" + contents[1] + contents[2]
+
+
+def test_a_file_that_ends_too_early_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"123")
+    channel, data = open_channel(tmp_path / "job", lambda epoch: [WholeFile(str(tmp_path / "short"), 5)])
+    assert read(data / "train0_0") == b"123"
+    with pytest.raises(OSError, match="short: expected 5 bytes, found 2 fewer"):
+        channel.close()
 
 
 def test_each_epoch_has_a_fifo_of_its_own(tmp_path: Path) -> None:
