@@ -1,6 +1,5 @@
 """Shards of a bucket: fetched ahead, few held, and read as those on a disk are."""
 
-import gc
 import io
 import threading
 import time
@@ -76,7 +75,6 @@ def test_two_shards_are_held_at_most_though_records_are_kept(root: Path, manifes
     kept = []
     for record in iter_shards(shards(root, manifest, store)):
         kept.append(record)
-        gc.collect()
     assert len(kept) == 24
     assert store.most_alive <= 2
 
