@@ -22,7 +22,7 @@ from packer.errors import WorkerError
 
 _ATTEMPTS = 2
 """A task whose worker died is tried this many times in all."""
-_WORKER_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {
     # There is a worker for each core, so libraries' own pools of threads would only cost memory.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -34,6 +34,7 @@ _WORKER_ENVIRONMENT = {
     # What is below that stays for the next image: giving it back and asking anew was a fifth of packing's time.
     "MALLOC_TRIM_THRESHOLD_": "16777216",
 }
+"""Variables of worker processes, beside those of their parent."""
 
 
 class _Worker:
@@ -43,7 +44,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             path = os.pathsep.join(path or os.getcwd() for path in sys.path)
-            environment = {**os.environ, **_WORKER_ENVIRONMENT, "PYTHONPATH": path}
+            environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": path}
             command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid()), *modules]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
