@@ -34,6 +34,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert loaded_by("import packer") & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(ROOT / "packer", tree / "packer", ignore=shutil.ignore_patterns("__pycache__"))

@@ -54,6 +54,7 @@ def test_shards_are_one_put(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["real"], indirect=True)
+@pytest.mark.slow
 def test_listing_and_deleting_many_pages_and_folders(bucket: Bucket) -> None:
     expected = {f"c{n % 20}/{'deep/' * (n % 4)}{n:05d}.jpg": n % 7 for n in range(2_300)}
     store = S3Store(bucket.uri, bucket.options)
