@@ -1,8 +1,8 @@
 """From a file's bytes to loaded pixels; every fault of a decoder is a RejectError.
 
-Pillow decodes, but for plain JPEGs, of which it reads the header alone. Its registry is not searched: `_MODULES` is the
-whole list of formats, so that neither a plug-in that another library registered nor one that runs a program (EPS) ever
-sees a file, and no global pixel limit applies. A JPEG, the common case, is shrunk by its decoder to no less than twice
+Plain JPEGs, the common case, have a way of their own; Pillow decodes everything else. Its registry is not searched:
+`_MODULES` is the whole list of formats, so that neither a plug-in that another library registered nor one that runs a
+program (EPS) ever sees a file, and no global pixel limit applies. A JPEG is shrunk by its decoder to no less than twice
 the target.
 """
 
@@ -20,7 +20,8 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from packer.imaging.chatter import captured_stderr, without_warnings
 from packer.imaging.faults import JPEG_END, is_cut, rejecting
 from packer.imaging.geometry import Extent, Size
-from packer.imaging.jpeg import decode_jpeg, is_lossless
+from packer.imaging.jpeg import decode_jpeg, is_lossless, shrink
+from packer.imaging.jpegheader import read_jpeg_header
 from packer.imaging.modes import to_resampled_mode
 from packer.imaging.orientation import UPRIGHT, is_transposed, parse_orientation
 from packer.imaging.rejects import RejectError, RejectReason
@@ -91,10 +92,34 @@ def decode_image(
     """
     if not data:
         raise RejectError(RejectReason.EMPTY_FILE, "expected an image, got a file of 0 bytes")
+    if decoded := _decode_plain_jpeg(data, max_pixels, draft_request):
+        return decoded
     with without_warnings:
         image = _open(data)
         _check_pixels(image.size, max_pixels)
         return _decode(image, data, draft_request, keep_alpha)
+
+
+def _decode_plain_jpeg(data: bytes, max_pixels: int, draft_request: Callable[[Size, int], Size]) -> DecodedImage | None:
+    header = read_jpeg_header(data)
+    if header is None:
+        return None
+    _check_pixels(header.size, max_pixels)
+    _check_jpeg_end(data, header.scan_start)
+    orientation = parse_orientation(header.exif)
+    size, extent = shrink(header.size, draft_request(header.size, orientation))
+    pixels = decode_jpeg(data, header.mode, size)
+    if pixels is None:
+        return None
+    is_rgb = header.mode == "RGB"
+    return DecodedImage(
+        pixels=pixels,
+        source=header.size,
+        extent=extent,
+        stored=StoredForm(image_format="jpeg", size=header.size, channels=3 if is_rgb else 1, is_plain=is_rgb),
+        orientation=orientation,
+        icc_profile=header.icc_profile,
+    )
 
 
 def _decode(
@@ -102,14 +127,10 @@ def _decode(
 ) -> DecodedImage:
     source, stored = image.size, _stored_form(image, data)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        _check_jpeg_end(image, data)
+        _check_jpeg_end(data, image.fp.tell() if image.fp else 0)
         request = draft_request(source, _orientation(image))
-        if is_lossless(data):
-            extent: Extent = source
-            pixels = _decode_whole(image, data, keep_alpha)
-        else:
-            extent = _shrink(image, request)
-            pixels = decode_jpeg(data, image.mode, image.size) or _decode_whole(image, data, keep_alpha)
+        extent: Extent = source if is_lossless(data) else _shrink(image, request)
+        pixels = _decode_whole(image, data, keep_alpha)
     else:
         pixels = _decode_whole(image, data, keep_alpha)
         # Pillow turns a TIFF upright while it loads it.
@@ -208,7 +229,7 @@ def _find_factory(kind: str, module: str, prefix: bytes) -> Callable[[io.BytesIO
 
 
 def _shrink(image: JpegImagePlugin.JpegImageFile, request: Size) -> Extent:
-    """Have the decoder halve the picture up to three times; return what the source will measure in its pixels."""
+    """Have Pillow's decoder halve the picture up to three times; return what the source will measure in its pixels."""
     if image.mode == "CMYK" and _ADOBE not in image.info:
         # Pillow inverts every CMYK JPEG, as Adobe writes them; without Adobe's marker the values are plain ink.
         image.tile = [tile._replace(args=("CMYK", "")) for tile in image.tile]
@@ -233,9 +254,8 @@ def _check_pixels(size: Size, max_pixels: int) -> None:
         )
 
 
-def _check_jpeg_end(image: JpegImagePlugin.JpegImageFile, data: bytes) -> None:
-    """Look for the end marker behind the header, where a thumbnail has its own; Pillow may do without."""
-    scan_start = image.fp.tell() if image.fp else 0
+def _check_jpeg_end(data: bytes, scan_start: int) -> None:
+    """Look for the end marker behind the header, where a thumbnail has its own; decoders may do without."""
     if data.rfind(JPEG_END, scan_start) < 0:
         raise RejectError(RejectReason.TRUNCATED, "JPEG: expected an end marker (EOI), got the end of the file")
 

@@ -15,7 +15,7 @@ import simplejpeg
 from PIL import Image
 
 from packer.imaging.faults import JPEG_END
-from packer.imaging.geometry import Size
+from packer.imaging.geometry import Extent, Size
 from packer.imaging.rejects import RejectError, RejectReason
 
 _LAYOUTS: Mapping[str, tuple[str, str]] = MappingProxyType({"RGB": ("RGBX", "RGBX"), "L": ("GRAY", "L")})
@@ -42,11 +42,20 @@ _ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), _FILL})
 """Those without a length: a stuffed zero, TEM, restarts, fill bytes."""
 
 
+def shrink(source: Size, request: Size) -> tuple[Size, Extent]:
+    """Return the smallest size that a decoder makes of `source` pixels without falling below `request`.
+
+    It makes an eighth, a quarter, a half or all of it. The extent is what the source measures in these pixels.
+    """
+    most = min(source[0] // request[0], source[1] // request[1])
+    by = 8 if most >= 8 else 4 if most >= 4 else 2 if most >= 2 else 1
+    return (-(-source[0] // by), -(-source[1] // by)), (source[0] / by, source[1] / by)
+
+
 def decode_jpeg(data: bytes, mode: str, size: Size) -> Image.Image | None:
     """Return a JPEG's pixels as RGBX or L; None where they are Pillow's to decode.
 
-    `mode` and `size` are Pillow's after it was told to shrink the picture: an eighth, a quarter, a half or all of it.
-    Lossless files must not be given.
+    `mode` is Pillow's for it, `size` one that `shrink` gives. Lossless files must not be given.
 
     Raises:
         RejectError: the picture's data are damaged.
