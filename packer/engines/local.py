@@ -27,6 +27,7 @@ WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ARROW_IO_THREADS": "1",
+    "TOKIO_WORKER_THREADS": "1",
     # glibc would give each thread that reads a heap of its own, which keeps the largest files that it ever held.
     "MALLOC_ARENA_MAX": "1",
     # And it would come to keep freed buffers of up to 32 MB for the next one.

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from packer.errors import SourceChangedError
 from packer.imaging.rejects import RejectError, RejectReason
@@ -141,3 +143,21 @@ def test_who_stops_early_leaves_no_thread(tmp_path: Path) -> None:
     fetched.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
     assert store.num_reads < 100
+
+
+@given(st.lists(st.integers(0, 300_000), max_size=60), st.integers(0, 8))
+def test_groups_are_small_and_the_first_items_alone(sizes: list[int], num_alone: int) -> None:
+    rows = items({str(number): size for number, size in enumerate(sizes)})
+    groups = list(fetch._groups(rows, num_alone=num_alone))
+    assert [row for group in groups for row in group] == rows
+    assert all(len(group) == 1 for group in groups[:num_alone])
+    for group in groups:
+        assert 1 <= len(group) <= 4
+        assert len(group) == 1 or sum(row.num_bytes for row in group) <= 500_000
+
+
+def test_rejects_come_in_their_place_within_a_group(tmp_path: Path) -> None:
+    rows = write(tmp_path, {f"{number:03d}": 5 for number in range(40)})
+    rows[34:34] = items({"gone": 5})
+    found = list(fetch_ahead(FarStore(tmp_path), rows))
+    assert [index for index, data in enumerate(found) if isinstance(data, RejectError)] == [34]
