@@ -129,8 +129,13 @@ def _decode(
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_jpeg_end(data, image.fp.tell() if image.fp else 0)
         request = draft_request(source, _orientation(image))
-        extent: Extent = source if is_lossless(data) else _shrink(image, request)
-        pixels = _decode_whole(image, data, keep_alpha)
+        if is_lossless(data):
+            extent: Extent = source
+            pixels = _decode_whole(image, data, keep_alpha)
+        else:
+            extent = _shrink(image, request)
+            # Tried for its complaints: what is odd about this header may be damage.
+            pixels = decode_jpeg(data, image.mode, image.size) or _decode_whole(image, data, keep_alpha)
     else:
         pixels = _decode_whole(image, data, keep_alpha)
         # Pillow turns a TIFF upright while it loads it.

@@ -49,6 +49,14 @@ def test_damage_in_the_middle(kind, damage, keep):
     assert caught.value.reason is RejectReason.CORRUPT
 
 
+@pytest.mark.parametrize("marker", [b"\xff\xc4", b"\xff\xda"], ids=["tables", "scan"])
+def test_bytes_left_over_in_the_header(marker):
+    data = FILES["baseline"]
+    at = data.index(marker)
+    with pytest.raises(RejectError, match="JPEG: Corrupt JPEG data: 4 extraneous bytes"):
+        transform_image(data[:at] + b"junk" + data[at:], image_spec(60))
+
+
 @pytest.mark.parametrize("kind", ["baseline", "grey"])
 def test_zeros_before_the_end_are_padding(kind):
     data = FILES[kind]
