@@ -25,7 +25,7 @@ SDK := .venv-sdk/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or mxnet or horovod or slow
+SLOW_MARKERS := spark or tensorflow or mxnet or horovod or s3 or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \

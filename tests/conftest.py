@@ -10,6 +10,7 @@ Environment, all optional:
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Generator
@@ -19,6 +20,7 @@ import hypothesis
 import photographs
 import pytest
 
+S3_FIXTURES = {"endpoint", "moto_endpoint", "s3_endpoint"}
 WHEELS = Path(__file__).parent.parent / "build" / "photographs"
 
 # No deadline: two cores shared by several processes make single examples slow now and then.
@@ -64,6 +66,20 @@ def s3_bucket(s3_endpoint: str) -> str:
     name = f"test-{uuid.uuid4().hex}"
     boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
     return name
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that talk to a server before pytest chooses by marks."""
+    for item in items:
+        if not S3_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.s3)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage what stays to the end anyway: thousands of tests and the libraries' modules."""
+    gc.collect()
+    gc.freeze()
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -70,6 +70,7 @@ def test_shards_fit_a_cluster_or_are_refused_with_the_reshard_that_would(
         plan_channels(manifest, shape, mode=mode)
 
 
+@pytest.mark.slow
 @given(
     st.sets(st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True).filter(lambda name: name != "meta"), min_size=1,
             max_size=4),

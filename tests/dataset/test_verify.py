@@ -88,6 +88,7 @@ CHECKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "trials"), CHECKED.values(), ids=CHECKED.keys())
 def test_each_single_flipped_bit(dest: Path, pattern: str, trials: int) -> None:
     paths = sorted(dest.glob(pattern))

@@ -162,6 +162,7 @@ def test_a_plain_file_is_decoded_without_pillow(monkeypatch):
     assert decoded.orientation == 6
 
 
+@pytest.mark.sample
 @pytest.mark.skipif("SHARDPACK_SAMPLE" not in os.environ, reason="SHARDPACK_SAMPLE names no folder of photographs")
 def test_photographs():
     num_plain = 0

@@ -129,6 +129,7 @@ def dealt(case: Case, split: str, rank: int, epoch: int) -> list[str]:
     return [present[index] for index in own]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(InputMode))
 def test_every_record_is_read_once_and_every_rank_reads_as_many(mode: InputMode) -> None:
     generator = random.Random(f"{mode}")

@@ -31,6 +31,7 @@ def test_parts_in_any_order_give_the_bytes_of_one_run(source: Path, tmp_path: Pa
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_parts_as_processes_at_the_same_time(source: Path, tmp_path: Path) -> None:
     options = ("--gpus", 4, "--resize", 24, "--workers", 1)
     pack_small(source, tmp_path / "whole")

@@ -37,6 +37,7 @@ def write_rows(path: Path, pool: Path, num_items: int, bad: set[int]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     num_items=st.integers(8, MAX_ITEMS),

@@ -79,6 +79,7 @@ def test_headers_that_lie_close_are_read_in_few_blocks(tmp_path: Path, kind: str
     assert store.most_running <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_large_members_are_jumped_over(tmp_path: Path, kind: str) -> None:
     member = random.Random(1).randbytes(5_000_000)

@@ -1,5 +1,6 @@
 """Buckets on moto's server, which needs nothing but its package, and on the server that SHARDPACK_S3 names."""
 
+import functools
 import logging
 import os
 import uuid
@@ -72,8 +73,14 @@ def endpoint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def bucket(endpoint: str) -> Iterator[Bucket]:
     """A new, empty bucket."""
     disconnect()
-    client = boto3.Session().client("s3", endpoint_url=endpoint)
+    client = _client(endpoint)
     name = f"test-{uuid.uuid4().hex}"
     client.create_bucket(Bucket=name)
     yield Bucket(name, endpoint, client)
     disconnect()
+
+
+@functools.cache
+def _client(endpoint: str) -> Any:
+    """Making one costs half a second; each endpoint has the same keys in all tests."""
+    return boto3.Session().client("s3", endpoint_url=endpoint)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
 
+@pytest.mark.slow
 def test_every_class_is_there_and_every_file_opens(photo_folder: Path) -> None:
     files = sorted(path for path in photo_folder.rglob("*") if path.is_file())
     assert {path.parent.name for path in files} == set(photographs.CLASSES)
