@@ -24,6 +24,8 @@ from typing import BinaryIO
 from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
 
 TEMPORARY_FOLDER = ".shardpack-tmp"
+_MAX_ATTEMPTS = 100
+"""At a folder that others remove; a link to nowhere in its place must not be tried for ever."""
 _BYTES_PER_READ = 1 << 18
 """Fits the cache of a core, so that what was read is still there when it is parsed."""
 _MAX_BUFFERS_PER_WRITE = 512
@@ -161,10 +163,13 @@ class LocalStore:
         folder = os.path.join(self._root, TEMPORARY_FOLDER)
         path = os.path.join(folder, uuid.uuid4().hex)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        while True:
+        for _ in range(_MAX_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 return path, os.open(path, flags, 0o666)
-            os.makedirs(folder, exist_ok=True)  # nobody made it yet, or another run has just swept it away
+            # Nobody made the folder yet, or another run has just swept it away, and may do so at any moment.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                os.makedirs(folder, exist_ok=True)
+        return path, os.open(path, flags, 0o666)
 
     def _place(self, key: str, place: Callable[[str], None]) -> None:
         """Call `place` with the key's path, making its folder first where it is missing."""

@@ -3,6 +3,7 @@
 import array
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -96,22 +97,18 @@ class StoreContract:
         assert store.get("claim") == b"first"
 
     def test_one_of_many_claims_wins(self, store: Store) -> None:
-        wins: list[bytes] = []
-        barrier = threading.Barrier(8)
+        contents = [bytes([65 + n]) * 1000 for n in range(8)]
+        barrier = threading.Barrier(len(contents))
 
-        def claim(content: bytes) -> None:
+        def claim(content: bytes) -> bool:
             own = self.again(store)
             barrier.wait()
-            if own.put_if_absent("meta/claim", [content]):
-                wins.append(content)
+            return own.put_if_absent("meta/claim", [content])
 
-        threads = [threading.Thread(target=claim, args=(bytes([65 + n]) * 1000,)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(wins) == 1
-        assert store.get("meta/claim") == wins[0]
+        with ThreadPoolExecutor(len(contents)) as threads:
+            wins = list(threads.map(claim, contents))
+        assert wins.count(True) == 1
+        assert store.get("meta/claim") == contents[wins.index(True)]
 
     def test_readers_see_whole_objects_only(self, store: Store) -> None:
         contents = {bytes([65 + n]) * 200_000 for n in range(4)}
