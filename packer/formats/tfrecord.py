@@ -33,7 +33,7 @@ def iter_records(take: Take, *, name: str, check: bool) -> Iterator[Record]:
     """Yield records until the end. A record's checksum is taken together with the next one's header.
 
     The length's checksum is always checked, since nothing else bounds what a stream would be read for; `check` is
-    about the payload's, and copies a payload that is a view (the checksum's function takes bytes alone).
+    about the payload's.
 
     Raises:
         CorruptRecordError: a piece is cut short or a checksum does not match.
@@ -45,7 +45,7 @@ def iter_records(take: Take, *, name: str, check: bool) -> Iterator[Record]:
             if len(header) < 12:
                 raise MalformedError(f"expected a header of 12 bytes, got {len(header)}: the file is cut short")
             length, length_crc = _HEADER.unpack(header)
-            if masked_crc32c(bytes(header[:8])) != length_crc:
+            if masked_crc32c(header[:8]) != length_crc:
                 raise _wrong_crc("length", header[:8], length_crc)
             payload = take(length)
             # Nothing is asked of a stream after its end.
@@ -53,13 +53,13 @@ def iter_records(take: Take, *, name: str, check: bool) -> Iterator[Record]:
             if len(footer) < 4:
                 raise _cut_short(length, len(payload) + len(footer))
             if check:
-                payload = bytes(payload)
                 (payload_crc,) = _CRC.unpack_from(footer)
                 if masked_crc32c(payload) != payload_crc:
                     raise _wrong_crc("payload", payload, payload_crc)
-            yield Record(index, offset_bytes, length + OVERHEAD_BYTES, payload)
+            num_bytes = length + OVERHEAD_BYTES
+            yield Record(index, offset_bytes, num_bytes, payload)
             index += 1
-            offset_bytes += length + OVERHEAD_BYTES
+            offset_bytes += num_bytes
             header = footer[4:]
     except MalformedError as error:
         raise CorruptRecordError(name, index, offset_bytes, str(error)) from None
@@ -73,6 +73,6 @@ def _cut_short(length: int, found: int) -> MalformedError:
 
 def _wrong_crc(part: str, data: bytes | memoryview, expected: int) -> MalformedError:
     return MalformedError(
-        f"masked crc32c of the {part} is {masked_crc32c(bytes(data)):08x}, but {expected:08x} is stored: the file is "
+        f"masked crc32c of the {part} is {masked_crc32c(data):08x}, but {expected:08x} is stored: the file is "
         "damaged or not a TFRecord file"
     )
