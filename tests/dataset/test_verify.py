@@ -126,6 +126,7 @@ def faults_after_flip_in_record(dest: Path, record: int) -> str:
     return faults(dest)
 
 
+@pytest.mark.slow
 def test_each_flipped_bit_of_the_manifest(dest: Path) -> None:
     path = dest / "manifest.json"
     content = path.read_bytes()
@@ -206,6 +207,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("edit", "expected"), EDITS.values(), ids=EDITS.keys())
 def test_an_edited_and_newly_signed_manifest_is_held_against_the_shards(
     dest: Path, edit: Callable[[dict], object], expected: str
@@ -295,6 +297,7 @@ def test_files_too_many(dest: Path, name: str) -> None:
     assert f"{name}: is not in the manifest; readers of the whole prefix would read it too" in faults(dest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["meta/plan.json", "meta/labels.json", "meta/rejects.jsonl", "meta/index/*/*.idx",
                                      "meta/index/*/*.lst", "meta/index/*.idx", "meta/records/*/*.parquet"])  # fmt: skip
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "a folder"])
@@ -366,6 +369,7 @@ def test_verifying_writes_nothing(packed: Path) -> None:
     assert {key: (packed / key).stat().st_mtime_ns for key in list_keys(packed)} == before
 
 
+@pytest.mark.slow
 def test_on_the_command_line(dest: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", str(dest), "--json", "--workers", "1"]) == 0
     report = json.loads(capfd.readouterr().out.splitlines()[-1])

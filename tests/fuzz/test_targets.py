@@ -39,6 +39,7 @@ def test_good_inputs_are_good(name: str) -> None:
         check(TARGETS[name], seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_only_typed_errors_and_bounded_memory(name: str) -> None:
     target = TARGETS[name]

@@ -67,6 +67,7 @@ def probe_pipes(tmp_path, data, host, epochs):
     return written
 
 
+@pytest.mark.slow
 def test_shards_of_pipes_are_told_in_their_order(tmp_path, data):
     assigned = [[(2, 0, 4), (0, 2), (4, 6)], [(1, 3, 5), (1, 3), (6, 4)]]
     written = [probe_pipes(tmp_path, data, host, epochs) for host, epochs in enumerate(assigned)]

@@ -121,6 +121,7 @@ class CountingStore(LocalStore):
             self.held_bytes -= num_bytes
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_however_slow_the_consumer_is(tmp_path: Path) -> None:
     rows = write(tmp_path, {str(number): 9_000_000 for number in range(12)})
     store = CountingStore(tmp_path)

@@ -69,6 +69,7 @@ def test_shards_of_kept_images_are_near_the_target(tmp_path: Path) -> None:
     assert max(sizes) < 1_300_000
 
 
+@pytest.mark.slow
 def test_an_image_larger_than_a_shard_is_named_before_anything_is_written(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     for index in range(3):

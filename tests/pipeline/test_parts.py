@@ -21,6 +21,7 @@ def pack_part(source: Path, dest: Path, part: str, **options: object) -> None:
     assert result.manifest is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [("0/3", "1/3", "2/3"), ("2/3", "0/3", "1/3")])
 def test_parts_in_any_order_give_the_bytes_of_one_run(source: Path, tmp_path: Path, order: tuple[str, ...]) -> None:
     split = "train=0.75,val=0.25"

@@ -72,6 +72,7 @@ def test_finished_shards_are_kept(images: Path, tmp_path: Path, reference: dict[
     assert digests(dest) == reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["train/{}.tfrecord", "meta/index/train/{}.idx", "meta/records/train/{}.parquet"])
 @pytest.mark.parametrize("damage", ["deleted", "emptied", "cut", "flipped"])
 def test_what_was_harmed_meanwhile_is_packed_again(
@@ -132,6 +133,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", CHANGES)
 def test_changed_options_are_refused(images: Path, tmp_path: Path, option: str) -> None:
     dest = tmp_path / "out"
@@ -241,6 +243,7 @@ def test_a_plan_whose_items_are_harmed_is_not_gone_on_with(images: Path, tmp_pat
     assert "manifest.json" not in list_keys(dest)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_the_items_changes_no_byte_of_a_shard(
     images: Path, tmp_path: Path, reference: dict[str, str]
 ) -> None:

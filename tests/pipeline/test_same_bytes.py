@@ -62,6 +62,7 @@ def test_tasks_in_another_order(reference, images: Path, tmp_path: Path) -> None
     assert digests(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_one_worker_from_the_command_line(reference, images: Path, tmp_path: Path) -> None:
     format_name, expected = reference
     done = run_command(

@@ -148,6 +148,7 @@ def test_a_reader_that_waits_learns_that_its_channel_was_closed(tmp_path):
     stream.close()
 
 
+@pytest.mark.slow
 def test_a_channel_that_nobody_makes_is_an_error(channels):
     started_s = time.monotonic()
     with pytest.raises(DataSetError, match=rf"train1_0: waited {SHORT_S} s for the FIFO .* which nobody made"):
@@ -155,6 +156,7 @@ def test_a_channel_that_nobody_makes_is_an_error(channels):
     assert time.monotonic() - started_s < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_writer", [True, False])
 def test_a_channel_that_nobody_feeds_is_an_error(channels, has_writer):
     os.mkfifo(channels.fifo(0))

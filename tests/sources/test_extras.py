@@ -125,6 +125,7 @@ def _float32(value):
     return pa.scalar(value, pa.float64()).cast(pa.float32()).as_py()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_tar, write_zip])
 def test_members_of_archives_are_packed(tmp_path, write):
     images = {f"{name}/{index}.jpg": jpeg(index * 40) for index in range(3) for name in ("cat", "dog")}
@@ -137,6 +138,7 @@ def test_members_of_archives_are_packed(tmp_path, write):
     }
 
 
+@pytest.mark.slow
 def test_vectors_and_class_maps_are_packed(tmp_path):
     (tmp_path / "tree/cat").mkdir(parents=True)
     (tmp_path / "tree/cat/1.jpg").write_bytes(jpeg(9))

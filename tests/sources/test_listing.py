@@ -293,6 +293,7 @@ fields = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), values=st.lists(fields, min_size=2, max_size=6))
 def test_any_order_of_objects_and_fields_gives_the_same_table(data, values):

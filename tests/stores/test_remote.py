@@ -93,6 +93,7 @@ def test_packing_from_a_web_server_gives_the_bytes_of_a_disk(tmp_path: Path, web
         assert (tmp_path / "a" / shard.key).read_bytes() == (tmp_path / "b" / shard.key).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_web_server_cannot_do_is_said(tmp_path: Path, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "set.zip").write_bytes(bytes(range(200)))
     store = RemoteStore(web)

@@ -33,6 +33,7 @@ def test_python_code_is_left_as_by_an_exception():
     assert said == "stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
 
 
+@pytest.mark.slow
 def test_a_thread_that_waits_in_a_library_does_not_hold_the_process():
     lock = "ctypes.CDLL(None).pthread_mutex_lock(mutex)"
     body = f"mutex = ctypes.create_string_buffer(64); {lock}; {READY}; {lock}"

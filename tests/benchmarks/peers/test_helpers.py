@@ -21,6 +21,7 @@ def cost_of(log: Path, *command: str, limit_s: float = 30) -> dict[str, float]:
     return cost
 
 
+@pytest.mark.slow
 def test_the_cpu_time_of_an_orphan_is_counted(tmp_path: Path) -> None:
     leave_behind = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BURN!r}], start_new_session=True)"
     assert cost_of(tmp_path / "log", sys.executable, "-c", leave_behind)["cpu_s"] >= 0.4
@@ -32,6 +33,7 @@ def test_status_and_output_of_the_command_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "out\nerr\n"
 
 
+@pytest.mark.slow
 def test_a_command_that_runs_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
     cost = cost_of(tmp_path / "log", "sh", "-c", "sleep 25 & sleep 25", limit_s=0.5)
     assert cost["status"] == 124
