@@ -40,7 +40,7 @@ class ProcessCost:
 def create_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds to take medians of [default: 5]")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="for medians [default: %(default)s]")
     return parser
 
 
