@@ -13,6 +13,7 @@ _value = google_crc32c.value
 
 
 def masked_crc32c(data: bytes | memoryview) -> int:
-    """Return the CRC-32C of `data` as TFRecord stores it, in [0, 2**32). The C function takes no view, but a copy."""
+    """Return the CRC-32C of `data` as TFRecord stores it, in [0, 2**32)."""
+    # The C function takes bytes alone.
     crc: int = _value(data if data.__class__ is bytes else bytes(data))
     return (crc >> 15 | crc << 17) + _MASK_DELTA & 0xFFFFFFFF
