@@ -15,6 +15,8 @@ _WEAK_SIGNATURES = frozenset({"BMP", "PPM"})
 """Any text may begin with two such letters, so an unreadable header means that the file is no image."""
 
 _TRUNCATED_WORDS = ("truncat", "premature", "end of file", "not enough", "incomplete", "read error", "out of order")
+_DAMAGE = "unrecognized data stream contents"
+"""Pillow's word for pixels that contradict their format, such as a row of a PNG with a filter of no known type."""
 _UNSUPPORTED_WORDS = ("cannot handle", "unsupported", "not supported", "unknown", "unrecogni")
 
 JPEG_END = b"\xff\xd9"
@@ -62,6 +64,8 @@ def _reason(error: Exception, text: str, kind: str, data: bytes, is_header: bool
         return RejectReason.NOT_AN_IMAGE
     if is_cut(kind, data):
         return RejectReason.TRUNCATED
+    if _DAMAGE in lower:
+        return RejectReason.CORRUPT
     if any(word in lower for word in _UNSUPPORTED_WORDS):
         return RejectReason.UNSUPPORTED
     if isinstance(error, EOFError | struct.error) or any(word in lower for word in _TRUNCATED_WORDS):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import random
+import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -10,7 +13,7 @@ from PIL import Image
 from packer.errors import PackerError
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import transform_image
-from tests.imaging.images import file_of, image_spec
+from tests.imaging.images import file_of, image_spec, png_chunk
 
 
 def rejected(data):
@@ -69,11 +72,23 @@ def test_a_jpeg_of_no_size_is_corrupt():
     assert rejected(bytes(data)).reason is RejectReason.CORRUPT
 
 
-def test_a_png_with_a_wrong_checksum_is_corrupt():
-    data = bytearray(file_of(Image.effect_noise((64, 64), 50), "PNG"))
-    data[len(data) // 2] ^= 0xFF
+def test_a_png_that_is_damaged_anywhere_in_its_pixels_is_corrupt():
+    """Of some places the compression's checksum tells, of others the decoder in words of its own."""
+    noise = Image.frombytes("L", (64, 64), random.Random(0).randbytes(64 * 64))
+    whole = file_of(noise, "PNG")
+    for at in range(whole.index(b"IDAT") + 4, len(whole) - 16, 7):
+        data = bytearray(whole)
+        data[at] ^= 0xFF
+        assert rejected(bytes(data)).reason is RejectReason.CORRUPT, at
 
-    assert rejected(bytes(data)).reason is RejectReason.CORRUPT
+
+def test_a_png_with_a_filter_of_no_known_type_is_corrupt():
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    rows = zlib.compress((b"\x09" + bytes(64)) * 64)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    error = rejected(b"\x89PNG\r\n\x1a\n" + chunks)
+    assert error.reason is RejectReason.CORRUPT
+    assert "unrecognized data stream" in error.detail
 
 
 def test_formats_that_run_programs_are_never_opened(tmp_path):
