@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_LIBRARIES = ("pillow", "cykooz-resizer", "numpy", "pyarrow", "google-crc32c", "tensorflow-cpu", "tensorflow", "mxnet")
+_LIBRARIES = ("pillow", "cykooz-resizer", "numpy", "pyarrow", "fastcrc", "tensorflow-cpu", "tensorflow", "mxnet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
