@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from packer.errors import CorruptRecordError, OptionsError
 from packer.formats.base import Record
-from packer.formats.framing import MalformedError, Take
+from packer.formats.framing import Chunk, MalformedError, More, Take, create_take
 
 MAGIC = bytes.fromhex("0a23d7ce")
 MAX_PAYLOAD_BYTES = (1 << 29) - 1
@@ -64,15 +64,16 @@ def _frame_part(cflag: int, part: bytes) -> list[bytes]:
     return [header, part, _ZEROS[-len(part) % 4]] if len(part) % 4 else [header, part]
 
 
-def iter_records(take: Take, *, name: str, check: bool) -> Iterator[Record]:
-    """Yield records until the end.
+def iter_records(chunk: Chunk, more: More, *, name: str, check: bool) -> Iterator[Record]:
+    """Yield the records of `chunk` and what follows it, to the end.
 
     `check` also demands that the padding is zeros, the only redundancy there is. A payload of several parts is joined,
-    every other one is what `take` returned.
+    every other one is a view.
 
     Raises:
         CorruptRecordError: a piece is cut short, a magic is missing, or parts come in an impossible order or size.
     """
+    take = create_take(chunk, more)
     index = offset_bytes = 0
     try:
         while header := take(8):

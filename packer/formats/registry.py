@@ -10,7 +10,7 @@ from packer.errors import CorruptRecordError
 from packer.formats import recordio, tfrecord
 from packer.formats.base import Record, RecordFormat, Sample
 from packer.formats.features import decode_sample_example, encode_sample_example
-from packer.formats.framing import MalformedError, Take, take_from_buffer, take_from_stream
+from packer.formats.framing import Chunk, MalformedError, More, more_from_stream, no_more
 from packer.formats.irheader import decode_image_record, encode_image_record
 from packer.specs import FormatName
 
@@ -20,7 +20,7 @@ class _FrameRecord(Protocol):
 
 
 class _IterRecords(Protocol):
-    def __call__(self, take: Take, *, name: str, check: bool) -> Iterator[Record]: ...
+    def __call__(self, chunk: Chunk, more: More, *, name: str, check: bool) -> Iterator[Record]: ...
 
 
 class _EncodeSample(Protocol):
@@ -46,10 +46,10 @@ class _Container:
         return self.frame_record(payload)
 
     def iter_buffer(self, buffer: memoryview, *, name: str, check: bool = True) -> Iterator[Record]:
-        return self.iter_records(take_from_buffer(buffer), name=name, check=check)
+        return self.iter_records(buffer, no_more, name=name, check=check)
 
     def iter_stream(self, stream: BinaryIO, *, name: str, check: bool = True) -> Iterator[Record]:
-        return self.iter_records(take_from_stream(stream), name=name, check=check)
+        return self.iter_records(b"", more_from_stream(stream), name=name, check=check)
 
     def encode_sample(self, sample: Sample, *, position: int) -> bytes:
         return self.encode(sample, position=position)

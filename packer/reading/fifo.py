@@ -17,8 +17,6 @@ import time
 
 from packer.errors import DataSetError
 
-BUFFER_BYTES = 1 << 20
-"""No more than a pipe holds where the system has its usual limit."""
 _LOOK_EVERY_S = 0.02
 """How often to look whether the FIFO is there."""
 _WAIT_MS = 500
@@ -27,7 +25,7 @@ _PIPE_MAX_SIZE = "/proc/sys/fs/pipe-max-size"
 
 
 class FifoStream(io.RawIOBase):
-    """The bytes of a FIFO up to its end, to be wrapped in a buffer of BUFFER_BYTES."""
+    """The bytes of a FIFO up to its end, to be read through a BufferedReader."""
 
     def __init__(self, path: str, *, timeout_s: float) -> None:
         """Open the FIFO as soon as it is there; its first writer is waited for by the first read.

@@ -20,7 +20,7 @@ from packer.dataset.sagemaker import keys_of_local_rank
 from packer.errors import DataSetError
 from packer.formats.base import Record
 from packer.formats.registry import get_format
-from packer.reading.fifo import BUFFER_BYTES, FifoStream
+from packer.reading.fifo import FifoStream
 from packer.reading.spec import ReadSpec
 from packer.specs import FormatName
 
@@ -50,7 +50,7 @@ class PipeChannel:
         path = self._files.fifo(self._channel, epoch=self._epochs_begun)
         self._stream = FifoStream(path, timeout_s=timeout_s)
         self._epochs_begun += 1
-        with io.BufferedReader(self._stream, BUFFER_BYTES) as stream:
+        with io.BufferedReader(self._stream) as stream:
             yield path, stream
 
 

@@ -26,8 +26,6 @@ from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
 TEMPORARY_FOLDER = ".shardpack-tmp"
 _MAX_ATTEMPTS = 100
 """At a folder that others remove; a link to nowhere in its place must not be tried for ever."""
-_BYTES_PER_READ = 1 << 18
-"""Fits the cache of a core, so that what was read is still there when it is parsed."""
 _MAX_BUFFERS_PER_WRITE = 512
 """Linux takes at most 1,024 buffers in one writev."""
 _BYTES_PER_WRITE = 1 << 17
@@ -80,8 +78,8 @@ class LocalStore:
             os.close(descriptor)
 
     def open(self, key: str) -> BinaryIO:
-        # Half the CPU of reading through `view`, whose faults cost more than this copy.
-        return os.fdopen(self._open(key), "rb", buffering=_BYTES_PER_READ)
+        # Read in turn, this costs half the CPU of `view`, whose faults are dearer than a copy.
+        return os.fdopen(self._open(key), "rb")
 
     def put(self, key: str, buffers: Buffers) -> None:
         temporary = self._write_temporary(buffers)

@@ -2,6 +2,7 @@ import collections
 import dataclasses
 import itertools
 import os
+import tracemalloc
 
 import msgspec
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, DataSetError, OptionsError
+from packer.formats.registry import get_format
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec, iter_samples, shuffled
 from packer.reading.shards import iter_shard
@@ -147,6 +149,34 @@ def test_damaged_framing_is_an_error_with_its_place(dataset, tmp_path):
         list(iter_shard(dataset.shard_file(shard)))
     assert (caught.value.record_index, caught.value.offset_bytes) == (3, start)
     assert caught.value.name == f"{tmp_path}/{shard.key}"
+
+
+@pytest.mark.parametrize("shuffle_records", [0, 1000])
+def test_a_well_framed_payload_that_is_no_sample_is_an_error_with_its_place(dataset, tmp_path, shuffle_records):
+    shard = first_shard(dataset)
+    records = list(iter_shard(dataset.shard_file(shard)))
+    frame = get_format(dataset.manifest.format).frame
+    payloads = [bytes(record.payload) for record in records]
+    payloads[4] = b"\xff" * len(payloads[4])
+    (tmp_path / shard.key).write_bytes(b"".join(piece for payload in payloads for piece in frame(payload)))
+    with pytest.raises(CorruptRecordError) as caught:
+        labels(dataset, "train", shuffle_records=shuffle_records)
+    assert (caught.value.record_index, caught.value.offset_bytes) == (4, records[4].offset_bytes)
+    assert caught.value.name == f"{tmp_path}/{shard.key}"
+
+
+def test_samples_held_for_shuffling_do_not_keep_what_was_read_with_them(tmp_path):
+    samples = [dataclasses.replace(sample, encoded=bytes(20_000)) for sample in make_samples(600)]
+    make_dataset(tmp_path, {"train": [samples]})
+    dataset = open_dataset(str(tmp_path))
+    tracemalloc.start()
+    try:
+        num_samples = sum(1 for _ in iter_samples(dataset, "train", ReadSpec(shuffle_records=100)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert num_samples == 600
+    assert peak < 6_000_000, "100 samples of 20 kB, what is read at once, and a few copies"
 
 
 def test_a_checksum_is_verified_unless_told_otherwise(tmp_path):
