@@ -55,7 +55,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     num_bytes: int
     """Framed size: header, payload, padding or checksums."""
     payload: bytes | memoryview
-    """May be a view of all that was read at once, up to a megabyte, or of a whole file: who keeps many, copies them."""
+    """May be a view of all that was read at once, up to 512 KiB, or of a whole file: who keeps many, copies them."""
 
 
 class RecordFormat(Protocol):

@@ -18,8 +18,8 @@ More: TypeAlias = Callable[[Chunk, int], Chunk]
 Take: TypeAlias = Callable[[int], memoryview]
 """Returns the next n bytes, or as many as are left."""
 
-_CHUNK_BYTES = 1 << 20
-"""What a pipe holds at most by default, and still in the cache of a core when it is parsed."""
+_CHUNK_BYTES = 1 << 19
+"""Fits the cache of a core, so that what was read is still there when it is parsed."""
 
 
 class MalformedError(ValueError):

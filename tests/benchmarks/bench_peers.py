@@ -21,7 +21,8 @@ resampled by Lanczos in floating point.
 
 Framing and reading: the same records of random bytes, written to one or a few files of the local disk and read back
 from the page cache, one process, CPU time without imports. They are written twice, and the second time counts, so that
-nobody pays for memory that the machine had never touched.
+nobody pays for memory that the machine had never touched. Every way to read has a process of its own and reads twice:
+the first pass pays for what a library sets up at its first use, as a packing command does; the next does not.
 
 CPU time is the figure to trust on a machine that does other work; images per second are its wall clock. Whatever could
 not be made equal is printed below the tables.

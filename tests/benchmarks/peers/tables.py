@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tests.benchmarks.measure import median
 from tests.benchmarks.peers.packers import IMG2DATASET, PACKERS, SHARDPACK
 from tests.benchmarks.peers.packing import Contest
-from tests.benchmarks.peers.records import CONTAINERS, TENSORFLOW, RecordsContest
+from tests.benchmarks.peers.records import CHECKED, CONTAINERS, TENSORFLOW, RecordsContest
 from tests.benchmarks.peers.records import SHARDPACK as SHARDPACK_RECORDS
 from tests.benchmarks.shard_sizes import ShardSizes
 
@@ -92,12 +92,20 @@ def print_records(contest: RecordsContest) -> None:
         if c.name in contest.writing_s
     ]
     print_table(f"framing: {size}", ["", "MB per CPU s", "shardpack is times"], rows)
-    checked = contest.read_us((SHARDPACK_RECORDS, "both checksums"))
+    ours = contest.read_us((SHARDPACK_RECORDS, CHECKED))
+    ours_again = contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
     rows = [
-        [", ".join(filter(None, key)), f"{contest.read_us(key):.1f}", f"{contest.read_us(key) / checked:.2f}"]
+        [
+            ", ".join(filter(None, key)),
+            f"{contest.read_us(key):.1f}",
+            f"{contest.read_us(key) / ours:.2f}",
+            f"{contest.read_again_us(key):.1f}",
+            f"{contest.read_again_us(key) / ours_again:.2f}",
+        ]
         for key in contest.reading_s
     ]
-    print_table(f"reading: {size}", ["", "us per record", "times shardpack checked"], rows)
+    header = ["", "us per record", "times shardpack checked", "the next pass", "times"]
+    print_table(f"reading: {size}, its first pass and the next", header, rows)
     for name, error in contest.errors.items():
         print(f"  {name}: failed: {error}")
 
@@ -166,11 +174,21 @@ def _record_rows(contest: RecordsContest) -> list[Row]:
     if TENSORFLOW in contest.errors:
         return []
     written = contest.written_mb_per_cpu_s(SHARDPACK_RECORDS) / contest.written_mb_per_cpu_s(TENSORFLOW)
-    theirs = min(contest.read_us(key) for key in contest.reading_s if key[0] == TENSORFLOW)
-    read = theirs / contest.read_us((SHARDPACK_RECORDS, "both checksums"))
     return [
         _row("framing: bytes per CPU second, times tf.io.TFRecordWriter (>= 2)", written, 2.0),
-        _row("reading with checksums: records per CPU second, times tf.data from Python (>= 10)", read, 10.0),
+        *_reading_rows(contest),
+    ]
+
+
+def _reading_rows(contest: RecordsContest) -> list[Row]:
+    """Compare with TensorFlow's cheaper way; the next pass is what long reading tends to, and no target of its own."""
+    ways = [key for key in contest.reading_s if key[0] == TENSORFLOW]
+    what = "reading with checksums: records per CPU second, times tf.data from Python"
+    first = min(map(contest.read_us, ways)) / contest.read_us((SHARDPACK_RECORDS, CHECKED))
+    theirs, ours = min(map(contest.read_again_us, ways)), contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
+    return [
+        _row(f"{what} (>= 10)", first, 10.0),
+        (f"{what}, the next pass", f"{theirs / ours:.2f}", f"{theirs:.1f} over {ours:.1f} us"),
     ]
 
 
