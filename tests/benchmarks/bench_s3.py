@@ -156,7 +156,7 @@ def _packing(bucket: str, local: Path, scratch: Path, rounds: int) -> dict[str, 
 
 def _listing(bucket: str, num_objects: int) -> dict[str, Any]:
     buffer = io.BytesIO()
-    Image.effect_noise((32, 32), 50).convert("RGB").save(buffer, "JPEG")
+    Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(buffer, "JPEG")
     image = buffer.getvalue()
     _upload(f"s3://{bucket}/many", {f"class{n % 100:03d}/{n:07d}.jpg": image for n in range(num_objects)})
     # A process says itself how large it was: what its parent sees of it starts with the parent's own size.

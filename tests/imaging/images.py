@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import numpy as np
 from PIL import Image, ImageCms
 
 from packer.specs import Alpha, Encode, Fit, ImageSpec, Subsampling
@@ -74,6 +75,12 @@ def ramp(width, height, mode="L"):
     """Every column x has the value x."""
     line = Image.frombytes("L", (width, 1), bytes(range(width)))
     return line.resize((width, height), Image.Resampling.NEAREST).convert(mode)
+
+
+def noise(width, height, spread, *, seed=0):
+    """Grey noise around 128, the same every time, which Pillow's effect_noise is not."""
+    values = np.random.default_rng(seed).normal(128, spread, (height, width))
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
 def png_chunk(name, body):

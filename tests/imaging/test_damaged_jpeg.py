@@ -12,23 +12,23 @@ from PIL import Image, JpegImagePlugin
 from packer.imaging.jpeg import decode_jpeg, is_lossless
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import transform_image
-from tests.imaging.images import file_of, image_spec, quadrants
+from tests.imaging.images import file_of, image_spec, noise, quadrants
 from tests.imaging.test_rare_jpeg import ARITHMETIC, LOSSLESS, TWELVE_BIT
 
 END = b"\xff\xd9"
 LOSSLESS_FRAME = b"\xff\xc3\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\x00"
 
 
-def noise(size=(320, 240), mode="RGB"):
-    return Image.merge("RGB", [Image.effect_noise(size, 25 + channel) for channel in range(3)]).convert(mode)
+def picture(size=(320, 240), mode="RGB"):
+    return Image.merge("RGB", [noise(*size, 25 + channel, seed=channel) for channel in range(3)]).convert(mode)
 
 
 FILES = {
-    "baseline": file_of(noise(), "JPEG", quality=90),
-    "progressive": file_of(noise(), "JPEG", quality=90, progressive=True),
-    "grey": file_of(noise(mode="L"), "JPEG", quality=90),
-    "restarts": file_of(noise(), "JPEG", quality=90, restart_marker_rows=1),
-    "444": file_of(noise(), "JPEG", quality=90, subsampling=0),
+    "baseline": file_of(picture(), "JPEG", quality=90),
+    "progressive": file_of(picture(), "JPEG", quality=90, progressive=True),
+    "grey": file_of(picture(mode="L"), "JPEG", quality=90),
+    "restarts": file_of(picture(), "JPEG", quality=90, restart_marker_rows=1),
+    "444": file_of(picture(), "JPEG", quality=90, subsampling=0),
 }
 DAMAGE = {
     "zeros": lambda data, at: data[:at] + bytes(600) + data[at + 600 :],
@@ -76,7 +76,7 @@ def test_what_a_careless_header_is_warned_of_is_no_damage():
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_pixels_are_those_of_pillow(shrunk, subsampling, progressive, mode):
-    data = file_of(noise((333, 251), mode), "JPEG", quality=85, subsampling=subsampling, progressive=progressive)
+    data = file_of(picture((333, 251), mode), "JPEG", quality=85, subsampling=subsampling, progressive=progressive)
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     image.draft(None, (333 // shrunk, 251 // shrunk))
     pixels = decode_jpeg(data, image.mode, image.size)
@@ -94,7 +94,7 @@ def test_any_size_is_shrunk_as_pillow_does(width, height, shrunk):
     assert pixels is None or pixels.convert("RGB").tobytes() == image.tobytes()
 
 
-@pytest.mark.parametrize("data", [TWELVE_BIT, file_of(noise(mode="CMYK"), "JPEG"), b"\xff\xd8\xff\xe0no JPEG", b""])
+@pytest.mark.parametrize("data", [TWELVE_BIT, file_of(picture(mode="CMYK"), "JPEG"), b"\xff\xd8\xff\xe0no JPEG", b""])
 def test_what_is_left_to_pillow(data):
     mode = "CMYK" if b"Adobe" in data else "RGB"
     assert decode_jpeg(data, mode, (16, 16)) is None

@@ -10,7 +10,7 @@ from PIL import Image, JpegImagePlugin
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import sample_pixels, transform_image
 from packer.specs import Encode, Fit, Subsampling
-from tests.imaging.images import exif_block, file_of, image_spec, quadrants, swapped_profile
+from tests.imaging.images import exif_block, file_of, image_spec, noise, quadrants, swapped_profile
 
 ENCODINGS = (Encode.JPEG, Encode.PNG, Encode.WEBP)
 TAGGED = file_of(
@@ -53,7 +53,7 @@ def test_png_is_lossless():
 @pytest.mark.parametrize("encode", ENCODINGS)
 def test_the_same_pixels_give_the_same_bytes(encode):
     """Whatever file they came from, and again."""
-    image = Image.effect_noise((64, 64), 60).convert("RGB")
+    image = noise(64, 64, 60).convert("RGB")
     files = [file_of(image, "PNG"), file_of(image, "BMP"), file_of(image, "TIFF", icc_profile=b"")]
 
     encoded = {transform_image(data, image_spec(64, encode=encode)).encoded for data in files * 2}

@@ -15,6 +15,7 @@ from tests.imaging.images import (
     exif_block,
     file_of,
     image_spec,
+    noise,
     png_file,
     quadrants,
     srgb_profile,
@@ -81,7 +82,7 @@ def test_colours_are_counted_as_rgb(image, kind, expected):
 
 
 def test_what_does_not_decode_is_not_kept():
-    data = file_of(Image.effect_noise((80, 60), 60), "PNG")
+    data = file_of(noise(80, 60, 60), "PNG")
 
     with pytest.raises(RejectError) as caught:
         transform_image(data[: len(data) // 2], ALL)

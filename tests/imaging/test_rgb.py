@@ -15,6 +15,7 @@ from tests.imaging.images import (
     image_spec,
     is_near,
     middle,
+    noise,
     quadrant_colours,
     quadrants,
     srgb_profile,
@@ -81,7 +82,7 @@ def test_the_same_input_gives_the_same_bytes():
 
 
 def test_quality_reaches_the_encoder():
-    data = file_of(Image.effect_noise((80, 80), 50).convert("RGB"), "PNG")
+    data = file_of(noise(80, 80, 50).convert("RGB"), "PNG")
 
     sizes = [len(transform_image(data, image_spec(80, quality=quality)).encoded) for quality in (50, 75, 95)]
 

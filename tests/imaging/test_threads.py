@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from packer.imaging.transform import transform_image
-from tests.imaging.images import file_of, image_spec, quadrants, swapped_profile
+from tests.imaging.images import file_of, image_spec, noise, quadrants, swapped_profile
 
 PROGRAM = """
 import sys
@@ -31,13 +31,13 @@ print("still here", file=sys.stderr)
 
 
 def test_threads_agree_with_one_alone():
-    noise = Image.effect_noise((300, 200), 60).convert("RGB")
+    grains = noise(300, 200, 60).convert("RGB")
     files = [
-        file_of(noise, "JPEG"),
-        file_of(noise, "JPEG", icc_profile=swapped_profile()),
+        file_of(grains, "JPEG"),
+        file_of(grains, "JPEG", icc_profile=swapped_profile()),
         file_of(quadrants(300, 200), "PNG"),
-        file_of(noise, "TIFF", compression="tiff_lzw"),
-        file_of(noise.quantize(16), "GIF"),
+        file_of(grains, "TIFF", compression="tiff_lzw"),
+        file_of(grains.quantize(16), "GIF"),
     ] * 10
     alone = [transform_image(data, image_spec()) for data in files]
 
@@ -78,7 +78,7 @@ def test_the_users_filters_are_back_afterwards():
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_standard_error_is_quiet_meanwhile_and_back_afterwards(share):
     """A process of its own, so that Python's warnings and libtiff's messages go where a user would see them."""
-    whole = file_of(Image.effect_noise((200, 200), 60), "TIFF", compression="tiff_lzw")
+    whole = file_of(noise(200, 200, 60), "TIFF", compression="tiff_lzw")
 
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], input=whole[: int(len(whole) * share)], capture_output=True, check=True

@@ -9,13 +9,13 @@ from PIL import Image
 
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import transform_image
-from tests.imaging.images import file_of, image_spec, quadrants
+from tests.imaging.images import file_of, image_spec, noise, quadrants
 
 
 def picture(size=(160, 120)):
     """Has noise, so that every part of the file matters."""
-    noise = Image.merge("RGB", [Image.effect_noise(size, 40 + 10 * channel) for channel in range(3)])
-    return Image.blend(quadrants(*size), noise, 0.5)
+    grains = Image.merge("RGB", [noise(*size, 40 + 10 * channel, seed=channel) for channel in range(3)])
+    return Image.blend(quadrants(*size), grains, 0.5)
 
 
 FILES = {

@@ -12,6 +12,7 @@ from packer.packing.shard import PackContext
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
 from packer.stores.local import LocalStore
+from tests.imaging.images import noise
 from tests.pipeline.memory_task import pack_and_measure
 from tests.tools.datasets import make_options, write_images
 
@@ -26,8 +27,8 @@ def large_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four copies each of a JPEG and a PNG of 25 megapixels, and an interlaced PNG, in one class."""
     folder = tmp_path_factory.mktemp("large") / "c"
     folder.mkdir()
-    noise = Image.effect_noise((SIDE_PX // 20, SIDE_PX // 20), 64).resize((SIDE_PX, SIDE_PX))
-    image = Image.merge("RGB", (noise, noise.transpose(Image.Transpose.ROTATE_90), noise))
+    grey = noise(SIDE_PX // 20, SIDE_PX // 20, 64).resize((SIDE_PX, SIDE_PX))
+    image = Image.merge("RGB", (grey, grey.transpose(Image.Transpose.ROTATE_90), grey))
     image.save(folder / "0.jpg", quality=95)
     image.save(folder / "0.png", compress_level=1)
     for index in range(1, 4):
@@ -67,8 +68,8 @@ def test_a_large_shard(tmp_path: Path) -> None:
     source = write_images(tmp_path / "source", 8, num_classes=1)
     for path in list(source.glob("*/*")):
         with Image.open(path) as image:
-            noise = Image.effect_noise((1200, 1200), 90)
-            Image.merge("RGB", (noise, noise, noise)).save(path.with_suffix(".big.jpg"), quality=95)
+            grey = noise(1200, 1200, 90)
+            Image.merge("RGB", (grey, grey, grey)).save(path.with_suffix(".big.jpg"), quality=95)
             assert image.width < 1200
         path.unlink()
         for copy in range(15):
