@@ -57,7 +57,7 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 test: lint types contracts test-core test-all
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
-	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
+	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
