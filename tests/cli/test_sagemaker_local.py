@@ -53,8 +53,20 @@ def test_a_split_that_is_not_there_is_named(small: Path, capsys: pytest.CaptureF
     assert "split 'test' is not in the data set; expected one of train, val" in capsys.readouterr().err
 
 
-def test_json_is_the_last_thing_on_standard_output(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["sh", "-c", "echo $SM_CHANNELS; exit $RANK"]
+# Rank 1 fails only when rank 0 is gone, which would be stopped otherwise.
+ONE_AFTER_THE_OTHER = """
+echo $SM_CHANNELS
+if [ $RANK = 0 ]; then echo $$ >"$0.new"; mv "$0.new" "$0"; exit 0; fi
+until [ -e "$0" ]; do sleep 0.01; done
+while kill -0 $(cat "$0") 2>&-; do sleep 0.01; done
+exit 1
+"""
+
+
+def test_json_is_the_last_thing_on_standard_output(
+    small: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = ["sh", "-c", ONE_AFTER_THE_OTHER, str(tmp_path / "pid")]
     assert run(["sagemaker-local", str(small), "--gpus-per-instance", "2", "--json", "--", *command]) == 1
     output, errors = capsys.readouterr()
     document = json.loads(output)
