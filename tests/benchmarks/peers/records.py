@@ -75,10 +75,10 @@ class RecordsContest:
             "record_bytes": self.record_bytes,
             "written_mb_per_cpu_s": {name: self.written_mb_per_cpu_s(name) for name in self.writing_s},
             "writing_cpu_s": self.writing_s,
-            "read_cpu_us_per_record": {_title(key): self.read_us(key) for key in self.reading_s},
-            "read_again_cpu_us_per_record": {_title(key): self.read_again_us(key) for key in self.reading_s},
-            "reading_cpu_s": {_title(key): values for key, values in self.reading_s.items()},
-            "reading_again_cpu_s": {_title(key): values for key, values in self.reading_again_s.items()},
+            "read_cpu_us_per_record": {title(key): self.read_us(key) for key in self.reading_s},
+            "read_again_cpu_us_per_record": {title(key): self.read_again_us(key) for key in self.reading_s},
+            "reading_cpu_s": {title(key): values for key, values in self.reading_s.items()},
+            "reading_again_cpu_s": {title(key): values for key, values in self.reading_again_s.items()},
             "errors": self.errors,
         }
 
@@ -108,7 +108,8 @@ def hold_records_contest(
     return contest
 
 
-def _title(key: tuple[str, str]) -> str:
+def title(key: tuple[str, str]) -> str:
+    """Return a container and a way to read it in words."""
     return ", ".join(filter(None, key))
 
 

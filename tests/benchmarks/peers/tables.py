@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tests.benchmarks.measure import median
 from tests.benchmarks.peers.packers import IMG2DATASET, PACKERS, SHARDPACK
 from tests.benchmarks.peers.packing import Contest
-from tests.benchmarks.peers.records import CHECKED, CONTAINERS, TENSORFLOW, RecordsContest
+from tests.benchmarks.peers.records import CHECKED, CONTAINERS, TENSORFLOW, RecordsContest, title
 from tests.benchmarks.peers.records import SHARDPACK as SHARDPACK_RECORDS
 from tests.benchmarks.shard_sizes import ShardSizes
 
@@ -96,7 +96,7 @@ def print_records(contest: RecordsContest) -> None:
     ours_again = contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
     rows = [
         [
-            ", ".join(filter(None, key)),
+            title(key),
             f"{contest.read_us(key):.1f}",
             f"{contest.read_us(key) / ours:.2f}",
             f"{contest.read_again_us(key):.1f}",
@@ -181,14 +181,14 @@ def _record_rows(contest: RecordsContest) -> list[Row]:
 
 
 def _reading_rows(contest: RecordsContest) -> list[Row]:
-    """Compare with TensorFlow's cheaper way; the next pass is what long reading tends to, and no target of its own."""
+    """Compare with TensorFlow's cheaper way, in the first pass of a process and in the next, where start-up is over."""
     ways = [key for key in contest.reading_s if key[0] == TENSORFLOW]
     what = "reading with checksums: records per CPU second, times tf.data from Python"
     first = min(map(contest.read_us, ways)) / contest.read_us((SHARDPACK_RECORDS, CHECKED))
-    theirs, ours = min(map(contest.read_again_us, ways)), contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
+    again = min(map(contest.read_again_us, ways)) / contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
     return [
-        _row(f"{what} (>= 10)", first, 10.0),
-        (f"{what}, the next pass", f"{theirs / ours:.2f}", f"{theirs:.1f} over {ours:.1f} us"),
+        _row(f"{what}, first pass (>= 10)", first, 10.0),
+        _row(f"{what}, the next pass (>= 10)", again, 10.0),
     ]
 
 

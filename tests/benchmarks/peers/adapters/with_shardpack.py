@@ -1,4 +1,4 @@
-"""shardpack's own containers: frames put through the local store, and records read from a mapped file."""
+"""shardpack's own containers: frames put through the local store, and records read from its streams."""
 
 from __future__ import annotations
 
