@@ -78,7 +78,7 @@ class LocalStore:
             os.close(descriptor)
 
     def open(self, key: str) -> BinaryIO:
-        # Read in turn, this costs half the CPU of `view`, whose faults are dearer than a copy.
+        # Read in turn, this costs less CPU than `view`, whose faults are dearer than a copy.
         return os.fdopen(self._open(key), "rb")
 
     def put(self, key: str, buffers: Buffers) -> None:
