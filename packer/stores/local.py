@@ -51,14 +51,14 @@ class LocalStore:
         return True
 
     def get(self, key: str, etag: str = "") -> bytes:  # files have no tags
-        descriptor = self._open(key)
+        descriptor, num_bytes = self._open(key)
         try:
-            return _read_all(descriptor)
+            return _read_all(descriptor, num_bytes)
         finally:
             os.close(descriptor)
 
     def get_range(self, key: str, start: int, stop: int, etag: str = "") -> bytes:
-        descriptor = self._open(key)
+        descriptor, _ = self._open(key)
         try:
             parts, at = [], start
             while at < stop and (part := os.pread(descriptor, stop - at, at)):
@@ -69,17 +69,16 @@ class LocalStore:
             os.close(descriptor)
 
     def view(self, key: str) -> memoryview:
-        descriptor = self._open(key)
+        descriptor, num_bytes = self._open(key)
         try:
-            if os.fstat(descriptor).st_size == 0:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if num_bytes else b"")
         finally:
             os.close(descriptor)
 
     def open(self, key: str) -> BinaryIO:
         # Read in turn, this costs less CPU than `view`, whose faults are dearer than a copy.
-        return os.fdopen(self._open(key), "rb")
+        descriptor, _ = self._open(key)
+        return os.fdopen(descriptor, "rb")
 
     def put(self, key: str, buffers: Buffers) -> None:
         temporary = self._write_temporary(buffers)
@@ -134,16 +133,18 @@ class LocalStore:
     def _path(self, key: str) -> str:
         return os.path.join(self._root, key)
 
-    def _open(self, key: str) -> int:
+    def _open(self, key: str) -> tuple[int, int]:
+        """Return a file's descriptor, and the size in bytes that the system tells of it."""
         path = self._path(key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):  # reading would fail without telling what
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):  # reading would fail without telling what
             os.close(descriptor)
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        return descriptor
+        return descriptor, status.st_size
 
     def _write_temporary(self, buffers: Buffers) -> str:
         path, descriptor = self._create_temporary()
@@ -188,11 +189,10 @@ class LocalStore:
             folder = os.path.dirname(folder)
 
 
-def _read_all(descriptor: int) -> bytes:
-    """Read a file whole; most need two calls, the second to see its end."""
-    wanted = os.fstat(descriptor).st_size + 1
-    first = os.read(descriptor, wanted)
-    if len(first) < wanted and len(first) == wanted - 1:
+def _read_all(descriptor: int, num_bytes: int) -> bytes:
+    """Read a file of about `num_bytes` whole."""
+    first = os.read(descriptor, num_bytes + 1)
+    if len(first) == num_bytes and first:
         return first
     parts = [first]
     while parts[-1]:
