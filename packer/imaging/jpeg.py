@@ -83,8 +83,8 @@ def decode_jpeg(data: bytes, mode: str, size: Size) -> Image.Image | None:
 def _allocate(num_bytes: int) -> npt.NDArray[np.uint8]:
     """Return memory at 4 bytes past a multiple of 32, where no row of an even number of RGBX pixels begins at one.
 
-    Resampling reads the rows at once. From the caches, that and decoding take 5 % less than where every other row, as
-    malloc has it, must come from memory.
+    Resampling reads the rows next, and is quicker where it finds them in the caches: with photographs of 500 x 375 it
+    takes, with decoding, 5 % less than in memory as malloc gives it, in which every other of their rows begins at one.
     """
     memory = np.empty(num_bytes + _VECTOR_BYTES, dtype=np.uint8)
     start = (4 - memory.ctypes.data) % _VECTOR_BYTES

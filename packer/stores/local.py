@@ -190,7 +190,7 @@ class LocalStore:
 
 
 def _read_all(descriptor: int, num_bytes: int) -> bytes:
-    """Read a file of about `num_bytes` whole."""
+    """Read a file of about `num_bytes` whole; by one call, which asks for more to see the end, if it is just that."""
     first = os.read(descriptor, num_bytes + 1)
     if len(first) == num_bytes and first:
         return first
