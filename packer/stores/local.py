@@ -14,10 +14,8 @@ import os
 import shutil
 import stat
 import uuid
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +27,9 @@ _MAX_ATTEMPTS = 100
 _MAX_BUFFERS_PER_WRITE = 512
 """Linux takes at most 1,024 buffers in one writev."""
 _BYTES_PER_WRITE = 1 << 17
-"""A larger writev cost up to five times the CPU on ext4, where it touched memory that the machine had not used yet."""
+"""Writes end at multiples of it, so that a file system which caches files in large pieces of memory can take one for
+each: such files are read at three quarters of the CPU time. A larger writev cost up to five times the CPU on ext4,
+where it touched memory that the machine had not used yet."""
 
 
 class LocalStore:
@@ -201,17 +201,32 @@ def _read_all(descriptor: int, num_bytes: int) -> bytes:
 
 
 def _write_all(descriptor: int, buffers: Buffers) -> None:
-    pending = [
+    pieces = [
         buffer if isinstance(buffer, bytes) else memoryview(buffer).cast("B") for buffer in buffers if len(buffer)
     ]
-    ends = list(accumulate(map(len, pending)))
-    if pending and ends[-1] > _BYTES_PER_WRITE:
-        _reserve(descriptor, ends[-1])
-    start = written = 0
-    while start < len(pending):
-        stop = min(bisect_left(ends, written + _BYTES_PER_WRITE) + 1, start + _MAX_BUFFERS_PER_WRITE, len(pending))
-        _write_batch(descriptor, pending[start:stop], num_bytes=ends[stop - 1] - written)
-        start, written = stop, ends[stop - 1]
+    num_bytes = sum(map(len, pieces))
+    if num_bytes > _BYTES_PER_WRITE:
+        _reserve(descriptor, num_bytes)
+    for batch in _batches(pieces):
+        _write_batch(descriptor, batch)
+
+
+def _batches(pieces: Iterable[bytes | memoryview]) -> Iterator[list[bytes | memoryview]]:
+    """Collect pieces for writes that end at multiples of _BYTES_PER_WRITE, cutting those that pass one."""
+    batch: list[bytes | memoryview] = []
+    missing = _BYTES_PER_WRITE
+    for piece in pieces:
+        while len(piece) >= missing:
+            yield [*batch, memoryview(piece)[:missing]]
+            batch, piece, missing = [], memoryview(piece)[missing:], _BYTES_PER_WRITE
+        if piece:
+            batch.append(piece)
+            missing -= len(piece)
+        if len(batch) == _MAX_BUFFERS_PER_WRITE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _reserve(descriptor: int, num_bytes: int) -> None:
@@ -233,12 +248,10 @@ def _fallocate() -> Callable[[int, int, int, int], int] | None:
     return function
 
 
-def _write_batch(descriptor: int, batch: Sequence[bytes | memoryview], *, num_bytes: int) -> None:
-    written = os.writev(descriptor, batch)
-    while written < num_bytes:  # a disk that is almost full, or a signal
-        num_bytes -= written
-        batch = _drop(batch, written)
-        written = os.writev(descriptor, batch)
+def _write_batch(descriptor: int, batch: Sequence[bytes | memoryview]) -> None:
+    missing = sum(map(len, batch))
+    while missing > (written := os.writev(descriptor, batch)):  # a disk that is almost full, or a signal
+        batch, missing = _drop(batch, written), missing - written
 
 
 def _drop(buffers: Sequence[bytes | memoryview], num_bytes: int) -> Sequence[bytes | memoryview]:

@@ -73,3 +73,30 @@ def test_a_write_that_the_system_ends_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert os.path.getsize(tmp_path / "k") == 1_001 * 999
     assert list((tmp_path / TEMPORARY_FOLDER).iterdir()) == []
+
+
+def test_a_write_ends_at_every_multiple_of_128_kib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, real_writev = [], os.writev
+
+    def writev(descriptor: int, buffers: list[bytes]) -> int:
+        written = real_writev(descriptor, buffers)
+        ends.append(os.lseek(descriptor, 0, os.SEEK_CUR))
+        return written
+
+    monkeypatch.setattr(os, "writev", writev)
+    buffers = [b"x" * 30_000] * 10 + [b"y" * 1_000_000] + [b"z"] * 200_000 + [b"w" * (1 << 17)]
+    LocalStore(tmp_path).put("k", buffers)
+    assert set(range(1 << 17, sum(map(len, buffers)), 1 << 17)) <= set(ends)
+
+
+def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_writev = os.writev
+
+    def writev(descriptor: int, buffers: list[bytes]) -> int:
+        joined = b"".join(buffers)
+        return real_writev(descriptor, [joined[: len(joined) // 3 + 1]])
+
+    monkeypatch.setattr(os, "writev", writev)
+    buffers = [bytes([n]) * 9_000 * n for n in range(20)]
+    LocalStore(tmp_path).put("k", buffers)
+    assert (tmp_path / "k").read_bytes() == b"".join(buffers)
