@@ -20,9 +20,11 @@ a few images warms the caches and is not counted. What came out is counted, deco
 resampled by Lanczos in floating point.
 
 Framing and reading: the same records of random bytes, written to one or a few files of the local disk and read back
-from the page cache, one process, CPU time without imports. They are written twice, and the second time counts, so that
-nobody pays for memory that the machine had never touched. Every way to read has a process of its own and reads twice:
-the first pass pays for what a library sets up at its first use, as a packing command does; the next does not.
+from the page cache, CPU time of a process without imports. Each peer's process runs beside one of shardpack's, and the
+two write, or read, in turns: a ratio is that of two passes next to each other, the figure is their median over all
+rounds. The first time that records are written does not count, so that nobody pays for memory that the machine had
+never touched. Every way to read has a process of its own: the first pass pays for what a library sets up at its first
+use, as a packing command does; later ones do not.
 
 CPU time is the figure to trust on a machine that does other work; images per second are its wall clock. Whatever could
 not be made equal is printed below the tables.

@@ -14,7 +14,7 @@ from tests.benchmarks.peers.corpora import Corpus, copy_corpus, derive_camera_im
 from tests.benchmarks.peers.environments import BUILD, ROOT, installed_versions
 from tests.benchmarks.peers.packers import PACKERS
 from tests.benchmarks.peers.packing import PART, Contest, hold_contest
-from tests.benchmarks.peers.records import CONTAINERS, SHARDPACK, RecordsContest, hold_records_contest
+from tests.benchmarks.peers.records import CONTAINERS, RecordsContest, hold_records_contest
 from tests.benchmarks.peers.tables import FOOTNOTES, print_contest, print_records, target_rows
 from tests.benchmarks.shard_sizes import ShardSizes, measure_shard_sizes
 
@@ -92,7 +92,7 @@ def _corpus(name: str, given: argparse.Namespace, dest: Path) -> Corpus:
 def _records(given: argparse.Namespace) -> RecordsContest:
     with _work_folder(given) as folder:
         counts = {"num_records": given.records, "record_bytes": given.record_bytes}
-        containers = [container for container in CONTAINERS if container.name in {SHARDPACK, *given.containers}]
+        containers = [container for container in CONTAINERS if container.name in given.containers]
         return hold_records_contest(Path(folder), containers, rounds=given.record_rounds, **counts)
 
 

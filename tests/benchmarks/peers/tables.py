@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tests.benchmarks.measure import median
 from tests.benchmarks.peers.packers import IMG2DATASET, PACKERS, SHARDPACK
 from tests.benchmarks.peers.packing import Contest
-from tests.benchmarks.peers.records import CHECKED, CONTAINERS, TENSORFLOW, RecordsContest, title
+from tests.benchmarks.peers.records import CHECKED, TENSORFLOW, RecordsContest, title
 from tests.benchmarks.peers.records import SHARDPACK as SHARDPACK_RECORDS
 from tests.benchmarks.shard_sizes import ShardSizes
 
@@ -84,30 +84,43 @@ def cpu_ratio(contest: Contest, name: str, workers: int) -> float:
 
 
 def print_records(contest: RecordsContest) -> None:
+    """Print what shardpack took over all of its passes, and every other beside the passes next to its own."""
     size = f"{contest.num_records} records of {contest.record_bytes} bytes, CPU time of the process"
-    ours = contest.written_mb_per_cpu_s(SHARDPACK_RECORDS)
-    rows = [
-        [c.name, f"{contest.written_mb_per_cpu_s(c.name):.0f}", f"{ours / contest.written_mb_per_cpu_s(c.name):.2f}"]
-        for c in CONTAINERS
-        if c.name in contest.writing_s
-    ]
-    print_table(f"framing: {size}", ["", "MB per CPU s", "shardpack is times"], rows)
-    ours = contest.read_us((SHARDPACK_RECORDS, CHECKED))
-    ours_again = contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
-    rows = [
-        [
-            title(key),
-            f"{contest.read_us(key):.1f}",
-            f"{contest.read_us(key) / ours:.2f}",
-            f"{contest.read_again_us(key):.1f}",
-            f"{contest.read_again_us(key) / ours_again:.2f}",
-        ]
-        for key in contest.reading_s
-    ]
-    header = ["", "us per record", "times shardpack checked", "the next pass", "times"]
-    print_table(f"reading: {size}, its first pass and the next", header, rows)
+    header = ["", "MB per CPU s", "shardpack is times"]
+    print_table(f"framing: {size}", header, _writing_rows(contest))
+    header = ["", "us per record", "times shardpack checked", "later passes", "times"]
+    print_table(f"reading: {size}, its first pass and later ones", header, _reading_rows(contest))
     for name, error in contest.errors.items():
         print(f"  {name}: failed: {error}")
+
+
+def _writing_rows(contest: RecordsContest) -> list[list[str]]:
+    ours = [cpu_s for passes in contest.writing.values() for cpu_s in passes.ours]
+    rows = [[SHARDPACK_RECORDS.name, f"{contest.mb_per_cpu_s(ours):.0f}", "1.00"]]
+    for name, passes in contest.writing.items():
+        if name != SHARDPACK_RECORDS.name and name not in contest.errors:
+            rows.append([name, f"{contest.mb_per_cpu_s(passes.theirs):.0f}", f"{passes.ratio:.2f}"])
+    return rows
+
+
+def _reading_rows(contest: RecordsContest) -> list[list[str]]:
+    first, again = contest.reading, contest.reading_again
+    ours = [[cpu_s for passes in part.values() for cpu_s in passes.ours] for part in (first, again)]
+    ours_us, ours_again_us = (f"{contest.us_per_record(cpu_s):.1f}" for cpu_s in ours)
+    return [
+        [title((SHARDPACK_RECORDS.name, CHECKED)), ours_us, "1.00", ours_again_us, "1.00"],
+        *(
+            [
+                title(key),
+                f"{contest.us_per_record(first[key].theirs):.1f}",
+                f"{first[key].ratio:.2f}",
+                f"{contest.us_per_record(again[key].theirs):.1f}",
+                f"{again[key].ratio:.2f}",
+            ]
+            for key in first
+            if key[0] not in contest.errors
+        ),
+    ]
 
 
 def target_rows(contests: Sequence[Contest], sizes: Sequence[ShardSizes], records: RecordsContest | None) -> list[Row]:
@@ -171,24 +184,18 @@ def _shards_row(contest: Contest, sizes: ShardSizes) -> Row:
 
 
 def _record_rows(contest: RecordsContest) -> list[Row]:
-    if TENSORFLOW in contest.errors:
+    """Compare with TensorFlow, in reading with its cheaper way, in a process's first pass and in later ones."""
+    if TENSORFLOW in contest.errors or TENSORFLOW not in contest.writing:
         return []
-    written = contest.written_mb_per_cpu_s(SHARDPACK_RECORDS) / contest.written_mb_per_cpu_s(TENSORFLOW)
+    ways = [key for key in contest.reading if key[0] == TENSORFLOW]
+    reading = "reading with checksums: records per CPU second, times tf.data from Python"
+    first, again = (min(part[key].ratio for key in ways) for part in (contest.reading, contest.reading_again))
     return [
-        _row("framing: bytes per CPU second, times tf.io.TFRecordWriter (>= 2)", written, 2.0),
-        *_reading_rows(contest),
-    ]
-
-
-def _reading_rows(contest: RecordsContest) -> list[Row]:
-    """Compare with TensorFlow's cheaper way, in the first pass of a process and in the next, where start-up is over."""
-    ways = [key for key in contest.reading_s if key[0] == TENSORFLOW]
-    what = "reading with checksums: records per CPU second, times tf.data from Python"
-    first = min(map(contest.read_us, ways)) / contest.read_us((SHARDPACK_RECORDS, CHECKED))
-    again = min(map(contest.read_again_us, ways)) / contest.read_again_us((SHARDPACK_RECORDS, CHECKED))
-    return [
-        _row(f"{what}, first pass (>= 10)", first, 10.0),
-        _row(f"{what}, the next pass (>= 10)", again, 10.0),
+        _row(
+            "framing: bytes per CPU second, times tf.io.TFRecordWriter (>= 2)", contest.writing[TENSORFLOW].ratio, 2.0
+        ),
+        _row(f"{reading}, first pass (>= 10)", first, 10.0),
+        _row(f"{reading}, later passes (>= 10)", again, 10.0),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The parts that figures rest on: CPU time of whole process trees, and the file server."""
+"""The parts that figures rest on: CPU time of whole process trees, passes in turns, and the file server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.benchmarks.peers.records import CONTAINERS, SHARDPACK, Container, hold_records_contest
 
 HERE = Path(__file__).parent
 BURN = "import time\nwhile time.process_time() < 0.4: pass"
@@ -38,6 +40,22 @@ def test_a_command_that_runs_too_long_is_killed_with_its_children(tmp_path: Path
     cost = cost_of(tmp_path / "log", "sh", "-c", "sleep 25 & sleep 25", limit_s=0.5)
     assert cost["status"] == 124
     assert cost["wall_s"] < 10
+
+
+def test_every_pass_has_one_of_shardpacks_beside_it(tmp_path: Path) -> None:
+    recordio = CONTAINERS[1]
+    contest = hold_records_contest(tmp_path, [SHARDPACK, recordio], rounds=2, num_records=50, record_bytes=1000)
+    assert contest.errors == {}
+    for part, count in ((contest.writing, 6), (contest.reading, 2), (contest.reading_again, 6)):
+        assert [(len(passes.ours), len(passes.theirs)) for passes in part.values()] == [(count, count)] * 2
+        assert all(cpu_s > 0 for passes in part.values() for cpu_s in (*passes.ours, *passes.theirs, passes.ratio))
+
+
+def test_what_fails_is_named_and_not_run_again(tmp_path: Path) -> None:
+    broken = Container(name="broken", script="no_such_adapter")
+    contest = hold_records_contest(tmp_path, [broken, SHARDPACK], rounds=2, num_records=5, record_bytes=1000)
+    assert "No such file" in contest.errors["broken"]
+    assert list(contest.to_json()["writing"]) == [SHARDPACK.name]
 
 
 def test_the_server_serves_the_files_of_its_folder_alone(tmp_path: Path) -> None:

@@ -2,19 +2,17 @@
 
     pack IMAGES DEST WORKERS SHARDS     photographs, shrunk, to shards
     extract DEST FOLDER                 packed photographs back to files of their old names
-    write DEST COUNT SIZE               COUNT records of SIZE bytes; prints the CPU seconds
-    read DEST WAY                       the same records, twice; prints the CPU seconds of the first pass and the next
+    write DEST COUNT SIZE               COUNT records of SIZE bytes, anew for each line of standard input
+    read DEST WAY                       the same records, once for each line of standard input
 
-Writing and reading are timed inside the process, imports left out: user and system time of all its threads, from
-before the writer or reader is made until it is closed. A way to read has a process of its own, whose first pass pays
-for what a library sets up at its first use. Everything is written twice, and the second time counts: the
-first one's pages of the cache are then free and warm. Memory that a virtual machine has not touched before costs up to
-six times what writing does, by a hidden fault of the host for each page, whoever happens to get it.
+Writing and reading answer every line with the CPU seconds that the pass took: user and system time of all threads of
+the process, imports left out, from before the writer or reader is made until it is closed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -65,12 +63,10 @@ def run(
             (Path(given[1]) / name).write_bytes(data)
     elif what == "write" and write:
         payloads = make_payloads(int(given[1]), int(given[2]))
-        write(given[0], payloads)
-        shutil.rmtree(given[0])
-        print(json.dumps({"next": _timed(lambda: write(given[0], payloads))}))
+        _answer_lines(lambda: write(given[0], payloads), prepare=lambda: shutil.rmtree(given[0], ignore_errors=True))
     elif what == "read" and read:
         call = read[given[1]]
-        print(json.dumps({name: _timed(lambda: _drain(call(given[0]))) for name in ("first", "next")}))
+        _answer_lines(lambda: _drain(call(given[0])))
     else:
         sys.exit(f"{what}: expected something that this peer does")
 
@@ -90,7 +86,11 @@ def _drain(sizes: Iterable[int]) -> dict[str, int]:
     return {"num_records": num_records, "num_bytes": num_bytes}
 
 
-def _timed(call: Callable[[], dict[str, int] | None]) -> dict[str, float]:
-    started = time.process_time()
-    found = call() or {}
-    return {"cpu_s": time.process_time() - started, **found}
+def _answer_lines(call: Callable[[], dict[str, int] | None], *, prepare: Callable[[], None] = lambda: None) -> None:
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # what a library prints is no answer
+        for _ in sys.stdin:
+            prepare()
+            started = time.process_time()
+            found = call() or {}
+            print(json.dumps({"cpu_s": time.process_time() - started, **found}), file=answers, flush=True)
