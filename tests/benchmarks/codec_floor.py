@@ -1,6 +1,6 @@
 """The least that packing photographs can cost with these libraries: one thread, one loop, nothing else.
 
-    python -m tests.benchmarks.codec_floor FILE...
+    python -m tests.benchmarks.codec_floor PASSES FILE...
 
 Each file is decoded (shrunk by the decoder to no less than twice the target), resampled, converted to sRGB where its
 profile changes a colour, counted (histogram), hashed (SHA-256 of the file) and encoded, with the settings of
@@ -109,14 +109,15 @@ def pack(data: bytes, transforms: dict[bytes, ImageCms.ImageCmsTransform], clock
 
 
 def main() -> None:
-    sources = [Path(name).read_bytes() for name in sys.argv[1:]]
+    num_passes, sources = int(sys.argv[1]), [Path(name).read_bytes() for name in sys.argv[2:]]
     transforms = build_transforms(sources)
     for data in sources[:_WARM_UP]:
         pack(data, transforms, _Clock())
     clock = _Clock()
-    for data in sources:
-        pack(data, transforms, clock)
-    print(json.dumps({step: 1000 * seconds / len(sources) for step, seconds in clock.seconds.items()}))
+    for _ in range(num_passes):
+        for data in sources:
+            pack(data, transforms, clock)
+    print(json.dumps({step: 1000 * seconds / len(sources) / num_passes for step, seconds in clock.seconds.items()}))
 
 
 if __name__ == "__main__":

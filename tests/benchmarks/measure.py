@@ -11,11 +11,14 @@ import json
 import os
 import platform
 import resource
+import select
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,25 +70,85 @@ def list_photographs(folder: str | None) -> list[Path]:
 
 
 def run_process(command: Sequence[str]) -> ProcessCost:
-    """Run a command to its end. Raises CalledProcessError with what it printed.
-
-    Python keeps the bytecode of what it imports, as that of an installed package is kept, whatever this process does.
-    """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """Run a command to its end. Raises CalledProcessError with what it printed."""
     started = time.monotonic()
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        # Both pipes are small here; a process that filled standard error would have to be read in turns.
-        stdout = process.stdout.read()  # type: ignore[union-attr]
-        stderr = process.stderr.read()  # type: ignore[union-attr]
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.monotonic() - started
+    with _start(command) as process:
+        return _cost_of(process, lambda: time.monotonic() - started)
+
+
+def run_in_slices(commands: Sequence[Sequence[str]], *, slice_s: float = 0.2) -> list[ProcessCost]:
+    """Run commands to their ends, one at a time for a short slice each, while the others are stopped.
+
+    So all of them meet the same machine, whose speed others on it may change within seconds. A command's wall-clock
+    time is the sum of its slices. Raises CalledProcessError.
+    """
+    with ExitStack() as stack:
+        running = [stack.enter_context(_SlicedProcess(command)) for command in commands]
+        while left := [process for process in running if process.cost is None]:
+            for process in left:
+                process.run(slice_s)
+        return [process.cost for process in running if process.cost]
+
+
+class _SlicedProcess:
+    """A command that stands still, with its children, unless `run` is under way. What it prints must fit a pipe."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = _start(command, start_new_session=True)
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        self._wall_s = 0.0
+        self.cost: ProcessCost | None = None
+        """None until it has ended."""
+
+    def __enter__(self) -> _SlicedProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with self._process:
+            pass  # waits for it and closes its pipes
+
+    def run(self, slice_s: float) -> None:
+        """Let it run for so long, or to its end."""
+        end = os.pidfd_open(self._process.pid)
+        started = time.monotonic()
+        os.killpg(self._process.pid, signal.SIGCONT)
+        try:
+            has_ended = bool(select.select([end], [], [], slice_s)[0])
+        finally:
+            os.close(end)
+        if not has_ended:
+            os.killpg(self._process.pid, signal.SIGSTOP)
+        self._wall_s += time.monotonic() - started
+        if has_ended:
+            self.cost = _cost_of(self._process, lambda: self._wall_s)
+
+
+def _start(command: Sequence[str], *, start_new_session: bool = False) -> subprocess.Popen[str]:
+    """Start a command whose bytecode is kept, as that of an installed package is, whatever this process does."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=start_new_session
+    )
+
+
+def _cost_of(process: subprocess.Popen[str], wall_s: Callable[[], float]) -> ProcessCost:
+    """Wait for the end of a process. Raises CalledProcessError with what it printed, if it failed."""
+    # Both pipes are small here; a process that filled standard error would have to be read in turns.
+    stdout = process.stdout.read()  # type: ignore[union-attr]
+    stderr = process.stderr.read()  # type: ignore[union-attr]
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, list(command), stdout, stderr)
-    peak_bytes = usage.ru_maxrss * 1024
-    return ProcessCost(cpu_s=usage.ru_utime + usage.ru_stime, wall_s=wall_s, peak_bytes=peak_bytes, stdout=stdout)
+        raise subprocess.CalledProcessError(process.returncode, process.args, stdout, stderr)
+    return ProcessCost(
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        wall_s=wall_s(),
+        peak_bytes=usage.ru_maxrss * 1024,
+        stdout=stdout,
+    )
 
 
 def cpu_seconds(call: Callable[[], Any]) -> float:

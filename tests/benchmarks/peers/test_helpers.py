@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.measure import run_in_slices
 from tests.benchmarks.peers.records import CONTAINERS, SHARDPACK, Container, hold_records_contest
 
 HERE = Path(__file__).parent
@@ -75,3 +77,21 @@ def test_the_server_serves_the_files_of_its_folder_alone(tmp_path: Path) -> None
                     urllib.request.urlopen(f"{base}/{missing}", timeout=10)
         finally:
             server.terminate()
+
+
+def test_of_processes_in_slices_one_runs_at_a_time() -> None:
+    """Each counts the seconds of its wall clock in which it could work; together they had only one core's."""
+    work = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nprint('done')"
+    started = time.monotonic()
+    costs = run_in_slices([[sys.executable, "-c", work]] * 3, slice_s=0.05)
+    wall_s = time.monotonic() - started
+    assert [cost.stdout for cost in costs] == ["done\n"] * 3
+    assert all(cost.cpu_s >= 0.5 for cost in costs)
+    assert sum(cost.wall_s for cost in costs) <= wall_s
+
+
+def test_a_process_in_slices_that_fails_ends_the_others() -> None:
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3") as failed:
+        run_in_slices([sleeping, [sys.executable, "-c", "import sys; sys.exit(3)"]])
+    assert failed.value.returncode == 3
