@@ -19,6 +19,10 @@ _THREADS = 16
 """img2dataset's downloads at a time in each process; more, or its 256, cost it more CPU time on loopback."""
 
 
+class FailedError(Exception):
+    """A peer's command failed; holds the line of its output that says most."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     corpus: Corpus

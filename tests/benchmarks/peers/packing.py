@@ -16,7 +16,7 @@ from typing import Any
 from tests.benchmarks.measure import in_turns, median, run_process
 from tests.benchmarks.peers.corpora import Corpus, part_of
 from tests.benchmarks.peers.environments import InstallError
-from tests.benchmarks.peers.packers import PACKERS, SHARDPACK, Job, Packer
+from tests.benchmarks.peers.packers import PACKERS, SHARDPACK, FailedError, Job, Packer
 from tests.benchmarks.peers.quality import Quality, extract, measure_quality
 
 _HERE = Path(__file__).parent
@@ -24,10 +24,6 @@ _LIMIT_S = 600
 _WARM_UP_IMAGES = 24
 PART = 5
 """Start-up is told from the cost per image by packing a fifth of the corpus as well."""
-
-
-class FailedError(Exception):
-    """A peer's command failed; holds the line of its output that says most."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,13 +18,9 @@ from typing import IO, Any
 
 from tests.benchmarks.measure import median
 from tests.benchmarks.peers.environments import ROOT
-from tests.benchmarks.peers.packers import adapter_command
+from tests.benchmarks.peers.packers import FailedError, adapter_command
 
 _LIMIT_S = 600
-
-
-class FailedError(Exception):
-    """An adapter failed; holds the last line that it printed."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 from tests.benchmarks.measure import in_turns, median
 from tests.benchmarks.peers.environments import InstallError
-from tests.benchmarks.peers.passes import Adapter, FailedError, Passes, running
+from tests.benchmarks.peers.packers import FailedError
+from tests.benchmarks.peers.passes import Adapter, Passes, running
 
 _LATER_PASSES = 3
 """Of a process, after its first."""
