@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -90,8 +89,8 @@ def hold_records_contest(
     """Write and read with each container in turns with shardpack's, each into a folder of its own."""
     contest = RecordsContest(num_records=num_records, record_bytes=record_bytes)
 
-    def turn(container: Container) -> Callable[[], float]:
-        def call() -> float:
+    def turn(container: Container) -> Callable[[], None]:
+        def call() -> None:
             if container.name not in contest.errors:
                 try:
                     _write_in_turns(contest, container, work)
@@ -100,7 +99,6 @@ def hold_records_contest(
                 except (InstallError, FailedError) as error:
                     contest.errors[container.name] = str(error)
                 shutil.rmtree(work / "theirs", ignore_errors=True)
-            return math.nan
 
         return call
 

@@ -96,7 +96,7 @@ def print_records(contest: RecordsContest) -> None:
 
 def _writing_rows(contest: RecordsContest) -> list[list[str]]:
     ours = [cpu_s for passes in contest.writing.values() for cpu_s in passes.ours]
-    rows = [[SHARDPACK_RECORDS.name, f"{contest.mb_per_cpu_s(ours):.0f}", "1.00"]]
+    rows = [[SHARDPACK_RECORDS.name, f"{contest.mb_per_cpu_s(ours):.0f}", "1.00"]] if ours else []
     for name, passes in contest.writing.items():
         if name != SHARDPACK_RECORDS.name and name not in contest.errors:
             rows.append([name, f"{contest.mb_per_cpu_s(passes.theirs):.0f}", f"{passes.ratio:.2f}"])
@@ -106,6 +106,8 @@ def _writing_rows(contest: RecordsContest) -> list[list[str]]:
 def _reading_rows(contest: RecordsContest) -> list[list[str]]:
     first, again = contest.reading, contest.reading_again
     ours = [[cpu_s for passes in part.values() for cpu_s in passes.ours] for part in (first, again)]
+    if not all(ours):  # nothing was read to the end
+        return []
     ours_us, ours_again_us = (f"{contest.us_per_record(cpu_s):.1f}" for cpu_s in ours)
     return [
         [title((SHARDPACK_RECORDS.name, CHECKED)), ours_us, "1.00", ours_again_us, "1.00"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from tests.benchmarks.measure import run_in_slices
 from tests.benchmarks.peers.records import CONTAINERS, SHARDPACK, Container, hold_records_contest
+from tests.benchmarks.peers.tables import print_records
 
 HERE = Path(__file__).parent
 BURN = "import time\nwhile time.process_time() < 0.4: pass"
@@ -80,18 +82,27 @@ def test_the_server_serves_the_files_of_its_folder_alone(tmp_path: Path) -> None
 
 
 def test_of_processes_in_slices_one_runs_at_a_time() -> None:
-    """Each counts the seconds of its wall clock in which it could work; together they had only one core's."""
+    """Side by side they would be done, on two cores, in half of the time that they compute for."""
     work = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nprint('done')"
     started = time.monotonic()
     costs = run_in_slices([[sys.executable, "-c", work]] * 3, slice_s=0.05)
     wall_s = time.monotonic() - started
     assert [cost.stdout for cost in costs] == ["done\n"] * 3
     assert all(cost.cpu_s >= 0.5 for cost in costs)
-    assert sum(cost.wall_s for cost in costs) <= wall_s
+    assert sum(cost.cpu_s for cost in costs) <= 1.1 * sum(cost.wall_s for cost in costs) <= 1.1 * wall_s
 
 
-def test_a_process_in_slices_that_fails_ends_the_others() -> None:
-    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with pytest.raises(subprocess.CalledProcessError, match="exit status 3") as failed:
-        run_in_slices([sleeping, [sys.executable, "-c", "import sys; sys.exit(3)"]])
-    assert failed.value.returncode == 3
+def test_a_process_in_slices_that_fails_ends_the_others(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    sleeping = ["sh", "-c", f"echo $$ > {pid}; sleep 60"]
+    failing = ["sh", "-c", f"until [ -s {pid} ]; do sleep 0.01; done; exit 3"]
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+        run_in_slices([sleeping, failing])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_tables_of_records_where_every_container_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = Container(name="broken", script="no_such_adapter")
+    print_records(hold_records_contest(tmp_path, [broken], rounds=1, num_records=5, record_bytes=1000))
+    assert "broken: failed: " in capsys.readouterr().out
