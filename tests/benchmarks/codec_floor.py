@@ -1,11 +1,12 @@
 """The least that packing photographs can cost with these libraries: one thread, one loop, nothing else.
 
-    python -m tests.benchmarks.codec_floor PASSES FILE...
+    python -m tests.benchmarks.codec_floor PROCESSES PASSES FILE...
 
 Each file is decoded (shrunk by the decoder to no less than twice the target), resampled, converted to sRGB where its
 profile changes a colour, counted (histogram), hashed (SHA-256 of the file) and encoded, with the settings of
 `shardpack pack`. Prints CPU milliseconds per image for each of these steps as JSON. The files are read, and the
-transforms of their profiles built, before the clock starts.
+transforms of their profiles built, before the clock starts. Several processes do this side by side, each all of it, and
+the mean over them is printed: what it exceeds one process by is what the machine's cores cost each other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import io
 import json
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import mean
 
 from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, ImageCms
@@ -108,8 +112,9 @@ def pack(data: bytes, transforms: dict[bytes, ImageCms.ImageCmsTransform], clock
     clock.book("encode")
 
 
-def main() -> None:
-    num_passes, sources = int(sys.argv[1]), [Path(name).read_bytes() for name in sys.argv[2:]]
+def measure(num_passes: int, names: Sequence[str]) -> dict[str, float]:
+    """Return CPU milliseconds per image, by step."""
+    sources = [Path(name).read_bytes() for name in names]
     transforms = build_transforms(sources)
     for data in sources[:_WARM_UP]:
         pack(data, transforms, _Clock())
@@ -117,7 +122,15 @@ def main() -> None:
     for _ in range(num_passes):
         for data in sources:
             pack(data, transforms, clock)
-    print(json.dumps({step: 1000 * seconds / len(sources) / num_passes for step, seconds in clock.seconds.items()}))
+    return {step: 1000 * seconds / len(sources) / num_passes for step, seconds in clock.seconds.items()}
+
+
+def main() -> None:
+    num_processes, num_passes, names = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    with ProcessPoolExecutor(num_processes) as pool:
+        started = [pool.submit(measure, num_passes, names) for _ in range(num_processes)]
+        found = [steps.result() for steps in started]
+    print(json.dumps({step: mean(steps[step] for steps in found) for step in found[0]}))
 
 
 if __name__ == "__main__":

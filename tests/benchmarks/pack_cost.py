@@ -6,7 +6,9 @@ Two sets of photographs are packed, with one worker and with two, beside the flo
 holds each photograph once, the larger one several times, and the floor sees it as often. Their difference, in CPU time
 with one worker and in wall-clock time with one and with two, is the cost of the photographs; what is left of the
 smaller set's cost is start-up, the images measured before planning included. In a round all of these run in slices of
-a fifth of a second, one at a time, so that the machine is as fast for one as for the other.
+a fifth of a second, one at a time, so that the machine is as fast for one as for the other. Two processes of the
+floor side by side show what two cores of this machine are worth: less than two where they share a core's units, its
+clock or the memory, and no packer can gain more.
 
 The codecs of the floor touch no file. With ``--work /dev/shm`` all files lie in memory, and the ratio is what packing
 itself adds; in a folder of a disk the file system and its driver are in it too.
@@ -62,7 +64,9 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for name, source in sources.items()
         for workers in (1, 2)
     }
-    commands["floor"] = ["tests.benchmarks.codec_floor", str(_COPIES), *map(str, paths)]
+    for processes in (1, 2):
+        passes = str(_COPIES // processes)
+        commands[f"floor {processes}"] = ["tests.benchmarks.codec_floor", str(processes), passes, *map(str, paths)]
     costs: dict[str, list[ProcessCost]] = {name: [] for name in commands}
     first_images: list[float] = []
     for index in range(given.rounds + 1):
@@ -72,13 +76,15 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             first_images.append(first_image_s)
             for name, cost in zip(commands, found, strict=True):
                 costs[name].append(cost)
-    floors = [json.loads(cost.stdout) for cost in costs["floor"]]
+    floors = {n: [json.loads(cost.stdout) for cost in costs[f"floor {n}"]] for n in (1, 2)}
+    floors_ms = {n: [sum(steps.values()) for steps in found] for n, found in floors.items()}
     return {
         "num_images": len(paths),
-        **_cpu_figures(costs, [sum(steps.values()) for steps in floors], num_images=len(paths)),
+        **_cpu_figures(costs, floors_ms[1], num_images=len(paths)),
         "first_image_s": median(first_images),
-        "floor_steps_ms": {step: median([steps[step] for steps in floors]) for step in floors[0]},
+        "floor_steps_ms": {step: median([steps[step] for steps in floors[1]]) for step in floors[1][0]},
         **_wall_figures(costs, num_images=len(paths)),
+        "two_cores": median([2 * one / two for one, two in zip(floors_ms[1], floors_ms[2], strict=True)]),
     }
 
 
@@ -136,6 +142,7 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("images/s after start-up, 1 worker", f"{later['1']:.0f}", ""),
         ("images/s after start-up, 2 workers", f"{later['2']:.0f}", scaling),
         ("CPU after start-up, 2 workers over 1", f"{figures['cpu_2_workers_over_1']:.2f}", ""),
+        ("two cores of this machine", f"{figures['two_cores']:.2f}", "times one, by the floor alone"),
     ]
 
 
