@@ -12,6 +12,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+import numpy as np
+
 from packer.errors import CorruptRecordError, OptionsError
 from packer.formats.base import Record
 from packer.formats.framing import Chunk, MalformedError, More, Take, create_take
@@ -22,6 +24,8 @@ MAX_PAYLOAD_BYTES = (1 << 29) - 1
 
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _HEADER = struct.Struct("<4sI")
+_WORD = np.dtype("<u4")
+_MAGIC_WORD = np.uint32(0xCED7230A)
 _ZEROS = (b"", b"\0", b"\0\0", b"\0\0\0")
 
 
@@ -50,13 +54,8 @@ def frame_record(payload: bytes) -> list[bytes]:
 
 def _aligned_magics(payload: bytes) -> list[int]:
     """Return the offsets, all multiples of 4, at which the magic stands."""
-    found = []
-    at = payload.rfind(MAGIC)  # CPython's rfind takes a third of find's time for a needle this short
-    while at >= 0:
-        if at % 4 == 0:
-            found.append(at)
-        at = payload.rfind(MAGIC, 0, at)  # the magic cannot overlap itself
-    return found[::-1]
+    words = np.frombuffer(payload, _WORD, len(payload) // 4)  # a fifth of the time of bytes.find
+    return [4 * int(index) for index in (words == _MAGIC_WORD).nonzero()[0]]
 
 
 def _frame_part(cflag: int, part: bytes) -> list[bytes]:
