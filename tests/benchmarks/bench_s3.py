@@ -39,6 +39,7 @@ from tests.benchmarks.measure import (
     cpu_seconds,
     create_parser,
     in_turns,
+    link_photographs,
     list_photographs,
     median,
     report,
@@ -63,7 +64,7 @@ def main() -> None:
     paths = list_photographs(given.photographs)[: given.images]
     with _bucket() as bucket, tempfile.TemporaryDirectory() as scratch:
         _upload(f"s3://{bucket}/photos", {f"{n:06d}.jpg": path.read_bytes() for n, path in enumerate(paths)})
-        local = _link(paths, Path(scratch) / "photos")
+        local = link_photographs(paths, Path(scratch) / "photos")
         figures: dict[str, Any] = dict(_work(bucket, local, endpoint, given.rounds))
         figures |= _packing(bucket, local, Path(scratch), given.rounds)
         figures |= _listing(bucket, given.objects)
@@ -88,13 +89,6 @@ def _upload(uri: str, contents: dict[str, bytes]) -> None:
     store = S3Store(uri, StoreOptions())
     with ThreadPoolExecutor(32) as threads:
         list(threads.map(lambda pair: store.put(pair[0], [pair[1]]), contents.items()))
-
-
-def _link(paths: Sequence[Path], folder: Path) -> Path:
-    folder.mkdir()
-    for index, path in enumerate(paths):
-        (folder / f"{index:06d}.jpg").symlink_to(path.resolve())
-    return folder
 
 
 def _work(bucket: str, local: Path, endpoint: str, rounds: int) -> dict[str, Any]:

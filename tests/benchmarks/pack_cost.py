@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from tests.benchmarks.measure import (
     ProcessCost,
     add_photographs,
     create_parser,
+    link_photographs,
     list_photographs,
     median,
     report,
@@ -57,8 +56,8 @@ def main() -> None:
 
 def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     paths = list_photographs(given.photographs)[: given.images]
-    sources = {"small": _link(paths, folder / "small")}
-    sources["large"] = _link(sorted(sources["small"].iterdir()) * _COPIES, folder / "large")
+    sources = {"small": link_photographs(paths, folder / "small")}
+    sources["large"] = link_photographs(sorted(sources["small"].iterdir()) * _COPIES, folder / "large")
     commands = {
         f"{name} {workers}": ["packer", *_arguments(source, folder / f"{name}-{workers}", workers)]
         for name, source in sources.items()
@@ -144,18 +143,6 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("CPU after start-up, 2 workers over 1", f"{figures['cpu_2_workers_over_1']:.2f}", ""),
         ("two cores of this machine", f"{figures['two_cores']:.2f}", "times one, by the floor alone"),
     ]
-
-
-def _link(paths: Sequence[Path], folder: Path) -> Path:
-    """Not by symbolic links, which are in few data sets and cost packing a search of their own."""
-    folder.mkdir()
-    for index, path in enumerate(paths):
-        linked = folder / f"{index:06d}.jpg"
-        try:
-            linked.hardlink_to(path.resolve())
-        except OSError:  # on another file system
-            shutil.copyfile(path, linked)
-    return folder
 
 
 def _arguments(source: Path, dest: Path, workers: int) -> list[str]:
