@@ -89,11 +89,12 @@ def run_process(command: Sequence[str]) -> ProcessCost:
         return _cost_of(process, lambda: time.monotonic() - started)
 
 
-def run_in_slices(commands: Sequence[Sequence[str]], *, slice_s: float = 0.2) -> list[ProcessCost]:
+def run_in_slices(commands: Sequence[Sequence[str]], *, slice_s: float = 1) -> list[ProcessCost]:
     """Run commands to their ends, one at a time for a short slice each, while the others are stopped.
 
     So all of them meet the same machine, whose speed others on it may change within seconds. A command's wall-clock
-    time is the sum of its slices. Raises CalledProcessError.
+    time is the sum of its slices. Shorter ones would be to the disadvantage of commands of several processes: when
+    these go on, it takes some milliseconds until each has a core of its own. Raises CalledProcessError.
     """
     with ExitStack() as stack:
         running = [stack.enter_context(_SlicedProcess(command)) for command in commands]

@@ -6,9 +6,9 @@ Two sets of photographs are packed, with one worker and with two, beside the flo
 holds each photograph once, the larger one several times, and the floor sees it as often. Their difference, in CPU time
 with one worker and in wall-clock time with one and with two, is the cost of the photographs; what is left of the
 smaller set's cost is start-up, the images measured before planning included. In a round all of these run in slices of
-a fifth of a second, one at a time, so that the machine is as fast for one as for the other. Two processes of the
-floor side by side show what two cores of this machine are worth: less than two where they share a core's units, its
-clock or the memory, and no packer can gain more.
+a second, one at a time, so that the machine is as fast for one as for the other. Two processes of the floor side by
+side show what two cores of this machine are worth: less than two where they share a core's units, its clock or the
+memory, and no packer can gain more.
 
 The codecs of the floor touch no file. With ``--work /dev/shm`` all files lie in memory, and the ratio is what packing
 itself adds; in a folder of a disk the file system and its driver are in it too.
