@@ -30,7 +30,7 @@ from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
 from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.base import Store
-from packer.stores.open import absolute_uri, is_local, open_store, share_options
+from packer.stores.open import absolute_uri, check_dest, is_local, open_store, share_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,8 @@ def commit_parts(uri: str, store: StoreOptions = DEFAULT_STORE) -> PackResult:
 
 
 def check_places(options: PackOptions) -> None:
-    """Raise OptionsError where the destination lies in the source or the source in the destination."""
+    """Raise OptionsError where the destination lies in the source, or around it, or cannot be written safely."""
+    check_dest(options.dest)
     source, dest = (_real_place(uri) for uri in (options.source, options.dest))
     source_base, dest_base = source.rstrip("/") + "/", dest.rstrip("/") + "/"
     if dest_base.startswith(source_base) or source_base.startswith(dest_base):

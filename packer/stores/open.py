@@ -33,6 +33,15 @@ def open_store(uri: str, options: StoreOptions = DEFAULT_STORE) -> Store:
     return RemoteStore(uri)
 
 
+def check_dest(uri: str) -> None:
+    """Raise OptionsError where no data set can be written, by the URI alone."""
+    if is_local(uri) or find_scheme(uri) in _S3_SCHEMES:
+        return
+    from packer.stores.remote import check_creates
+
+    check_creates(uri)
+
+
 def share_options(uri: str, options: StoreOptions) -> StoreOptions:
     """Return options with which other processes open the store at once: with the address, without any credential.
 

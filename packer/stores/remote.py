@@ -22,8 +22,8 @@ from packer.stores.base import Buffers, ObjectInfo, ObjectNotFoundError
 
 T = TypeVar("T")
 
-_CREATES_ATOMICALLY = frozenset({"gs", "gcs"})
-"""Schemes whose library asks the server itself to refuse a key that exists."""
+_CREATES_ATOMICALLY = frozenset({"gs", "gcs", "memory"})
+"""Schemes whose library asks the server itself to refuse a key that exists, and memory, which is locked here."""
 _MEMORY = threading.Lock()
 """Makes one step of look and write in fsspec's memory, which is this process's own."""
 
@@ -88,11 +88,7 @@ class RemoteStore:
         if self._scheme == "memory":
             with _MEMORY:
                 return self._create(key, data)
-        if self._scheme not in _CREATES_ATOMICALLY:
-            raise StoreError(
-                f"{self._uri}: cannot be DEST: two runs that start at once could not tell who owns it, since "
-                f"{self._scheme}:// has no known way to write only what is not there; pack to a folder, s3:// or gs://"
-            )
+        check_creates(self._uri)
         return self._create(key, data)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -154,6 +150,16 @@ class RemoteStore:
         except Exception as error:  # each library has errors of its own, under no common name
             problem = StoreError(f"{where}: the request failed with {type(error).__name__}; try again with --resume")
         raise problem
+
+
+def check_creates(uri: str) -> None:
+    """Raise OptionsError where `RemoteStore.put_if_absent` could not tell who was first."""
+    scheme = uri.partition("://")[0].lower()
+    if scheme not in _CREATES_ATOMICALLY:
+        raise OptionsError(
+            f"DEST: expected a folder, s3:// or gs://, got {scheme}://, which has no known way to write only what is "
+            f"not there: of two runs that start at once none could tell who owns the place"
+        )
 
 
 def _open_filesystem(uri: str) -> tuple[Any, str]:
