@@ -13,7 +13,14 @@ IMAGE_SUFFIXES = frozenset({
 # fmt: on
 """Lower-case endings of the files that are taken for images."""
 
-_SYSTEM_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+# fmt: off
+_SYSTEM_NAMES = frozenset({
+    "__MACOSX",  # macOS, in zips
+    "Thumbs.db", "desktop.ini", "System Volume Information", "$RECYCLE.BIN", "$Recycle.Bin",  # Windows
+    "@eaDir", "#recycle",  # Synology: thumbnails, which are named as images, and the recycle bin
+    "lost+found",  # in the root of ext4, and for root alone to read
+})
+# fmt: on
 _NUM_EXAMPLES = 3
 
 

@@ -10,6 +10,7 @@ from packer.sources.folder import list_archive, list_folder
 from packer.sources.inventory import MANIFEST_NAME, list_inventory
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.listing import list_listing
+from packer.sources.names import is_hidden
 from packer.sources.remote import list_remote
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
 from packer.stores.open import absolute_uri, is_local
@@ -61,12 +62,15 @@ def _split_archive(path: str) -> tuple[str, str]:
 
 
 def _find_parquet_files(folder: str) -> list[str]:
-    """Return the Parquet files of a folder that holds nothing else (but hidden files and ``_SUCCESS`` and its like)."""
+    """Return the Parquet files of a folder that holds nothing else.
+
+    Hidden and system entries, and files such as ``_SUCCESS``, do not count.
+    """
     files = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith((".", "_")) and not entry.is_dir():
+                if is_hidden(entry.name) or (entry.name.startswith("_") and not entry.is_dir()):
                     continue
                 if not entry.name.lower().endswith(".parquet") or not entry.is_file():
                     return []

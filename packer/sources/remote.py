@@ -123,7 +123,7 @@ class ObjectWalk:
 
     @property
     def is_table(self) -> bool:
-        """Say whether there are Parquet files and nothing else, but for hidden files."""
+        """Say whether there are Parquet files and nothing else, but for hidden and system entries."""
         return bool(self.tables) and not self._num_others
 
     def add(self, info: ObjectInfo) -> None:
@@ -151,9 +151,11 @@ class ObjectWalk:
             self.scan.other_suffixes[ascii(suffix)[1:-1]] += 1
 
     def _count_kind(self, folder: str, name: str) -> None:
-        if not folder and name.lower().endswith(".parquet") and not name.startswith((".", "_")):
+        if is_hidden(folder.partition("/")[0] or name):
+            return
+        if not folder and name.lower().endswith(".parquet") and not name.startswith("_"):
             self.tables.append(name)
-        elif folder or not name.startswith((".", "_")):
+        elif folder or not name.startswith("_"):
             self._num_others += 1
 
     def _is_hidden(self, key: str) -> bool:

@@ -108,11 +108,12 @@ def test_one_class_that_may_be_a_wrapper_is_pointed_out(tmp_path, write):
 
 
 def test_what_is_no_image_is_counted(tmp_path, write):
-    path = write(tmp_path, ["cat/1.jpg", "cat/1.txt", "__MACOSX/cat/._1.jpg", ".git/x.jpg", "labels.csv"])
+    names = ["cat/1.jpg", "cat/1.txt", "__MACOSX/cat/._1.jpg", ".git/x.jpg", "cat/@eaDir/1.jpg/x.jpg", "labels.csv"]
+    path = write(tmp_path, names)
     listing = listed(path)
     assert listing.items.num_rows == 1
     assert listing.notices[:2] == (
-        "skipped 2 hidden or system entries",
+        "skipped 3 hidden or system entries",
         "skipped 2 files not named as images: 1 .csv, 1 .txt",
     )
     other = write(tmp_path, ["a.txt"], "other")

@@ -103,6 +103,16 @@ def test_hidden_and_system_entries_are_skipped_with_a_notice(tmp_path):
     assert listing.notices == ("skipped 4 hidden or system entries",)
 
 
+@pytest.mark.parametrize(
+    "name", ["lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information"]
+)
+def test_folders_of_file_systems_are_no_classes(tmp_path, name):
+    put(tmp_path, "cat/1.jpg", f"{name}/2.jpg", f"cat/{name}/1.jpg/thumb.jpg")
+    listing = listed(tmp_path)
+    assert (keys(listing), listing.class_names) == (["cat/1.jpg"], ("cat",))
+    assert listing.notices == ("skipped 2 hidden or system entries",)
+
+
 def test_empty_files_are_items(tmp_path):
     put(tmp_path, "a.jpg", content=b"")
     assert listed(tmp_path).items.to_pylist() == [{"key": "a.jpg", "num_bytes": 0}]
@@ -190,6 +200,17 @@ def test_unreadable_folder_is_refused(unprivileged, name, mode):
         locked.chmod(0o777)
     assert str(locked) in text
     assert "Permission denied" in text
+
+
+def test_unreadable_system_folder_is_passed_over(unprivileged):
+    put(unprivileged, "cat/1.jpg", "lost+found/2.jpg")
+    locked = unprivileged / "lost+found"
+    locked.chmod(0)
+    try:
+        listing = listed(unprivileged)
+    finally:
+        locked.chmod(0o777)
+    assert (keys(listing), listing.notices) == (["cat/1.jpg"], ("skipped 1 hidden or system entry",))
 
 
 def test_name_that_is_not_utf8_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 import gzip
 import os
 import tempfile
+import uuid
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packer.sources.items import LabelKind
+from packer.stores.remote import RemoteStore
 from tests.sources.listings import failure, listed, write_csv, write_jsonl, write_parquet
 
 
@@ -65,6 +67,7 @@ def test_folder_of_parquet_files(folder):
     write_parquet(parts, "part-1.parquet", key=["b.jpg"], label=pa.array([1], pa.int32()))
     write_parquet(parts, "part-0.parquet", label=pa.array([2], pa.int64()), key=["a.jpg"], note=["n"])
     (parts / "_SUCCESS").touch()
+    (parts / "lost+found").mkdir()
     listing = listed(parts, root=str(folder))
     assert listing.items.to_pylist() == [
         {"key": "a.jpg", "num_bytes": 1, "label": 2, "note": "n"},
@@ -74,6 +77,16 @@ def test_folder_of_parquet_files(folder):
     assert "'gone.jpg' (part-2.parquet row 2)" in failure(parts, root=str(folder))
     write_parquet(parts, "part-3.parquet", key=["c.jpg"], label=["text"])
     assert "disagree" in failure(parts, root=str(folder))
+
+
+def test_parquet_files_below_a_remote_prefix(folder):
+    place = f"memory://{uuid.uuid4().hex}"
+    part = write_parquet(folder, path=["a.jpg"], label=[3]).read_bytes()
+    for key in ("a.jpg", "parts/_SUCCESS", "parts/lost+found/x", "parts/.git/x"):
+        RemoteStore(place).put(key, [b"1"])
+    RemoteStore(place).put("parts/0.parquet", [part])
+    listing = listed(f"{place}/parts", root=place)
+    assert listing.items.to_pylist() == [{"key": "a.jpg", "num_bytes": 1, "label": 3, "_etag": ""}]
 
 
 def test_paths_are_made_relative_to_the_root(folder):

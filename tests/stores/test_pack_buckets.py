@@ -176,6 +176,8 @@ def test_a_prefix_lists_as_the_folder_does(bucket: Bucket, images: Path, tmp_pat
         "c1/.hidden.jpg",
         "c2/.git/x.jpg",
         "c2/.git/y.jpg",
+        "c2/@eaDir/x.jpg/thumb.jpg",
+        "lost+found/x.jpg",
         ".DS_Store",
         "c9/only.txt",
         "z.csv",
