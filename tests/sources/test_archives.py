@@ -1,8 +1,11 @@
 import os
 import random
+import shutil
 import struct
+import subprocess
 import tarfile
 import zipfile
+import zlib
 
 import pyarrow as pa
 import pytest
@@ -328,6 +331,79 @@ class Unseekable:
 
     def __init__(self, stream):
         self.write, self.flush = stream.write, stream.flush
+
+
+def write_unmarked(path, name, extra=b""):
+    """Write a zip with one member, whose name is `name`, as bytes and without the mark of UTF-8, as is its content."""
+    stand_in = "x" * len(name)
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo(stand_in)
+        info.extra = extra
+        archive.writestr(info, name)
+    path.write_bytes(path.read_bytes().replace(stand_in.encode(), name))
+    return path
+
+
+def unicode_path(stored, name):
+    content = struct.pack("<BL", 1, zlib.crc32(stored)) + name
+    return struct.pack("<2H", 0x7075, len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        ("Käse/日本.jpg".encode(), "Käse/日本.jpg"),
+        (b"caf\x82/1.jpg", "café/1.jpg"),
+        ("ä".encode() + b"\x84/1.jpg", "├ñä/1.jpg"),
+        (b"plain/1.jpg", "plain/1.jpg"),
+    ],
+)
+def test_unmarked_names_in_zips(tmp_path, stored, name):
+    listing = listed(write_unmarked(tmp_path / "set.zip", stored))
+    assert listing.class_names == (name.partition("/")[0],)
+    assert contents(listing) == {f"set.zip/{name}": stored}
+
+
+@pytest.mark.parametrize(
+    ("stored", "of", "path", "name"),
+    [
+        (b"#U65e5/1.jpg", b"#U65e5/1.jpg", "日/1.jpg".encode(), "日/1.jpg"),
+        (b"caf\x82/1.jpg", b"caf\x82/1.jpg", "ça/1.jpg".encode(), "ça/1.jpg"),
+        (b"caf\x82/1.jpg", b"renamed/1.jpg", "ça/1.jpg".encode(), "café/1.jpg"),
+    ],
+)
+def test_unicode_paths_in_zips(tmp_path, stored, of, path, name):
+    extra = struct.pack("<2H", 0x9999, 2) + b"12" + unicode_path(of, path)
+    listing = listed(write_unmarked(tmp_path / "set.zip", stored, extra))
+    assert contents(listing) == {f"set.zip/{name}": stored}
+    assert "leads out" in failure(write_unmarked(tmp_path / "set.zip", stored, unicode_path(stored, b"../1.jpg")))
+
+
+@pytest.mark.parametrize(("stored", "fits"), [(b"caf\x82/1.jpg", True), (b"caf\x81/1.jpg", False)])
+def test_a_local_header_may_have_the_name_in_another_encoding(tmp_path, stored, fits):
+    first = write_unmarked(tmp_path / "set.zip", stored).read_bytes()
+    second = write_zip(tmp_path, {"café/1.jpg": stored}, compression=zipfile.ZIP_STORED).read_bytes()
+    local, directory = first[: first.index(b"PK\x01\x02")], bytearray(second[second.index(b"PK\x01\x02") :])
+    struct.pack_into("<L", directory, len(directory) - 6, len(local))
+    (tmp_path / "set.zip").write_bytes(local + directory)
+    if fits:
+        assert contents(listed(tmp_path / "set.zip")) == {"set.zip/café/1.jpg": stored}
+    else:
+        assert "expected the header of 'café/1.jpg'" in failure(tmp_path / "set.zip")
+
+
+@pytest.mark.skipif(shutil.which("zip") is None, reason="Info-ZIP is not installed")
+@pytest.mark.may_skip
+def test_names_by_info_zip(tmp_path):
+    for name in ("Käse/日本.jpg", "Œuf/1.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(name.encode())
+    for index, locale in enumerate(("C", "C.UTF-8")):
+        command = ["zip", "-q", "-r", f"set{index}.zip", "Käse", "Œuf"]
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, "LC_ALL": locale}, check=True)
+        listing = listed(tmp_path / f"set{index}.zip")
+        assert listing.class_names == ("Käse", "Œuf")
+        assert contents(listing)[f"set{index}.zip/Käse/日本.jpg"] == "Käse/日本.jpg".encode()
 
 
 def test_backslashes_as_separators_are_refused_in_zips(tmp_path):
