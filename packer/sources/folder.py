@@ -7,8 +7,10 @@ in a notice, and what cannot be read is an error, since a folder that is quietly
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
@@ -19,7 +21,10 @@ from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, bui
 from packer.sources.names import count, is_hidden, is_image, quote
 from packer.sources.scan import NO_CLASS, Scan, check_name
 
-_SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_SPLIT_NAME = re.compile(
+    r"(train|training|trainval|val|valid|validation|dev|eval|test|testing)([-_ ]?(set|data|images))?[-_ ]?\d*",
+    re.IGNORECASE,
+)
 _REMEDY = "mend or remove it, since leaving it out would shrink the data set"
 
 _FolderId = tuple[int, int]
@@ -168,10 +173,13 @@ def build_listing(spec: SourceSpec, scan: Scan) -> Listing:
     names = scan.class_names
     columns = dict(zip(table.column_names, table.columns, strict=True))
     labels = columns.pop(LABEL)
-    notices = _build_notices(spec, scan, scan.empty_classes(labels))
+    empty = scan.empty_classes(labels)
+    notices = _build_notices(scan, empty)
     if not table.num_rows:
         skipped = "".join(f"; {notice}" for notice in notices)
         raise SourceError(f"{spec.source}: nothing in it: expected files such as .jpg, .png or .webp{skipped}")
+    if problem := _find_wrong_level(spec, scan, sorted(set(names) - set(empty)), columns[KEY]):
+        notices += (problem,)
     if spec.class_map is not None:
         class_map = load_class_map(spec.class_map, spec.store)
         ids, names = class_map.find_ids(names, spec.source), class_map.class_names
@@ -188,7 +196,8 @@ def build_listing(spec: SourceSpec, scan: Scan) -> Listing:
     )
 
 
-def _build_notices(spec: SourceSpec, scan: Scan, empty: list[str]) -> tuple[str, ...]:
+def _build_notices(scan: Scan, empty: list[str]) -> tuple[str, ...]:
+    """Return what was passed over, and where nothing was."""
     notices = []
     if scan.num_hidden:
         notices.append(f"skipped {count(scan.num_hidden, 'hidden or system entry', 'hidden or system entries')}")
@@ -206,11 +215,39 @@ def _build_notices(spec: SourceSpec, scan: Scan, empty: list[str]) -> tuple[str,
         notices.append(f"{count(len(archives), 'archive')} without images: {quote(archives)}")
     if empty:
         notices.append(f"{count(len(empty), 'class folder')} without images: {quote(empty)}")
-    names = list(scan.class_names)
-    if names and {name.lower() for name in names} <= _SPLIT_NAMES:
-        notices.append(f"the classes are {quote(names)}, which look like splits; name one as SOURCE if so")
-    elif len(names) == 1 and scan.num_archives:
-        notices.append(f"there is one class, {names[0]!r}; if it holds the class folders, name it as SOURCE")
-    elif not names and not spec.flat and scan.num_archives > 1:
-        notices.append("no labels: the archives have no folders; put each into a folder named as its class for labels")
     return tuple(notices)
+
+
+def _find_wrong_level(spec: SourceSpec, scan: Scan, classes: list[str], keys: pa.ChunkedArray) -> str:
+    """Return a notice if SOURCE may not be the folder of the class folders; `classes` are those with images."""
+    splits = [name for name in classes if _SPLIT_NAME.fullmatch(name)]
+    # One among others may be a class: there are data sets that know trains.
+    if len(splits) > 1 or (splits and len(classes) == 1):
+        return (
+            f"the classes {quote(splits)} look like splits; if they are, give one of them: {_below_source(splits[0])}"
+        )
+    if len(classes) == 1 and scan.num_archives:
+        return f"there is one class, {classes[0]!r}; if it holds the class folders, name it as SOURCE"
+    wrapper = _find_wrapper(keys) if len(classes) == 1 else ""
+    if wrapper:
+        return (
+            f"there is one class, {classes[0]!r}, but all images lie in folders of {wrapper!r}; if those are the "
+            f"classes, give {_below_source(wrapper)}"
+        )
+    if not classes and not spec.flat and scan.num_archives > 1:
+        return "no labels: the archives have no folders; put each into a folder named as its class for labels"
+    return ""
+
+
+def _below_source(folder: str) -> str:
+    return repr(f"SOURCE/{folder}")
+
+
+def _find_wrapper(keys: pa.ChunkedArray) -> str:
+    """Return the deepest folder that holds all keys, if each lies in a folder in it; else nothing."""
+    bounds = pc.min_max(keys.cast(pa.large_binary())).as_py()
+    common = os.path.commonprefix([bounds["min"], bounds["max"]])  # noqa: RUF071
+    folder = common[: common.rfind(b"/") + 1]
+    num_parts = folder.count(b"/")
+    is_below = pc.min(pc.count_substring(keys, "/")).as_py() > num_parts
+    return folder[:-1].decode() if is_below else ""

@@ -132,9 +132,47 @@ def test_class_folder_without_images_keeps_its_id(tmp_path):
     assert "1 class folder without images: 'a'" in listing.notices
 
 
-def test_folders_named_like_splits_are_pointed_out(tmp_path):
-    put(tmp_path, "train/cat/1.jpg", "val/cat/1.jpg")
-    assert any("look like splits" in notice for notice in listed(tmp_path).notices)
+@pytest.mark.parametrize(
+    ("names", "given"),
+    [
+        (["train/cat/1.jpg", "val/cat/1.jpg"], "train"),
+        (["train2017/1.jpg", "val2017/2.jpg", "annotations/x.json", "test2017/3.jpg"], "test2017"),
+        (["Train_Set/1.jpg", "extra/2.jpg", "test-images/3.jpg"], "Train_Set"),
+        (["train/cat/1.jpg", "annotations/x.json"], "train"),
+    ],
+)
+def test_folders_named_like_splits_are_pointed_out(tmp_path, names, given):
+    put(tmp_path, *names)
+    (notice,) = [notice for notice in listed(tmp_path).notices if "look like splits" in notice]
+    assert f"give one of them: 'SOURCE/{given}'" in notice
+    assert listed(tmp_path, flat=True).notices == tuple(n for n in listed(tmp_path).notices if n.startswith("skipped"))
+
+
+@pytest.mark.parametrize("names", [["train/1.jpg", "bus/1.jpg"], ["values/1.jpg", "testers/1.jpg"]])
+def test_classes_that_are_no_splits(tmp_path, names):
+    put(tmp_path, *names)
+    assert listed(tmp_path).notices == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "wrapper"),
+    [
+        (["PetImages/Cat/1.jpg", "PetImages/Dog/1.jpg"], "PetImages"),
+        (["PetImages/Cat/1.jpg", "PetImages/Cow/1.jpg", "labels/x.csv"], "PetImages"),
+        (["a/b c/Cat/1.jpg", "a/b c/Dog/1.jpg"], "a/b c"),
+        (["cat/1.jpg", "cat/more/2.jpg", "cat/most/3.jpg"], None),
+        (["cat/2024/1.jpg", "cat/2024/2.jpg"], None),
+        (["cat/x/1.jpg", "dog/y/2.jpg"], None),
+    ],
+)
+def test_one_folder_around_the_class_folders_is_pointed_out(tmp_path, names, wrapper):
+    put(tmp_path, *names)
+    notices = [notice for notice in listed(tmp_path).notices if "there is one class" in notice]
+    assert len(notices) == bool(wrapper)
+    if wrapper:
+        assert f"lie in folders of {wrapper!r}" in notices[0]
+        assert f"give 'SOURCE/{wrapper}'" in notices[0]
+        assert len(listed(tmp_path / wrapper).class_names) == 2
 
 
 def test_links_are_followed(tmp_path):

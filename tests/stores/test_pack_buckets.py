@@ -204,6 +204,23 @@ def test_a_prefix_lists_as_the_folder_does(bucket: Bucket, images: Path, tmp_pat
     )
 
 
+def test_a_prefix_above_the_class_folders_is_pointed_out(bucket: Bucket) -> None:
+    for key in (
+        "PetImages/cat/1.jpg",
+        "PetImages/dog/1.jpg",
+        "splits/train/1.jpg",
+        "splits/val/1.jpg",
+        "splits/x/1.csv",
+    ):
+        bucket.put(f"{key.partition('/')[0]}-set/{key.removeprefix('splits/')}", b"1")
+    for prefix, notice in (
+        ("PetImages-set", "give 'SOURCE/PetImages'"),
+        ("splits-set", "give one of them: 'SOURCE/tr"),
+    ):
+        found = list_source(SourceSpec(source=f"s3://{bucket.name}/{prefix}", store=bucket.options))
+        assert notice in found.notices[-1]
+
+
 def test_listings_at_and_of_buckets(bucket: Bucket, images: Path, tmp_path: Path) -> None:
     source = upload(bucket, images, "photos")
     local = write_listing(tmp_path / "list.csv", images)
