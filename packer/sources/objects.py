@@ -13,6 +13,7 @@ from packer.sources.items import ETAG, NUM_BYTES
 from packer.sources.sizes import MISSING
 from packer.stores.base import ObjectInfo, Store
 
+_SCHEMA = pa.schema([("key", pa.large_string()), (NUM_BYTES, pa.int64()), (ETAG, pa.large_string())])
 _CHUNK_OBJECTS = 65_536
 
 
@@ -20,13 +21,11 @@ def load_objects(store: Store, keys: pa.ChunkedArray) -> dict[str, pa.ChunkedArr
     """Return the columns NUM_BYTES (MISSING where there is no object) and ETAG of some keys of a store.
 
     One listing of the folder that holds all of them is read, which is a thousandth of a request for each object in it.
-    Raises OSError as the store does.
+    Of the others in it no more are held at a time than there are keys, or 65,536. Raises OSError as the store does.
     """
     bounds = pc.min_max(keys.cast(pa.large_binary())).as_py()
     common = os.path.commonprefix([bounds["min"], bounds["max"]]).decode(errors="ignore")  # noqa: RUF071
-    folder = common[: common.rfind("/") + 1]
-    tables = list(_chunks(store.list(folder)))
-    found = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
+    found = _find_objects(store.list(common[: common.rfind("/") + 1]), keys)
     rows = pc.index_in(keys, value_set=found.column("key"))
     return {
         NUM_BYTES: pc.fill_null(found.column(NUM_BYTES).take(rows), MISSING),
@@ -34,7 +33,27 @@ def load_objects(store: Store, keys: pa.ChunkedArray) -> dict[str, pa.ChunkedArr
     }
 
 
-_SCHEMA = pa.schema([("key", pa.large_string()), (NUM_BYTES, pa.int64()), (ETAG, pa.large_string())])
+def _find_objects(objects: Iterator[ObjectInfo], keys: pa.ChunkedArray) -> pa.Table:
+    """Return those of `objects` that have one of the keys.
+
+    As many as there are keys are held before those not wanted are dropped, so that memory is bounded by the keys, and
+    looking through these, each time anew, costs no more than the objects do.
+    """
+    found: list[pa.Table] = []
+    held: list[pa.Table] = []
+    num_held = 0
+    for chunk in _chunks(objects):
+        held.append(chunk)
+        num_held += len(chunk)
+        if num_held >= len(keys):
+            found.append(_select(held, keys))
+            held, num_held = [], 0
+    return pa.concat_tables([*found, _select(held, keys)])
+
+
+def _select(tables: list[pa.Table], keys: pa.ChunkedArray) -> pa.Table:
+    table = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
+    return table.filter(pc.is_in(table.column("key"), value_set=keys))
 
 
 def _chunks(objects: Iterator[ObjectInfo]) -> Iterator[pa.Table]:
