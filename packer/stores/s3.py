@@ -25,7 +25,7 @@ from packer.stores.s3account import NUM_IN_FLIGHT
 from packer.stores.s3client import CLIENT_ERRORS, Clients, check_answer, connect
 from packer.stores.s3deletion import delete_objects
 from packer.stores.s3errors import make_error, parse_failure
-from packer.stores.s3listing import list_objects
+from packer.stores.s3listing import Page, list_objects
 
 T = TypeVar("T")
 
@@ -222,11 +222,14 @@ class S3Store:
         )
         return str(head.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in head
 
-    def _list_page(self, prefix: str, delimiter: str, token: str) -> Any:
-        request = {"Bucket": self._bucket, "Prefix": prefix, **self._payer}
-        request |= {"Delimiter": delimiter} if delimiter else {}
-        request |= {"ContinuationToken": token} if token else {}
-        return self._retry(lambda: self._clients.control.list_objects_v2(**request), prefix, "list")
+    def _list_page(self, page: Page) -> Any:
+        request = {"Bucket": self._bucket, "Prefix": page.prefix, **self._payer}
+        request |= {"Delimiter": page.delimiter} if page.delimiter else {}
+        if page.token:
+            request["ContinuationToken"] = page.token
+        elif page.start:
+            request["StartAfter"] = page.start
+        return self._retry(lambda: self._clients.control.list_objects_v2(**request), page.prefix, "list")
 
     def _retry(self, call: Callable[[], T], path: str, action: str, no_range: T | None = None) -> T:
         return retry(lambda: self._call(call, path, action, no_range), _POLICY)
