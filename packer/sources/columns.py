@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from packer.errors import SourceError
 from packer.sources.items import LabelKind
-from packer.sources.tables import RawTable, TableKind
+from packer.sources.tables import NUM_EXAMPLES, RawTable, TableKind
 
 _types = pa.types
+_NUMBER = r"^-?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 _TOO_LARGE = "a number beyond 32-bit floats, as which shards hold numbers,"
 
 
@@ -28,20 +29,27 @@ class LabelledColumn:
     class_names: tuple[str, ...] = ()
 
 
-def build_label(raw: RawTable, name: str) -> LabelledColumn:
+def build_label(raw: RawTable, name: str, *, has_class_map: bool = False) -> LabelledColumn:
     """Return the column `name` as labels, in the order of the rows.
 
     Text becomes classes, with ids by the order of the names as UTF-8 bytes; integers are ids as they stand; a float is
     a vector of one; a list is a vector. Without any value there are no labels.
 
+    In CSV, where everything is text, whitespace around a label does not count, and a label of nothing else is missing.
+    There numbers beside names are refused: one name among ids would make names of them all, and number them anew by
+    their order as text. With a class map all are names, since it has the ids.
+
     Raises:
-        SourceError: a label that is missing, negative, not finite, or of another length, with the first few lines.
+        SourceError: a label that is missing, negative, not finite, of another length, or of another kind than the
+            others, with the first few lines.
     """
-    column = _load_column(raw, name, with_booleans=False)
+    column = _load_column(raw, name, is_label=True)
     if column.null_count == len(column):
         return LabelledColumn(kind=LabelKind.NONE)
     _refuse_rows(raw, name, pc.is_null(column), "no label")
     if _types.is_large_string(column.type):
+        if raw.kind is TableKind.CSV and not has_class_map:
+            _refuse_mixed(raw, name, column)
         return _build_named(column)
     if _types.is_int64(column.type):
         _refuse_rows(raw, name, pc.less(column, 0), "a negative class id")
@@ -65,7 +73,7 @@ def build_vector_label(raw: RawTable, names: Sequence[str]) -> LabelledColumn:
     """
     columns = []
     for name in names:
-        column = _load_column(raw, name, with_booleans=True)
+        column = _load_column(raw, name)
         if not (_types.is_int64(column.type) or _types.is_float64(column.type)):
             raise SourceError(
                 f"{raw.name}: label column {name!r} holds {raw.table.column(name).type}; expected numbers, since "
@@ -85,7 +93,7 @@ def build_extra(raw: RawTable, name: str) -> pa.ChunkedArray:
     Dates and times become text, and anything nested deeper becomes JSON text. Raises SourceError for an integer beyond
     64 bits with sign, a finite number beyond 32-bit floats, which shards hold, or a list with a null in it.
     """
-    column = _load_column(raw, name, with_booleans=True)
+    column = _load_column(raw, name)
     if _types.is_large_list(column.type):
         _refuse_rows(raw, name, _find_rows(column.combine_chunks(), pc.is_valid), "a list with a missing element")
         if _types.is_float64(column.type.value_type):
@@ -100,14 +108,21 @@ def _fits_float32(numbers: Any) -> Any:
     return pc.or_(pc.is_finite(narrowed), pc.invert(pc.is_finite(numbers)))
 
 
-def _load_column(raw: RawTable, name: str, *, with_booleans: bool) -> pa.ChunkedArray:
+def _load_column(raw: RawTable, name: str, *, is_label: bool = False) -> pa.ChunkedArray:
+    """Return a column in plain types; of CSV, `true` is a name in labels of classes, and 1 in numbers."""
     column = raw.table.column(name)
     try:
         if raw.kind is TableKind.CSV:
-            return _parse_text(column, with_booleans=with_booleans)
+            return _parse_text(_trim(column) if is_label else column, with_booleans=not is_label)
         return _cast_plain(column)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise SourceError(f"{raw.name}: column {name!r} holds {column.type}: {error}") from None
+
+
+def _trim(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text without whitespace at its ends, and null for nothing but whitespace."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
 
 
 def _parse_text(column: pa.ChunkedArray, *, with_booleans: bool) -> pa.ChunkedArray:
@@ -168,6 +183,26 @@ def _encode_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
         None if value is None else msgspec.json.encode(value, order="sorted").decode() for value in column.to_pylist()
     ]
     return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def _refuse_mixed(raw: RawTable, name: str, column: pa.ChunkedArray) -> None:
+    """Raise SourceError where some labels are numbers and others are not, unless all are numerals of one length.
+
+    Those are such as ``08`` and ``12``, whose order as text is that of the numbers.
+    """
+    is_number = pc.match_substring_regex(column, _NUMBER)
+    num_numbers, num_names = pc.sum(is_number).as_py(), pc.sum(pc.invert(is_number)).as_py()
+    lengths = pc.min_max(pc.utf8_length(column)).as_py()
+    is_padded = lengths["min"] == lengths["max"] and pc.all(pc.match_substring_regex(column, r"^\d+$")).as_py()
+    if not num_numbers or not num_names or is_padded:
+        return
+    odd = is_number if num_numbers < num_names else pc.invert(is_number)
+    rows = pc.indices_nonzero(odd).to_pylist()
+    raise SourceError(
+        f"{raw.name}: expected numbers or names in column {name!r}, got {num_numbers:,} of those and {num_names:,} of "
+        f"these: {raw.show(rows, column.filter(odd).slice(0, NUM_EXAMPLES).to_pylist())}; mend or remove these rows, "
+        "or, if all are names, give the ids of the names with --class-map"
+    )
 
 
 def _build_named(column: pa.ChunkedArray) -> LabelledColumn:

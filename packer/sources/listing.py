@@ -56,7 +56,8 @@ def _build_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> Label
     if len(names) > 1:
         label = build_vector_label(raw, names)
     else:
-        label = build_label(raw, names[0]) if names else LabelledColumn(kind=LabelKind.NONE)
+        has_map = spec.class_map is not None
+        label = build_label(raw, names[0], has_class_map=has_map) if names else LabelledColumn(kind=LabelKind.NONE)
     if spec.class_map is not None:
         return _apply_class_map(raw, label, load_class_map(spec.class_map, spec.store))
     if label.kind is LabelKind.CLASS and not label.class_names:

@@ -94,6 +94,61 @@ def test_csv_values_get_the_narrowest_type_that_loses_nothing(folder, values, ex
     assert [type(value) for value in found] == [type(value) for value in expected]
 
 
+def write_labels(folder, labels, name="list.csv"):
+    for index in range(len(labels)):
+        (folder / f"{index:02d}.jpg").touch()
+    mark = "\t" if name.endswith(".tsv") else ","
+    rows = [f'{index:02d}.jpg{mark}"{label}"' for index, label in enumerate(labels)]
+    return write_csv(folder, "\n".join([f"path{mark}label", *rows]) + "\n", name)
+
+
+@pytest.mark.parametrize("odd", ["NA", "?", "None", "unknown", "7a", "0x7", "true", "007", "98765432109876543210"])
+@pytest.mark.parametrize("name", ["list.csv", "list.tsv"])
+def test_one_name_among_class_ids_is_refused(folder, odd, name):
+    path = write_labels(folder, [*map(str, range(12)), odd], name)
+    text = failure(path)
+    assert f"expected numbers or names in column 'label', got 12 of those and 1 of these: {odd!r} (line 14);" in text
+    assert "--class-map" in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["cat", "dog", "7", "cow"], "'7' (line 4);"),
+        (["1", "2", "2a", "2b", "2c", "2d", "2e"], "'1' (line 2), '2' (line 3);"),
+        (["0.5", "1.5", "NA"], "'NA' (line 4);"),
+        (["1", "x", "2", "y", "z", "3", "w", "4"], "'x' (line 3), 'y' (line 5), 'z' (line 6), ...;"),
+        (["1", "02", "3"], "'02' (line 3);"),
+    ],
+)
+def test_the_fewer_of_numbers_and_names_are_shown(folder, labels, shown):
+    assert shown in failure(write_labels(folder, labels))
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t ", "\u00a0"])
+def test_blank_labels_are_missing(folder, blank):
+    for labels in (["1", "2", blank], ["cat", "dog", blank]):
+        assert "no label in column 'label' of 1 of 3 rows: line 4" in failure(write_labels(folder, labels))
+    assert listed(write_labels(folder, [blank, blank])).label_kind is LabelKind.NONE
+
+
+def test_whitespace_around_labels_does_not_count(folder):
+    listing = listed(write_labels(folder, ["cat", " cat", "cat ", "big cat\t"]))
+    assert (listing.class_names, listing.items["label"].to_pylist()) == (("big cat", "cat"), [1, 1, 1, 0])
+    assert listed(write_labels(folder, [" 10", "9 "])).items["label"].to_pylist() == [10, 9]
+
+
+@pytest.mark.parametrize("labels", [["007", "008"], ["01", "09", "10", "12"], ["a1", "1b", "c"]])
+def test_numerals_of_one_length_are_names(folder, labels):
+    assert listed(write_labels(folder, labels)).class_names == tuple(sorted(labels))
+
+
+def test_text_of_typed_listings_is_as_it_stands(folder):
+    labels = ["1", "x ", " "]
+    path = write_parquet(folder, path=["a.jpg", "b.jpg", "c.jpg"], label=labels)
+    assert listed(path).class_names == (" ", "1", "x ")
+
+
 def test_csv_true_and_false_labels_are_names(folder):
     assert listed(write_csv(folder, "path,label\na.jpg,true\nb.jpg,false\n")).class_names == ("false", "true")
 
