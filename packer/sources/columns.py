@@ -27,6 +27,8 @@ class LabelledColumn:
     kind: LabelKind
     values: pa.ChunkedArray | None = None
     class_names: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    """What a user might not expect of them, in plain sentences."""
 
 
 def build_label(raw: RawTable, name: str, *, has_class_map: bool = False) -> LabelledColumn:

@@ -17,7 +17,7 @@ from packer.sources.keys import build_keys
 from packer.sources.objects import load_objects
 from packer.sources.roles import find_roles
 from packer.sources.sizes import MISSING, load_sizes
-from packer.sources.tables import RawTable, load_table
+from packer.sources.tables import NUM_EXAMPLES, RawTable, load_table
 from packer.specs import StoreOptions
 from packer.stores.open import absolute_uri, is_local, open_store
 
@@ -48,7 +48,7 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
         label_kind=label.kind,
         class_names=label.class_names,
         root=root,
-        notices=raw.notices + roles.notices,
+        notices=raw.notices + roles.notices + label.notices,
     )
 
 
@@ -66,7 +66,10 @@ def _build_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> Label
 
 
 def _apply_class_map(raw: RawTable, label: LabelledColumn, class_map: ClassMap) -> LabelledColumn:
-    """Give classes by name the map's ids, and classes by id its names."""
+    """Give classes by name the map's ids, and classes by id its names.
+
+    Whole numbers that the map has as names are names, as they would be if they were the names of folders.
+    """
     if label.kind is not LabelKind.CLASS or label.values is None:
         raise SourceError(f"--class-map: expected class labels in {raw.name}, got labels of kind '{label.kind}'")
     if label.class_names:
@@ -74,14 +77,42 @@ def _apply_class_map(raw: RawTable, label: LabelledColumn, class_map: ClassMap) 
         return replace(
             label, values=pc.take(pa.array(ids, pa.int64()), label.values), class_names=class_map.class_names
         )
-    known = pa.array(class_map.ids.values(), pa.int64())
-    unknown = pc.unique(label.values.filter(pc.invert(pc.is_in(label.values, value_set=known)))).to_pylist()
+    numbers = sorted(pc.unique(label.values).to_pylist())
+    if any(str(number) in class_map.ids for number in numbers):
+        return _look_up_numerals(raw, label, class_map, numbers)
+    known = set(class_map.ids.values())
+    unknown = [number for number in numbers if number not in known]
     if unknown:
-        shown = ", ".join(map(str, sorted(unknown)[:3])) + ", ..." * (len(unknown) > 3)
         raise SourceError(
-            f"--class-map: {class_map.path}: {len(unknown):,} ids of {raw.name} are not in it: {shown}; add them"
+            f"--class-map: {class_map.path}: {len(unknown):,} ids of {raw.name} are not in it: {_show(unknown)}; "
+            "add them"
         )
     return replace(label, class_names=class_map.class_names)
+
+
+def _look_up_numerals(raw: RawTable, label: LabelledColumn, class_map: ClassMap, numbers: list[int]) -> LabelledColumn:
+    unknown = [number for number in numbers if str(number) not in class_map.ids]
+    if unknown:
+        raise SourceError(
+            f"--class-map: {class_map.path}: some labels of {raw.name} are names in it, so all of them are names; "
+            f"{len(unknown):,} are not in it: {_show(unknown)}; add them, or leave the class map out"
+        )
+    ids = [class_map.ids[str(number)] for number in numbers]
+    rows = pc.index_in(label.values, value_set=pa.array(numbers, pa.int64()))
+    changed = [
+        f"{number} has id {class_id}" for number, class_id in zip(numbers, ids, strict=True) if number != class_id
+    ]
+    notice = f"the labels are names in the class map, and not ids: {', '.join(changed[:NUM_EXAMPLES])}"
+    return replace(
+        label,
+        values=pc.take(pa.array(ids, pa.int64()), rows),
+        class_names=class_map.class_names,
+        notices=(notice + ", ..." * (len(changed) > NUM_EXAMPLES),) if changed else (),
+    )
+
+
+def _show(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:NUM_EXAMPLES])) + ", ..." * (len(numbers) > NUM_EXAMPLES)
 
 
 def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str, store: StoreOptions) -> dict[str, pa.ChunkedArray]:

@@ -1,9 +1,11 @@
+import json
+
 import pytest
 
 from packer.errors import SourceError
 from packer.sources.classmap import load_class_map
 from packer.sources.items import LabelKind
-from tests.sources.listings import failure, listed, write_csv
+from tests.sources.listings import failure, listed, write_csv, write_parquet
 from tests.sources.packed import write_zip
 
 
@@ -101,3 +103,43 @@ def test_labels_of_a_listing(folder):
     floats = write_csv(folder, "path,label\na.jpg,1.5\nb.jpg,0\n")
     assert "expected class labels" in failure(floats, class_map=class_map(folder, "dog"))
     assert "kind 'none'" in failure(write_csv(folder, "path\na.jpg\n"), class_map=class_map(folder, "dog"))
+
+
+@pytest.fixture
+def numerals(folder):
+    """A class map as torchvision's class_to_idx has it for folders `0` to `11`."""
+    names = sorted(map(str, range(12)))
+    return class_map(folder, json.dumps({name: index for index, name in enumerate(names)}), "map.json")
+
+
+def test_whole_numbers_that_are_names_of_the_map_are_looked_up(folder, numerals):
+    path = write_csv(folder, "path,label\na.jpg,10\nb.jpg,0\nc.jpg,2\n")
+    listing = listed(path, class_map=numerals)
+    assert listing.items["label"].to_pylist() == [2, 0, 4]
+    assert listing.class_names[2] == "10"
+    assert listing.notices == ("the labels are names in the class map, and not ids: 2 has id 4, 10 has id 2",)
+    for name in ("10", "0", "2"):
+        (folder / "tree" / name).mkdir(parents=True)
+        (folder / f"tree/{name}/x.jpg").touch()
+    assert listed(folder / "tree", class_map=numerals).items["label"].to_pylist() == [0, 2, 4]
+    typed = write_parquet(folder, path=["a.jpg", "b.jpg"], label=[10, 1])
+    assert listed(typed, class_map=numerals).items["label"].to_pylist() == [2, 1]
+    same = class_map(folder, '{"0": 0, "2": 2, "10": 10}', "same.json")
+    assert (listed(path, class_map=same).items["label"].to_pylist(), listed(path, class_map=same).notices) == (
+        [10, 0, 2],
+        (),
+    )
+
+
+def test_whole_numbers_of_which_some_are_names_of_the_map(folder, numerals):
+    path = write_csv(folder, "path,label\na.jpg,10\nb.jpg,13\nc.jpg,12\n")
+    text = failure(path, class_map=numerals)
+    assert "are names in it, so all of them are names; 2 are not in it: 12, 13; add them" in text
+
+
+def test_names_of_which_some_are_numerals_take_the_ids_of_the_map(folder):
+    path = write_csv(folder, "path,label\na.jpg,2a\nb.jpg,1\nc.jpg,2 \n")
+    assert "--class-map" in failure(path)
+    listing = listed(path, class_map=class_map(folder, "1,7\n2,3\n2a,5\n"))
+    assert listing.items["label"].to_pylist() == [5, 7, 3]
+    assert "1 of 3 classes are not in it: '2a'" in failure(path, class_map=class_map(folder, "1,7\n2,3\n"))
