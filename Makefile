@@ -3,7 +3,7 @@
 #
 #   make demo SOURCE=/a/folder/of/images     your own photographs: one folder per class, or flat
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
-#   make test-core | test-all | lint | types | contracts | photographs | bench | fuzz | schemas | clean
+#   make test-core | test-all | test-torch | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,6 +18,7 @@ BENCH_OPTIONS ?=
 
 CORE := .venv/.installed
 TEST := .venv-test/.installed
+TORCH := .venv-torch/.installed
 LATEST := .venv-latest/.installed
 FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
@@ -25,13 +26,13 @@ SDK := .venv-sdk/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or mxnet or horovod or s3 or slow
+SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help demo photographs test test-core test-all lint types contracts bench fuzz schemas clean
+.PHONY: help demo photographs test test-core test-all test-torch lint types contracts bench fuzz schemas clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -54,14 +55,17 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 
 # --- the tests --------------------------------------------------------------------------------------------------
 
-test: lint types contracts test-core test-all
+test: lint types contracts test-core test-torch test-all
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
 
+test-torch: $(TORCH)
+	.venv-torch/bin/python -m pytest -q -m torch tests/reading $(PYTEST_OPTIONS)
+
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
-	.venv-test/bin/python -m pytest $(PYTEST_OPTIONS)
+	.venv-test/bin/python -m pytest -m "not torch" $(PYTEST_OPTIONS)
 
 lint: $(LATEST)
 	.venv-latest/bin/ruff check .
@@ -120,6 +124,12 @@ $(TEST): pyproject.toml tests/tools/trainers.txt tests/tools/install_horovod.sh
 	tests/tools/install_horovod.sh .venv-test/bin/python
 	@touch $@
 
+# PyTorch's requirements do not go with the trainers'.
+$(TORCH): pyproject.toml tests/tools/torch.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python $(PIP) install --requirement tests/tools/torch.txt --editable '.[dev]'
+	@touch $@
+
 # SageMaker's reader of Pipe channels, where there is the Python 3.10 that it needs.
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
@@ -137,4 +147,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-latest .venv-fuzz .venv-pipemode .venv-sdk build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-torch .venv-latest .venv-fuzz .venv-pipemode .venv-sdk build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Shards of a bucket, each fetched while the one before it is read."""
+"""The records of several shards; those of a bucket are each fetched while the one before it is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from packer.formats.base import Record
-from packer.reading.shards import ShardFile, iter_stream, open_shard
+from packer.reading.shards import ShardFile, iter_files, iter_stream, open_shard
+
+
+def iter_records(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator[tuple[str, Record]]:
+    """Yield the records of shards in their order, each with its file's name. Raises as `iter_shard`."""
+    read = iter_files if all(shard.is_local for shard in shards) else iter_shards
+    return read(shards, check=check)
 
 
 def iter_shards(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator[tuple[str, Record]]:

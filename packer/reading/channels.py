@@ -47,7 +47,7 @@ class _Feed(Protocol):
 
     def records(self, spec: ReadSpec, epoch: int) -> Iterator[tuple[str, Record]]: ...
 
-    def local_files(self, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...] | None: ...
+    def files(self, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...] | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +57,9 @@ class _FolderFeed:
     """This rank's, in the manifest's order."""
 
     def records(self, spec: ReadSpec, epoch: int) -> Iterator[tuple[str, Record]]:
-        return iter_files(self.local_files(spec, epoch), check=spec.check)
+        return iter_files(self.files(spec, epoch), check=spec.check)
 
-    def local_files(self, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...]:
+    def files(self, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...]:
         return in_epoch_order(self.own, self.share.split, seed=spec.seed, epoch=epoch)
 
 
@@ -73,7 +73,7 @@ class _PipeFeed:
         """The stream is the channel's next one: a run that goes on after a checkpoint begins with FIFO 0 again."""
         return iter_epoch(self.channel, self.plan, spec)
 
-    def local_files(self, spec: ReadSpec, epoch: int) -> None:
+    def files(self, spec: ReadSpec, epoch: int) -> None:
         return None
 
 
@@ -124,9 +124,9 @@ class ChannelSource:
         """Yield the rank's records, from a Pipe in the order that they come. Raises as `RecordSource.records`."""
         return self._feed(split, spec.rank, spec.world).records(spec, epoch)
 
-    def local_files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
+    def files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
         """Return the rank's shards; None for a Pipe. Raises as `check`."""
-        return self._feed(split, spec.rank, spec.world).local_files(spec, epoch)
+        return self._feed(split, spec.rank, spec.world).files(spec, epoch)
 
     def _feed(self, split: str, rank: int, world: int) -> _Feed:
         if (rank, world) != (self._place.rank, self._place.world):

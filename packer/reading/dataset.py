@@ -11,13 +11,12 @@ from packer.errors import DataSetError
 from packer.formats.base import Record
 from packer.planning.names import MANIFEST_KEY
 from packer.planning.ranks import shards_of_rank
-from packer.reading.ahead import iter_shards
-from packer.reading.shards import ShardFile, iter_files, missing_shard_error, wrong_size_error
+from packer.reading.ahead import iter_records
+from packer.reading.shards import ShardFile, missing_shard_error, wrong_size_error
 from packer.reading.source import Share, count_steps
 from packer.reading.spec import ReadSpec, in_epoch_order
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.base import Store
-from packer.stores.local import LocalStore
 from packer.stores.open import open_store
 
 
@@ -66,15 +65,10 @@ class DataSet:
 
     def records(self, split: str, spec: ReadSpec, *, epoch: int) -> Iterator[tuple[str, Record]]:
         """Yield the rank's records. Raises as `RecordSource.records`."""
-        files = self._files_in_order(split, spec, epoch)
-        read = iter_files if isinstance(self.store, LocalStore) else iter_shards
-        return read(files, check=spec.check)
+        return iter_records(self.files(split, spec, epoch=epoch), check=spec.check)
 
-    def local_files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
-        """Return the rank's shards; None where they are in a bucket. Raises as `shards_for`."""
-        return self._files_in_order(split, spec, epoch) if isinstance(self.store, LocalStore) else None
-
-    def _files_in_order(self, split: str, spec: ReadSpec, epoch: int) -> tuple[ShardFile, ...]:
+    def files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...]:
+        """Return the rank's shards in the order of the epoch. Raises as `shards_for`."""
         own = self.shards_for(split, rank=spec.rank, world=spec.world)
         return tuple(self.shard_file(shard) for shard in in_epoch_order(own, split, seed=spec.seed, epoch=epoch))
 

@@ -13,6 +13,7 @@ from packer.formats.base import Record
 from packer.formats.registry import get_format
 from packer.specs import FormatName
 from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.local import LocalStore
 
 NOT_AS_PACKED = "the file is not the one that was packed; shardpack verify lists all such files"
 
@@ -32,6 +33,11 @@ class ShardFile:
     def name(self) -> str:
         """Path or URI, for messages."""
         return f"{self.store.uri.rstrip('/')}/{self.key}"
+
+    @property
+    def is_local(self) -> bool:
+        """Its name is a path of this machine."""
+        return isinstance(self.store, LocalStore)
 
 
 def iter_shard(shard: ShardFile, *, check: bool = True) -> Iterator[Record]:

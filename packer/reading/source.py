@@ -60,8 +60,8 @@ class RecordSource(Protocol):
             CorruptRecordError: a record's framing, or with `spec.check` its checksum, is wrong.
         """
 
-    def local_files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
-        """Return the files that `records` would read, in its order; None where their names are not local paths.
+    def files(self, split: str, spec: ReadSpec, *, epoch: int) -> tuple[ShardFile, ...] | None:
+        """Return the shards that `records` would read, in its order; None where it reads a stream.
 
         Raises as `check`.
         """

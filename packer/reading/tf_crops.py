@@ -7,30 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from packer.errors import OptionsError
+from packer.reading.spec import BatchSpec
 from packer.specs import Encode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSpec:
-    """The shape of batches and how training images are varied."""
-
-    batch_size: int
-    """Samples per rank and step."""
-    image_px: int
-    """Width and height of the images."""
-    min_area: float = 0.25
-    """A training crop covers at least this share of the image, at an aspect ratio of 3:4 to 4:3."""
-    evaluation_crop: float = 0.875
-    """An evaluation crop is the central square of this share of the short side."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "image_px"):
-            if getattr(self, name) < 1:
-                raise OptionsError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("min_area", "evaluation_crop"):
-            if not 0 < getattr(self, name) <= 1:
-                raise OptionsError(f"{name}: expected a share above 0, up to 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from packer.formats.base import Sample
 from packer.reading.records import iter_samples
 from packer.reading.shards import ShardFile
 from packer.reading.source import RecordSource, count_steps
-from packer.reading.spec import ReadSpec
-from packer.reading.tf_crops import BatchSpec, central_crop, open_picture, random_crop
+from packer.reading.spec import BatchSpec, ReadSpec
+from packer.reading.tf_crops import central_crop, open_picture, random_crop
 from packer.specs import Encode, FormatName, is_training_split
 
 TfDataset: TypeAlias = Any
@@ -117,8 +117,8 @@ def _examples(tf: ModuleType, source: RecordSource, split: str, read: ReadSpec, 
         raise DataSetError(f"{source.uri}: expected class labels, found {source.manifest.label_kind}")
     if source.manifest.format is not FormatName.TFRECORD:
         return _from_samples(tf, source, split, read, epoch)
-    files = source.local_files(split, read, epoch=epoch)
-    if files is None:
+    files = source.files(split, read, epoch=epoch)
+    if files is None or not all(file.is_local for file in files):
         return _from_samples(tf, source, split, read, epoch)
     if not is_training_split(split):
         return _from_files(tf, files, open_shards=1)

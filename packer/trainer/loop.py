@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from packer.errors import DataSetError, PackerError, WorkerError
-from packer.reading.spec import ReadSpec
-from packer.reading.tf_crops import BatchSpec
+from packer.reading.spec import BatchSpec, ReadSpec
 from packer.reading.tf_data import TfDataset, evaluation_batches, import_tensorflow, training_batches
 from packer.trainer.checkpoints import Checkpoints
 from packer.trainer.collective import Collective, lost_rank_error

@@ -163,7 +163,7 @@ def test_readers_take_those_shards(tmp_path: Path, mode: InputMode) -> None:
         for rank, source in enumerate(open_sources(case, tmp_path / str(number))):
             spec = ReadSpec(rank=rank, world=case.job.cluster.world, seed=case.reading_seed)
             for split in ("train", "val"):
-                files = source.local_files(split, spec, epoch=case.first_epoch)
+                files = source.files(split, spec, epoch=case.first_epoch)
                 assert files is not None
                 read = [file.entry.key for file in files]
                 assert sorted(read) == dealt(case, split, rank, case.first_epoch)

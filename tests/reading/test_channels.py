@@ -84,9 +84,9 @@ def test_training_order_depends_on_the_epoch(tmp_path, data):
     assert labels(source, "train", 1, epoch=1) != labels(source, "train", 1, epoch=2)
 
 
-def test_local_files_are_those_that_are_read(tmp_path, data):
+def test_files_are_those_that_are_read(tmp_path, data):
     source = open_place(whole_host(tmp_path, data, 0), 0, 1)
-    files = source.local_files("val", ReadSpec(rank=1, world=4), epoch=0)
+    files = source.files("val", ReadSpec(rank=1, world=4), epoch=0)
     assert [file.entry for file in files] == list(splits_of(data)["val"].shards[1::4])
     assert [file.name for file in files] == [name for name, _ in _names(source)]
 
