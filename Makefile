@@ -61,7 +61,7 @@ test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
 
 test-torch: $(TORCH)
-	.venv-torch/bin/python -m pytest -q -m torch tests/reading $(PYTEST_OPTIONS)
+	.venv-torch/bin/python -m pytest -q -m torch tests/reading tests/stores $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded

@@ -203,7 +203,9 @@ class TestWithPyTorch:
         content = bytearray(shard.read_bytes())
         content[-100] ^= 1
         shard.write_bytes(content)
-        with pytest.raises((CorruptRecordError, RuntimeError), match=rf"{shard.name}: record 11 at byte .*masked crc32c"):
+        with pytest.raises(
+            (CorruptRecordError, RuntimeError), match=rf"{shard.name}: record 11 at byte .*masked crc32c"
+        ):
             list(self.loader(tmp_path, num_workers=2).epoch())
 
     @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Reading a data set, and training on one, straight from a bucket."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from packer.reading.dataset import open_dataset
-from packer.reading.records import ReadSpec, iter_samples
+from packer.reading.records import iter_samples
+from packer.reading.spec import BatchSpec, ReadSpec
 from packer.stores.s3 import S3Store
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 from tests.stores.conftest import Bucket
@@ -45,3 +47,19 @@ def test_training_from_a_bucket(bucket: Bucket, tmp_path: Path, monkeypatch: pyt
     assert result.exit_code == 0, result.output
     metrics = msgspec.json.decode(S3Store(f"s3://{bucket.name}/out", bucket.options).get("metrics.json"))
     assert (metrics["records"], metrics["steps_per_epoch"], metrics["epochs"][0]["evaluation"]["records"]) == (32, 4, 8)
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_of_pytorch_from_a_bucket(bucket: Bucket, tmp_path: Path, num_workers: int) -> None:
+    """Also after this process has spoken to the bucket itself, which workers must not inherit."""
+    pytest.importorskip("torch")
+    from packer.reading.torch_data import BatchLoader
+
+    write_set(tmp_path)
+    source = partial(open_dataset, upload(bucket, tmp_path, "set"), bucket.options)
+    expected = sorted(sample.label for sample in iter_samples(source(), "train", ReadSpec()))
+    loader = BatchLoader(source, "train", ReadSpec(), BatchSpec(batch_size=8, image_px=16), num_workers=num_workers)
+    for epoch in range(2):
+        assert sorted(int(label) for _, labels, _ in loader.epoch(epoch) for label in labels) == expected
