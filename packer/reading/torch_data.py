@@ -138,9 +138,10 @@ class _Stack:
     def batch(self, step: int, samples: list[Sample]) -> Batch:
         """Return the batch of these samples, filled up to its size."""
         size, side = self._batch.batch_size, self._batch.image_px
-        images = torch.zeros([size, side, side, 3], dtype=torch.uint8).permute(0, 3, 1, 2)
+        images = torch.empty([size, side, side, 3], dtype=torch.uint8).permute(0, 3, 1, 2)
         for index, sample in enumerate(samples):
             images[index] = self._image(sample, step * size + index)
+        images[len(samples) :] = 0
         weights = torch.zeros([size])
         weights[: len(samples)] = 1
         return images, self._labels(samples), weights
