@@ -69,6 +69,11 @@ _VARIABLES = {
     Launcher.TORCHRUN: ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"),
 }
 """Names of rank, local rank, size and local size, by launcher."""
+_FOREIGN = {"PMI_SIZE": 2, "SLURM_STEP_NUM_TASKS": 2, "PMI_RANK": 1, "PMIX_RANK": 1}
+"""What MPICH, Intel MPI, PRRTE and srun say to each process, and from which number on there are several.
+
+Not SLURM_NTASKS and SLURM_PROCID, which the shell of an allocation has too, where one process is one process.
+"""
 
 
 def parse_world(environ: Mapping[str, str]) -> World:
@@ -76,11 +81,12 @@ def parse_world(environ: Mapping[str, str]) -> World:
 
     Raises:
         OptionsError: a launcher's variables are incomplete, not numbers or impossible, or two launchers' contradict
-            each other.
+            each other; or a launcher of another kind has started several processes, each of which would train alone.
     """
     worlds = [_parse_launcher(launcher, names, environ) for launcher, names in _VARIABLES.items()]
     found = [world for world in worlds if world is not None]
     if not found:
+        _check_alone(environ)
         return World()
     for other in found[1:]:
         if other.numbers != found[0].numbers:
@@ -89,6 +95,17 @@ def parse_world(environ: Mapping[str, str]) -> World:
                 "did not start this job"
             )
     return found[0]
+
+
+def _check_alone(environ: Mapping[str, str]) -> None:
+    for name, least in _FOREIGN.items():
+        text = environ.get(name, "")
+        if text.isascii() and text.isdigit() and int(text) >= least:
+            raise OptionsError(
+                f"launcher: {name}={text} says that this is one of several processes, but none of Open MPI's mpirun, "
+                "horovodrun --gloo and torchrun has started them, so each would train by itself; start with one of "
+                f"these, or unset {name} if this process is the only one"
+            )
 
 
 def _parse_launcher(launcher: Launcher, names: tuple[str, ...], environ: Mapping[str, str]) -> World | None:

@@ -62,3 +62,40 @@ def test_launchers_that_contradict_each_other_are_refused():
 def test_impossible_numbers_are_refused(change, message):
     with pytest.raises(OptionsError, match=message):
         parse_world(TORCHRUN | change)
+
+
+BATCH_SHELL = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+SRUN = BATCH_SHELL | {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "8"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"PMI_RANK": "0", "PMI_SIZE": "8", "MPI_LOCALRANKID": "0"}, "PMI_SIZE=8"),  # MPICH, Intel MPI
+        (SRUN, "SLURM_STEP_NUM_TASKS=8"),
+        (SRUN | {"SLURM_PROCID": "3", "PMIX_RANK": "3"}, "SLURM_STEP_NUM_TASKS=8"),
+        ({"PMI_RANK": "2"}, "PMI_RANK=2"),
+        ({"PMIX_RANK": "1"}, "PMIX_RANK=1"),
+    ],
+)
+def test_several_processes_of_another_launcher_are_refused(environ, said):
+    with pytest.raises(OptionsError, match=f"{said} says .* one of several .* mpirun, horovodrun --gloo and torchrun"):
+        parse_world(environ)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        BATCH_SHELL,
+        SRUN | {"SLURM_STEP_NUM_TASKS": "1"},  # srun --pty bash, or an allocation whose shell is a step
+        {"PMI_RANK": "0", "PMI_SIZE": "1"},
+        {"PMI_SIZE": "", "PMIX_RANK": "0"},
+    ],
+)
+def test_one_process_of_another_launcher_is_one_process(environ):
+    assert parse_world(environ) == World()
+
+
+def test_a_known_launcher_in_a_step_of_slurm_is_understood():
+    """torchrun once on each node."""
+    assert parse_world(TORCHRUN | SRUN | {"PMI_SIZE": "2"}).launcher is Launcher.TORCHRUN
