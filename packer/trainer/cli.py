@@ -74,7 +74,7 @@ def train_command(
             pipe_timeout=pipe_timeout,
             store=_store_options(endpoint_url, profile, anonymous, requester_pays, timeout),
         )
-        run(options, world, announce=_announce)
+        run(options, world, announce=_announce, warn=_warn)
 
 
 def _base_dir() -> str:
@@ -118,3 +118,7 @@ def main() -> None:
 
 def _announce(line: str) -> None:
     typer.echo(line)
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)

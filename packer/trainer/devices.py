@@ -1,8 +1,10 @@
-"""Which GPU a rank uses."""
+"""Which GPU a rank uses, and what to say about it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TypeVar
 
@@ -10,6 +12,43 @@ from packer.errors import OptionsError
 from packer.trainer.world import World
 
 Gpu = TypeVar("Gpu")
+
+_NVIDIA_FILES = ("/dev/nvidia0", "/dev/nvidiactl")
+_HIDING = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What a rank computes on, as far as it could be found out."""
+
+    gpu: str = ""
+    """TensorFlow's name of the rank's GPU; empty for the CPU."""
+    nvidia_file: str = ""
+    """A file by which the host shows an NVIDIA device; empty where there is none."""
+    is_hidden: bool = False
+    """The environment hides GPUs from this process on purpose."""
+
+    @property
+    def name(self) -> str:
+        """For a line that says what trains."""
+        return self.gpu or "the CPU"
+
+    @property
+    def warning(self) -> str:
+        """What is suspicious; empty where nothing is."""
+        if self.gpu or self.is_hidden or not self.nvidia_file:
+            return ""
+        return (
+            f"this host has an NVIDIA device ({self.nvidia_file}), but TensorFlow sees no GPU, so the CPU does all the "
+            "work; for GPUs install a TensorFlow with CUDA (pip install 'tensorflow[and-cuda]==2.15.1') and start "
+            f"containers with the GPUs (docker run --gpus all); if the CPU is meant, set {_HIDING}=-1"
+        )
+
+
+def find_device(gpu: str, environ: Mapping[str, str]) -> Device:
+    """Return what this process computes on, given the name of its GPU or nothing."""
+    nvidia_file = next(filter(os.path.exists, _NVIDIA_FILES), "")
+    return Device(gpu=gpu, nvidia_file=nvidia_file, is_hidden=environ.get(_HIDING, "0") in ("", "-1"))
 
 
 def choose_gpu(gpus: Sequence[Gpu], world: World) -> Gpu:
@@ -29,14 +68,16 @@ def choose_gpu(gpus: Sequence[Gpu], world: World) -> Gpu:
     return gpus[world.local_rank]
 
 
-def pin_gpu(tf: ModuleType, world: World) -> None:
-    """Let TensorFlow use this rank's GPU alone and take its memory as needed. Nothing is done without GPUs.
+def pin_gpu(tf: ModuleType, world: World) -> str:
+    """Let TensorFlow use this rank's GPU alone and take its memory as needed; return its name, empty without GPUs.
 
     To be called before TensorFlow touches a device. Raises as `choose_gpu`.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return
+        return ""
     gpu = choose_gpu(gpus, world)
     tf.config.set_visible_devices(gpu, "GPU")
     tf.config.experimental.set_memory_growth(gpu, True)
+    details = tf.config.experimental.get_device_details(gpu)
+    return str(details.get("device_name") or gpu.name)

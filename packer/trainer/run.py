@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from packer.errors import DataSetError
 from packer.reading.tf_data import import_tensorflow
 from packer.trainer.collective import Collective, open_collective
-from packer.trainer.devices import pin_gpu
+from packer.trainer.devices import find_device, pin_gpu
 from packer.trainer.job import Job, agree_on_job
 from packer.trainer.loop import Trainer
 from packer.trainer.metrics import EpochResult, Evaluation, Metrics, format_epoch, format_evaluation, put_metrics
@@ -17,13 +18,14 @@ from packer.trainer.world import World
 Announce = Callable[[str], None]
 
 
-def run(options: TrainOptions, world: World, *, announce: Announce) -> Metrics | Evaluation:
+def run(options: TrainOptions, world: World, *, announce: Announce, warn: Announce) -> Metrics | Evaluation:
     """Train, or evaluate only, as one rank of `world` and return what was measured; rank 0 writes the metrics file.
 
     Every rank of the job must call this with the same options.
 
     Args:
-        announce: takes one line of text after each epoch.
+        announce: takes one line of text on rank 0 before the first step, and one on each rank after each epoch.
+        warn: takes a line about what is suspicious, on rank 0.
 
     Raises:
         OptionsError, DataSetError: on every rank before the first step, when one rank cannot start or sees another
@@ -31,9 +33,13 @@ def run(options: TrainOptions, world: World, *, announce: Announce) -> Metrics |
         WorkerError: another rank stopped.
         MissingExtraError: TensorFlow, or with several ranks Horovod, is not installed.
     """
-    pin_gpu(import_tensorflow(), world)
+    device = find_device(pin_gpu(import_tensorflow(), world), os.environ)
     collective = open_collective(world)
     job = agree_on_job(options, world, collective)
+    if world.rank == 0:
+        announce(f"rank 0/{world.size} runs on {device.name}")
+        if device.warning:
+            warn(device.warning)
     metrics = _evaluate(job, collective, announce) if options.evaluate_only else _train(job, collective, announce)
     if options.metrics and world.rank == 0:
         put_metrics(options.metrics, metrics, options.store)
