@@ -1,4 +1,4 @@
-# An image that trains with Horovod, under TensorFlow or (--build-arg FRAMEWORK=mxnet) MXNet, on CPUs and x86-64:
+# An image that trains with Horovod under TensorFlow on CPUs, on x86-64:
 #     docker build -f docker/train.Dockerfile -t shardpack-train .
 #     docker run --rm -v /shards:/in:ro shardpack-train python -m packer.trainer --data /in
 # For two processes:  docker run --rm ... shardpack-train horovodrun -np 2 python -m packer.trainer ...
@@ -17,16 +17,15 @@ COPY packer packer
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.11-slim-bookworm
-ARG FRAMEWORK=tensorflow
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
     g++ cmake make openmpi-bin libopenmpi-dev openssh-client openssh-server \
  && rm -rf /var/lib/apt/lists/*
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     wheel=$(ls /wheels/*.whl) \
- && pip install --no-cache-dir 'setuptools<70' wheel "${wheel}[$FRAMEWORK]"
-# Horovod is compiled against the framework that is installed, so it comes last and without build isolation.
-RUN HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITH_MPI=1 \
+ && pip install --no-cache-dir 'setuptools<70' wheel "${wheel}[tensorflow]"
+# Horovod is compiled against the TensorFlow that is installed, so it comes last and without build isolation.
+RUN HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITH_MPI=1 \
     pip install --no-cache-dir --no-build-isolation 'horovod==0.28.1'
 # The toolkit asks for protobuf 5, which TensorFlow 2.15 refuses. It needs it, SciPy, gevent and Werkzeug for data that
 # this trainer does not read, so it comes without its requirements, and what it loads when it starts a job is named.

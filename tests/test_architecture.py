@@ -69,7 +69,6 @@ def test_files_functions_and_signatures_stay_small(path: Path) -> None:
 OWNERS = {
     "spark": ("packer/engines/spark.py",),
     "tensorflow": ("packer/reading/tf_data.py", "packer/trainer/"),
-    "mxnet": ("packer/reading/mxnet_data.py", "packer/trainer/"),
     "torch": ("packer/reading/torch_data.py", "packer/trainer/"),
     "horovod": ("packer/trainer/",),
 }
