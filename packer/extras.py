@@ -7,6 +7,12 @@ from types import ModuleType
 
 from packer.errors import MissingExtraError
 
+_COMMANDS = {
+    "horovod": "pip install '.[tensorflow]' 'setuptools<70' wheel, then HOROVOD_WITH_TENSORFLOW=1 pip install "
+    "--no-build-isolation horovod==0.28.1",
+}
+"""By extra, where the usual command would not do: Horovod has to be compiled against the TensorFlow that is there."""
+
 
 def require_extra(module: str, extra: str, *, purpose: str) -> ModuleType:
     """Import and return an optional module.
@@ -22,6 +28,7 @@ def require_extra(module: str, extra: str, *, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        command = _COMMANDS.get(extra, f"pip install '.[{extra}]'")
         raise MissingExtraError(
-            f"{purpose} needs {module}, which cannot be imported ({error}): pip install 'shardpack[{extra}]'"
+            f"{purpose} needs {module}, which cannot be imported ({error}); in a clone of shardpack: {command}"
         ) from None

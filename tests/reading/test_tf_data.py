@@ -30,7 +30,7 @@ def dataset(tmp_path, request):
 
 def test_without_tensorflow_the_pip_command_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'shardpack\[tensorflow\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[tensorflow\]'"):
         import_tensorflow()
 
 

@@ -28,7 +28,7 @@ LIMIT_S = 150
 def test_without_pytorch_the_pip_command_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "packer.reading.torch_data", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'shardpack\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
         import packer.reading.torch_data  # noqa: F401
 
 
