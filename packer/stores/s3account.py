@@ -11,6 +11,7 @@ import base64
 import functools
 import hashlib
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from packer.stores.s3pages import PageError, parse_pages_ahead
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
+NO_REGION = "aws-global"
+"""What botocore calls it that no region is known. Requests are then signed for us-east-1."""
 NUM_IN_FLIGHT = 32
 """Requests that one process has in flight at most, by kind."""
 _CREDENTIALS_AGE = timedelta(minutes=5)
@@ -68,17 +71,23 @@ class Account:
     def __init__(self, options: StoreOptions) -> None:
         self._options = options
         self._session = _open_session(options)
+        # botocore itself reads AWS_DEFAULT_REGION alone, but AWS_REGION is what many of AWS's containers are given.
+        self._region = self._session.get_config_variable("region") or os.environ.get("AWS_REGION", "")
+        self._controls: dict[str, Any] = {}
 
-    @functools.cached_property
-    def control(self) -> Any:
-        """botocore's client, for listings and all else that is not bytes. It never tries again by itself.
+    def control(self, region: str) -> Any:
+        """Return botocore's client of a region, for listings and all else that is not bytes.
+
+        It never tries again by itself. Without a region it is that for buckets anywhere, which finds few of them.
 
         Raises:
             OptionsError: the endpoint cannot be used.
             StoreAccessError: there are no credentials, or they cannot be had.
         """
         with _SETUP:
-            return _open_control(self._session, self._options)
+            if region not in self._controls:
+                self._controls[region] = _open_control(self._session, self._options, region)
+            return self._controls[region]
 
     def find_credentials(self, bucket: str) -> Callable[[], S3Credential] | None:
         """Return what gives credentials whenever it is called, or None for requests that are not signed.
@@ -90,9 +99,14 @@ class Account:
             return None if self._options.anonymous else _Credentials(self._session, bucket)
 
     def find_address(self, bucket: str) -> Address:
-        """Return where boto3 would send requests about a bucket. Raises as `control`, also for impossible names."""
-        control = self.control
+        """Return where boto3 would send requests about a bucket. Raises as `control`, also for impossible names.
+
+        Where the user's settings name no region, the bucket's own is asked for.
+        """
         with _SETUP:
+            control = self.control(self._region)
+            if not self._region:
+                control = self.control(_ask_region(control, bucket))
             endpoint, is_virtual = _find_endpoint(control, bucket)
         return Address(bucket=bucket, region=control.meta.region_name, endpoint=endpoint, is_virtual=is_virtual)
 
@@ -140,7 +154,7 @@ def _open_session(options: StoreOptions) -> Any:
     return session
 
 
-def _open_control(session: Any, options: StoreOptions) -> Any:
+def _open_control(session: Any, options: StoreOptions, region: str) -> Any:
     config = Config(
         connect_timeout=min(5, options.timeout_s),
         read_timeout=options.timeout_s,
@@ -149,7 +163,9 @@ def _open_control(session: Any, options: StoreOptions) -> Any:
         signature_version=botocore.UNSIGNED if options.anonymous else None,
     )
     try:
-        client = session.create_client("s3", endpoint_url=options.endpoint_url, config=config)
+        client = session.create_client(
+            "s3", region_name=_as_botocore_region(region), endpoint_url=options.endpoint_url, config=config
+        )
     except ValueError:
         raise OptionsError(
             f"--endpoint-url: expected an address like https://host:port, got {_host(options)}"
@@ -162,6 +178,11 @@ def _open_control(session: Any, options: StoreOptions) -> Any:
     client.meta.events.register("before-parse.s3.DeleteObjects", lambda **event: _check_result(event["response_dict"]))
     client.meta.events.register("before-call.s3", lambda **event: _forbid_redirect(event["context"]))
     return client
+
+
+def _as_botocore_region(region: str) -> str | None:
+    """Return None where there is no region: botocore does not take back what it calls that."""
+    return None if region in ("", NO_REGION) else region
 
 
 def _forbid_redirect(context: dict[str, Any]) -> None:
@@ -213,6 +234,18 @@ def _find_endpoint(control: Any, bucket: str) -> tuple[str, bool]:
     is_virtual = url.netloc.startswith(bucket + ".")
     path = url.path.rstrip("/") if is_virtual else url.path.rstrip("/").removesuffix("/" + bucket)
     return f"{url.scheme}://{url.netloc}{path}", is_virtual
+
+
+def _ask_region(control: Any, bucket: str) -> str:
+    """Return the region that a server says a bucket is in, allowed or not; empty where it does not say."""
+    try:
+        answer = control.head_bucket(Bucket=bucket)
+    except botocore.exceptions.ClientError as error:
+        answer = error.response
+    except botocore.exceptions.BotoCoreError:
+        return ""
+    region = str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))
+    return region if re.fullmatch(r"[a-z0-9-]{1,32}", region) else ""
 
 
 def _silence_signatures() -> None:

@@ -13,7 +13,7 @@ from obstore.store import S3Store as Objects
 from packer.errors import StoreError
 from packer.specs import Address, StoreOptions
 from packer.stores.retry import TransientError
-from packer.stores.s3account import Account, forget_accounts, open_account
+from packer.stores.s3account import NO_REGION, Account, forget_accounts, open_account
 from packer.stores.s3errors import Failure, make_error, parse_code
 from packer.stores.s3pages import PageError
 
@@ -40,12 +40,12 @@ class Clients:
     @property
     def control(self) -> Any:
         """See `Account.control`."""
-        return self.account.control
+        return self.account.control(self.address.region)
 
 
 @functools.lru_cache(maxsize=16)
 def connect(bucket: str, options: StoreOptions) -> Clients:
-    """Return this process's clients of a bucket; no request is made, but for credentials.
+    """Return this process's clients of a bucket; no request is made, but for credentials and an unknown region.
 
     Raises:
         OptionsError: the profile or the endpoint cannot be used.
@@ -85,7 +85,7 @@ def disconnect() -> None:
 
 def _object_config(address: Address, options: StoreOptions) -> Any:
     config: dict[str, Any] = {
-        "region": "us-east-1" if address.region == "aws-global" else address.region,
+        "region": "us-east-1" if address.region == NO_REGION else address.region,
         "endpoint": address.endpoint,
         "virtual_hosted_style_request": address.is_virtual,
         "skip_signature": options.anonymous,

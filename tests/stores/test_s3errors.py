@@ -14,6 +14,7 @@ import pytest
 from packer.errors import OptionsError, PackerError, StoreAccessError, StoreError
 from packer.specs import Encryption, StoreOptions
 from packer.stores import s3
+from packer.stores.open import share_options
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store
 from packer.stores.s3client import connect, disconnect
@@ -237,6 +238,74 @@ def test_addresses(stub: Stub, monkeypatch: pytest.MonkeyPatch, variables: dict,
         monkeypatch.setenv(name, value)
     config = connect("my-bucket", StoreOptions()).objects.config
     assert (config["endpoint"], config["virtual_hosted_style_request"]) == expected
+
+
+def signed_regions(stub: Stub) -> list[tuple[str, str]]:
+    """Return the method of each request and the region that it was signed for."""
+    return [(method, headers["authorization"].split("/")[2]) for method, _, headers in stub.requests]
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-south-2"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-south-2"}, "eu-south-2"),  # all that some containers of AWS are given
+    ],
+)
+def test_the_region_that_variables_name(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, variables: dict, region: str
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config = connect("my-bucket", StoreOptions()).objects.config
+    assert config["endpoint"] == f"https://my-bucket.s3.{region}.amazonaws.com"
+    stub.answer = lambda method, path: (404, {}, error_body("NoSuchKey"))
+    for name in ("get", "list"):
+        with pytest.raises((OSError, PackerError)):
+            operations(S3Store("s3://bucket/p", stub.options))[name]()
+    assert signed_regions(stub) == [("GET", region)] * 2
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 403])
+def test_without_any_region_the_bucket_is_asked_for_its_own(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+    def answer(method: str, path: str) -> Answer:
+        told = {"x-amz-bucket-region": "eu-west-1"}
+        return (status, told, b"") if method == "HEAD" else (404, {}, error_body("NoSuchKey"))
+
+    stub.answer = answer
+    for _ in range(2):
+        for name in ("get", "list"):
+            with pytest.raises((OSError, PackerError)):
+                operations(S3Store("s3://bucket/p", stub.options))[name]()
+    assert signed_regions(stub) == [("HEAD", "us-east-1"), *[("GET", "eu-west-1")] * 4]
+    told = share_options("s3://bucket/p", stub.options)
+    stub.requests.clear()
+    disconnect()  # as another process
+    for name in ("get", "list"):
+        with pytest.raises((OSError, PackerError)):
+            operations(S3Store("s3://bucket/p", told))[name]()
+    assert signed_regions(stub) == [("GET", "eu-west-1")] * 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-amz-bucket-region": "http://evil/"}])
+def test_a_server_that_names_no_region_has_the_usual_one(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, headers: dict
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    stub.answer = lambda method, path: (404, headers, error_body("NoSuchKey") if method != "HEAD" else b"")
+    for name in ("get", "list"):
+        with pytest.raises((OSError, PackerError)):
+            operations(S3Store("s3://bucket/p", stub.options))[name]()
+    assert signed_regions(stub) == [("HEAD", "us-east-1"), *[("GET", "us-east-1")] * 2]
 
 
 def test_credentials_that_end_while_running(stub: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
