@@ -56,11 +56,16 @@ def _cut_jpeg(sample: Sample, choose: ChooseWindow, least_px: int) -> Pixels:
     return _cut(pixels, window, scale=(pixels.shape[0] / height, pixels.shape[1] / width))
 
 
-def _cut_any(sample: Sample, choose: ChooseWindow, spec: ImageSpec) -> Pixels:
+def decode_sample(encoded: bytes, image: ImageSpec) -> Pixels:
+    """Return the pixels of a sample of any encoding, in the size that `image` asks for. Raises RejectError."""
     from packer.imaging.transform import sample_pixels  # Pillow, which readers of JPEG do without
 
+    return np.array(sample_pixels(encoded, image))
+
+
+def _cut_any(sample: Sample, choose: ChooseWindow, spec: ImageSpec) -> Pixels:
     try:
-        pixels: Pixels = np.array(sample_pixels(sample.encoded, spec))
+        pixels = decode_sample(sample.encoded, spec)
     except RejectError as error:
         raise _broken_error(sample, error) from None
     return _cut(pixels, choose(*pixels.shape[:2]), scale=(1.0, 1.0))

@@ -8,7 +8,9 @@ from types import ModuleType
 from typing import Any
 
 from packer.reading.spec import BatchSpec
-from packer.specs import Encode
+
+_RIFF = b"RIFF"
+"""How WebP begins, and neither JPEG nor PNG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,29 @@ class Picture:
     """From a window, int32 (top, left, height, width), to its pixels, uint8 [height, width, 3]."""
 
 
-def open_picture(tf: ModuleType, encoded: Any, encode: Encode) -> Picture:
-    """Return the picture in `encoded`; of a JPEG no more is decoded than a window needs."""
-    if encode is Encode.JPEG:
-        return Picture(
-            tf.io.extract_jpeg_shape(encoded), lambda window: tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
-        )
-    pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+def open_jpeg(tf: ModuleType, encoded: Any) -> Picture:
+    """Return the picture in a JPEG, of which no more is decoded than a window needs."""
+    return Picture(
+        tf.io.extract_jpeg_shape(encoded), lambda window: tf.io.decode_and_crop_jpeg(encoded, window, channels=3)
+    )
+
+
+def open_image(tf: ModuleType, encoded: Any) -> Picture:
+    """Return the picture in a file of any format that TensorFlow decodes."""
+    return _open_pixels(tf, tf.io.decode_image(encoded, channels=3, expand_animations=False))
+
+
+def open_kept(tf: ModuleType, encoded: Any, decode_webp: Callable[[bytes], Any]) -> Picture:
+    """Return the picture in a JPEG, PNG or WebP; `decode_webp` turns the last into uint8 [height, width, 3]."""
+    pixels = tf.cond(
+        tf.strings.substr(encoded, 0, len(_RIFF)) == _RIFF,
+        lambda: tf.ensure_shape(tf.numpy_function(decode_webp, [encoded], tf.uint8), [None, None, 3]),
+        lambda: tf.ensure_shape(tf.io.decode_image(encoded, channels=3, expand_animations=False), [None, None, 3]),
+    )
+    return _open_pixels(tf, pixels)
+
+
+def _open_pixels(tf: ModuleType, pixels: Any) -> Picture:
     return Picture(tf.shape(pixels), lambda w: pixels[w[0] : w[0] + w[2], w[1] : w[1] + w[3]])
 
 

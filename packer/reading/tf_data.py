@@ -10,18 +10,20 @@ This is the only module of `packer.reading` that imports TensorFlow, and only wh
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
 from packer.formats.base import Sample
+from packer.reading.pictures import decode_sample
 from packer.reading.records import iter_samples
 from packer.reading.shards import ShardFile
 from packer.reading.source import RecordSource, count_steps
 from packer.reading.spec import BatchSpec, ReadSpec
-from packer.reading.tf_crops import central_crop, open_picture, random_crop
+from packer.reading.tf_crops import Picture, central_crop, open_image, open_jpeg, open_kept, random_crop
 from packer.specs import Encode, FormatName, is_training_split
 
 TfDataset: TypeAlias = Any
@@ -44,7 +46,8 @@ def training_batches(
 
     Raises:
         DataSetError: no such split, nothing in it, or labels that are not class ids.
-        OptionsError: not a training split, the shards do not divide by the world, or the samples are WebP.
+        OptionsError: not a training split, the shards do not divide by the world, or the samples are WebP or images
+            that were kept as they were.
         MissingExtraError: TensorFlow is not installed.
     """
     tf = import_tensorflow()
@@ -52,12 +55,12 @@ def training_batches(
         raise OptionsError(f"split: expected a training split, got {split!r}, whose shards may differ in records")
     steps = count_steps(source, split, world=read.world, batch_size=batch.batch_size)
     seed = (read.seed * 1_000_003 + epoch) % 2**31
-    encode = _check_encode(source)
+    open_picture = _picture_opener(tf, source)
 
     def prepare(index: Any, example: tuple[Any, Any]) -> tuple[Any, Any, Any]:
         encoded, label = example
         seeds = tf.stack([index * read.world + read.rank, seed])
-        image = random_crop(tf, open_picture(tf, encoded, encode), batch, seed=seeds)
+        image = random_crop(tf, open_picture(encoded), batch, seed=seeds)
         return image, label, 1.0
 
     return (
@@ -80,10 +83,10 @@ def evaluation_batches(source: RecordSource, split: str, read: ReadSpec, batch: 
     if is_training_split(split):
         raise OptionsError(f"split: expected an evaluation split, got {split!r}, which has repeated records")
     steps = count_steps(source, split, world=read.world, batch_size=batch.batch_size)
-    encode = _check_encode(source)
+    open_picture = _picture_opener(tf, source)
 
     def prepare(encoded: Any, label: Any) -> tuple[Any, Any, Any]:
-        return central_crop(tf, open_picture(tf, encoded, encode), batch), label, 1.0
+        return central_crop(tf, open_picture(encoded), batch), label, 1.0
 
     black = tf.zeros([batch.image_px, batch.image_px, 3], tf.uint8)
     # As many as it takes: a stream's records are counted as they come. `_examples` raises where they are too few.
@@ -103,12 +106,23 @@ def import_tensorflow() -> ModuleType:
     return require_extra("tensorflow", "tensorflow", purpose="reading with tf.data")
 
 
-def _check_encode(source: RecordSource) -> Encode:
-    """Return how the samples are encoded. Raises OptionsError for an encoding that TensorFlow does not decode."""
-    encode = source.manifest.image.encode
-    if encode is Encode.WEBP:
-        raise OptionsError(f"{source.uri}: expected samples that TensorFlow decodes (jpeg or png), found {encode}")
-    return encode
+def _picture_opener(tf: ModuleType, source: RecordSource) -> Callable[[Any], Picture]:
+    """Return what opens encoded samples. Raises OptionsError for samples that would come wrong, or not at all."""
+    image = source.manifest.image
+    if image.encode is Encode.WEBP:
+        raise OptionsError(
+            f"{source.uri}: expected samples that TensorFlow decodes (jpeg or png), found webp; read them with "
+            "packer.reading.torch_data"
+        )
+    if image.keeps_all:
+        raise OptionsError(
+            f"{source.uri}: expected upright samples that TensorFlow decodes, found images of any kind, kept as they "
+            "were (--encode keep without --resize); pack with --resize, or read them with packer.reading.torch_data, "
+            "which turns them upright"
+        )
+    if image.encode is Encode.KEEP:
+        return lambda encoded: open_kept(tf, encoded, partial(decode_sample, image=image))
+    return partial(open_jpeg if image.encode is Encode.JPEG else open_image, tf)
 
 
 def _examples(tf: ModuleType, source: RecordSource, split: str, read: ReadSpec, epoch: int) -> TfDataset:

@@ -11,12 +11,13 @@ from PIL import Image
 from packer.errors import DataSetError, MissingExtraError, OptionsError
 from packer.reading.channels import Place, open_channels
 from packer.reading.dataset import open_dataset
+from packer.reading.records import iter_samples
 from packer.reading.spec import BatchSpec, ReadSpec
 from packer.reading.tf_data import evaluation_batches, import_tensorflow, training_batches
 from packer.specs import FormatName
 from tests.reading.containers import feeding, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
-from tests.tools.datasets import pack_small, write_images
+from tests.tools.datasets import image_bytes, pack_small, write_images
 
 NUM_TRAIN, NUM_VAL = 48, 13
 
@@ -108,9 +109,29 @@ class TestWithTensorFlow:
             assert images.shape[1:] == (16, 16, 3)
             assert images.std() > 10
 
+    def test_kept_images_that_satisfied_the_request_may_be_webp(self, tmp_path):
+        source = write_images(tmp_path / "source", 24)
+        for index in range(24, 32):
+            (source / f"c0/{index:04d}.webp").write_bytes(image_bytes(index, width=20, height=20, kind="WEBP"))
+        result = pack_small(source, tmp_path / "data", encode="keep", resize="20x20", split="train=0.75,val=0.25")
+        dataset, spec = open_dataset(result.dest), BatchSpec(batch_size=1, image_px=20, evaluation_crop=1.0)
+        for split in ("train", "val"):
+            assert "webp" in {sample.image_format for sample in iter_samples(dataset, split, ReadSpec())}
+        assert len(list(training_batches(dataset, "train", ReadSpec(), spec))) == 24
+        batches = evaluation_batches(dataset, "val", ReadSpec(), spec).as_numpy_iterator()
+        for (images, _, _), sample in zip(batches, iter_samples(dataset, "val", ReadSpec()), strict=True):
+            stored = np.asarray(Image.open(io.BytesIO(sample.encoded)).convert("RGB"))
+            assert np.abs(images[0].astype(int) - stored).mean() < 3
+
+    def test_images_that_were_kept_as_they_were_are_refused_before_the_first_batch(self, tmp_path):
+        dest = pack_small(write_images(tmp_path / "source", 32), tmp_path / "data", encode="keep", resize=None).dest
+        dataset, spec = open_dataset(dest), BatchSpec(batch_size=4, image_px=16)
+        with pytest.raises(OptionsError, match=r"found images of any kind, .*; pack with --resize, or .*torch_data"):
+            training_batches(dataset, "train", ReadSpec(), spec)
+
     def test_webp_is_refused_since_tensorflow_cannot_decode_it(self, tmp_path):
         dest = pack_small(write_images(tmp_path / "source", 32), tmp_path / "data", encode="webp").dest
-        with pytest.raises(OptionsError, match="expected samples that TensorFlow decodes .* found webp"):
+        with pytest.raises(OptionsError, match="expected samples that TensorFlow decodes .* found webp; .*torch_data"):
             training_batches(open_dataset(dest), "train", ReadSpec(), BatchSpec(batch_size=4, image_px=16))
 
     def test_evaluation_images_are_the_centre_of_the_stored_ones(self, dataset):
