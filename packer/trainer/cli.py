@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ from packer.trainer.world import World, parse_world
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _EVALUATE_ONLY = "evaluate the last checkpoint of --model-dir on --eval-split instead of training"
+_FLAGS = ("--evaluate-only", "--anonymous", "--requester-pays")
 _PIPE_TIMEOUT = "seconds to wait for a Pipe channel's epoch or its next byte"
 
 
@@ -113,7 +115,23 @@ def _reporting(base_dir: str) -> Iterator[World]:
 
 def main() -> None:
     """Run the command line and end the process."""
-    app(prog_name="python -m packer.trainer")
+    app(drop_flag_values(sys.argv[1:]), prog_name="python -m packer.trainer")
+
+
+def drop_flag_values(arguments: Sequence[str]) -> list[str]:
+    """Return a command line whose flags have no values: a flag with true stands alone, one with false is left out.
+
+    SageMaker's toolkit gives each option a value, so the hyperparameter anonymous=true comes as ``--anonymous True``.
+    """
+    kept: list[str] = []
+    for argument in arguments:
+        if kept and kept[-1] in _FLAGS and argument.lower() in ("true", "1"):
+            continue
+        if kept and kept[-1] in _FLAGS and argument.lower() in ("false", "0"):
+            kept.pop()
+            continue
+        kept.append(argument)
+    return kept
 
 
 def _announce(line: str) -> None:
