@@ -30,8 +30,11 @@ METRICS_FILE = "/opt/ml/output/data/metrics.json"
 PROGRAM = "train.py"
 PROGRAM_FOLDER = "/opt/shardpack"
 _USUAL_EVALUATION = ("val", "validation")
-_MPI_OPTIONS = "-mca odls_base_sigkill_timeout 100"
-"""Ranks get this many seconds from SIGTERM to SIGKILL; SageMaker gives the container 120."""
+_MPI_OPTIONS = "-mca odls_base_sigkill_timeout 20"
+"""Ranks get this many seconds from SIGTERM to SIGKILL, of which the trainer needs 15 at most.
+
+Open MPI waits twice as long, whether they are still there or not, and SageMaker gives the container 120 seconds.
+"""
 _EPOCH = r"rank 0/\d+ epoch \d+/\d+ steps \d+ loss "
 _NUMBER = r"(-?[0-9.]+)"
 METRIC_DEFINITIONS = (

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from packer.channels.names import InputMode
 from packer.channels.plan import ChannelPlan, Cluster, plan_channels
 from packer.errors import OptionsError
+from packer.localjob.spec import GRACE_S as SAGEMAKER_GRACE_S
 from packer.sagemaker.channels import DataPlace, FileSystem
 from packer.sagemaker.job import METRIC_DEFINITIONS, InstanceGroup, JobSpec, as_json_text, build_job
 from packer.sagemaker.rules import training_job_faults
 from packer.trainer.metrics import EpochResult, EvaluationResult, format_epoch
+from packer.trainer.stopping import GRACE_S
 from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.tools.manifests import make_manifest
 
@@ -46,8 +48,15 @@ def test_hyperparameters_are_json_texts() -> None:
         "sagemaker_submit_directory": "/opt/shardpack",
         "sagemaker_mpi_enabled": True,
         "sagemaker_mpi_num_of_processes_per_host": 4,
-        "sagemaker_mpi_custom_mpi_options": "-mca odls_base_sigkill_timeout 100",
+        "sagemaker_mpi_custom_mpi_options": "-mca odls_base_sigkill_timeout 20",
     }
+
+
+def test_ranks_are_gone_before_sagemaker_kills_the_container() -> None:
+    """Open MPI waits twice as long as the option says."""
+    hyperparameters = build_job(SPEC, plans("train"), PLACE, CLUSTER)["HyperParameters"]
+    wait_s = int(json.loads(hyperparameters["sagemaker_mpi_custom_mpi_options"]).split()[-1])
+    assert GRACE_S < wait_s < SAGEMAKER_GRACE_S / 2
 
 
 @pytest.mark.parametrize(
