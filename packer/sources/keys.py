@@ -53,6 +53,8 @@ def normalise_key(path: str, roots: Sequence[str]) -> str:
             break
     if path.startswith("file://"):
         path = unquote(path.removeprefix("file://").removeprefix("localhost"))
+    elif bucket := re.match(r"s3://[^/]+", path):
+        raise SourceError(f"is a URI of another store; for objects of that bucket give --root {bucket[0]}")
     elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
         raise SourceError("is a URI of another store; expected a path")
     if "\0" in path:

@@ -34,7 +34,8 @@ def test_paths_may_be_uris_of_files(folder):
     path = write_jsonl(folder, [{"source-ref": f"file://{folder}/a.jpg"}], "x.manifest")
     assert listed(path).items["key"].to_pylist() == ["a.jpg"]
     text = failure(write_jsonl(folder, [*rows(), {"source-ref": "s3://bucket/d.jpg", "animal": 1}], "x.manifest"))
-    assert "'s3://bucket/d.jpg' (line 4) is a URI of another store" in text
+    assert "'s3://bucket/d.jpg' (line 4) is a URI of another store; " in text
+    assert "give --root s3://bucket: paths start from" in text
 
 
 def test_other_references(folder):
