@@ -1,6 +1,9 @@
 # An image that packs with the local engine:
 #     docker build -f docker/pack.Dockerfile -t shardpack .
-#     docker run --rm -v /photographs:/in:ro -v /shards:/out shardpack pack /in /out/set --gpus 8
+#     mkdir -p shards
+#     docker run --rm --user "$(id -u):$(id -g)" -v /photographs:/in:ro -v "$PWD/shards:/out" shardpack \
+#         pack /in /out/set --gpus 8
+# --user: the image's own user could neither read what is yours alone nor write to a folder of yours.
 # Spark brings an image, a Java and a PySpark of its own; install the wheel there instead.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src

@@ -199,9 +199,8 @@ def _lighten_worker() -> None:
     """Spare this Python worker what pyspark does before and after each of its next tasks.
 
     Before one it calls `importlib.invalidate_caches`, for which Python before 3.12 reads the directory of pyspark.zip
-    again for each of its 13 packages (github.com/python/cpython/issues/103200): about 0.1 s a task. Finders that are
-    dropped from the cache are made anew when something is imported. After one it calls `gc.collect`, which need not
-    look at what the libraries' modules hold.
+    again for each of its 13 packages: about 0.1 s a task. Finders that are dropped from the cache are made anew when
+    something is imported. After one it calls `gc.collect`, which need not look at what the libraries' modules hold.
     """
     dropped = [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimport.zipimporter)]
     for path in dropped:
