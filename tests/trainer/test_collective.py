@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 
-from packer.errors import OptionsError
-from packer.trainer.collective import SoloCollective, lost_rank_error, parse_stall_limit
+from packer.errors import MissingExtraError, OptionsError
+from packer.trainer.collective import SoloCollective, lost_rank_error, open_collective, parse_stall_limit
+from packer.trainer.world import Launcher, World
 
 
 def test_one_process_speaks_to_itself():
@@ -9,6 +12,15 @@ def test_one_process_speaks_to_itself():
     assert solo.allgather("a") == ["a"]
     assert solo.broadcast(7) == 7
     assert solo.total([1.5, 2.0]) == (1.5, 2.0)
+
+
+def test_without_horovod_the_command_that_compiles_it_is_named(monkeypatch):
+    for name in ("HOROVOD_STALL_CHECK_TIME_SECONDS", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"):
+        monkeypatch.setenv(name, "60")
+    monkeypatch.setitem(sys.modules, "horovod", None)
+    monkeypatch.setitem(sys.modules, "horovod.tensorflow", None)
+    with pytest.raises(MissingExtraError, match=r"'\.\[tensorflow\]' .*--no-build-isolation horovod=="):
+        open_collective(World(size=2, launcher=Launcher.HOROVOD))
 
 
 @pytest.mark.parametrize(("text", "limit_s"), [("300", 300.0), ("0", 0.0)])
