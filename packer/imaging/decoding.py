@@ -25,6 +25,7 @@ from packer.imaging.jpegheader import read_jpeg_header
 from packer.imaging.modes import to_resampled_mode
 from packer.imaging.orientation import UPRIGHT, is_transposed, parse_orientation
 from packer.imaging.rejects import RejectError, RejectReason
+from packer.imaging.tiff import expect_native_order
 
 _MODULES: Mapping[str, str] = MappingProxyType(
     {
@@ -155,6 +156,8 @@ def _decode_whole(image: ImageFile.ImageFile, data: bytes, keep_alpha: bool) -> 
     """Have Pillow decode."""
     kind = image.format or ""
     with rejecting(kind, data), _quiet(kind):
+        if kind == "TIFF":
+            expect_native_order(image)
         pixels = _load(image)
     _check_png_end(kind, data)
     with rejecting(kind, data):

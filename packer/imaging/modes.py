@@ -10,8 +10,9 @@
 
 Where alpha is kept, everything with an alpha channel or a transparent colour is resampled as RGBa and becomes RGBA.
 
-Scaling to 8 bits is linear and clips nothing. I;16 spans 0 to 65535. I spans the same, F spans 0 to 1, 0 to 255 or
-0 to 65535, whichever is the first to hold every pixel; otherwise they span what the image itself holds.
+Scaling to 8 bits is linear and clips nothing. I;16 spans 0 to 65535, or what the fewer bits of a TIFF hold. I spans
+0 to 65535, F spans 0 to 1, 0 to 255 or 0 to 65535, whichever is the first to hold every pixel; otherwise they span what
+the image itself holds. A TIFF in which white is zero has its span turned round. What is not a number is black.
 
 Full-size pixels are the memory of a worker (Pillow stores four bytes for each but the one-byte L), so nothing here
 holds two four-byte copies.
@@ -20,9 +21,10 @@ holds two four-byte copies.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
+import numpy as np
 from cykooz_resizer import AlphaMulDiv
 from PIL import Image, ImageChops
 
@@ -34,13 +36,18 @@ _STRIP_PIXELS = 1 << 18
 _WHITE = 255
 _SPANS = {"I": ((0, 65535),), "F": ((0, 1), (0, 255), (0, 65535))}
 
+# Tags of a TIFF (TIFF 6.0, section 8).
+_TIFF_BITS = 258
+_TIFF_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
+
 
 def to_resampled_mode(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
     """Return loaded pixels as L, RGB, RGBa or CMYK; `image` itself where it is one of these, else `image` is used up.
 
     With `keep_alpha` all that has transparency becomes RGBa.
 
-    Raises RejectError for floating-point pixels that are infinite or not numbers.
+    Raises RejectError for floating-point pixels that are infinite.
     """
     has_key = "transparency" in image.info
     if image.mode in ("L", "RGB", "CMYK", "RGBa") and not has_key:
@@ -104,29 +111,70 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         levels = [(value + 128) // 257 for value in range(65536)]
         levels[key] = _WHITE
         return _by_strips(image, lambda strip: strip.convert("I").point(levels, "L"))
-    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _span(image)
+    black, white = _span(image)
     # An image of one value outside every span has no contrast to scale; it becomes black.
-    scale = _WHITE / (high - low) if high > low else 0.0
+    scale = _WHITE / (white - black) if white != black else 0.0
     # Conversion from F cuts fractions off; half a level turns that into rounding.
-    shift = 0.5 - low * scale
-    return _by_strips(image, lambda strip: strip.convert("F").point(lambda value: value * scale + shift).convert("L"))
+    shift = 0.5 - black * scale
+    return _by_strips(
+        image, lambda strip: _numbers(strip, black).point(lambda value: value * scale + shift).convert("L")
+    )
 
 
 def _span(image: Image.Image) -> tuple[float, float]:
-    low, high = cast("tuple[float, float]", image.getextrema())
-    if not (math.isfinite(low) and math.isfinite(high)):
+    """Return the values that become black and white."""
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 2.0 ** tags.get(_TIFF_BITS, (16,))[0] - 1
+    else:
+        low, high = _span_of_values(image)
+    # Pillow turns 8 bits and fewer round by itself, and no more than those.
+    return (high, low) if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO else (low, high)
+
+
+def _span_of_values(image: Image.Image) -> tuple[float, float]:
+    low, high = cast("tuple[float, float]", image.getextrema()) if image.mode == "I" else _extrema(image)
+    if math.isinf(low) or math.isinf(high):
         raise RejectError(
             RejectReason.UNSUPPORTED, f"{image.format}: expected finite pixels, got values from {low} to {high}"
         )
     return next((span for span in _SPANS[image.mode] if span[0] <= low and high <= span[1]), (low, high))
 
 
+def _extrema(image: Image.Image) -> tuple[float, float]:
+    """Return the least and the greatest number in pixels of mode F; 0 and 0 where none is a number.
+
+    Pillow's own extrema depend on where a pixel lies that is not a number.
+    """
+    low, high = math.inf, -math.inf
+    for _, strip in strips(image):
+        values = np.asarray(strip)
+        values = values[~np.isnan(values)]
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _numbers(strip: Image.Image, black: float) -> Image.Image:
+    """Return pixels in mode F, with `black` for those that are not numbers."""
+    if strip.mode != "F":
+        return strip.convert("F")
+    values = np.asarray(strip)
+    is_missing = np.isnan(values)
+    return Image.fromarray(np.where(is_missing, np.float32(black), values)) if is_missing.any() else strip
+
+
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Convert to L a few rows at a time."""
-    width, height = image.size
-    rows = max(1, _STRIP_PIXELS // width)
     grey = Image.new("L", image.size, None)
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(top + rows, height)))
+    for top, strip in strips(image):
         grey.paste(convert(strip), (0, top))
     return grey
+
+
+def strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the image in strips of some rows, each with the row at its top."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(top + rows, height)))
