@@ -24,6 +24,7 @@ from packer.imaging.jpeg import decode_jpeg, is_lossless, shrink
 from packer.imaging.jpegheader import read_jpeg_header
 from packer.imaging.modes import to_resampled_mode
 from packer.imaging.orientation import UPRIGHT, is_transposed, parse_orientation
+from packer.imaging.pngkey import low_bytes, match_key
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.tiff import expect_native_order
 
@@ -158,9 +159,12 @@ def _decode_whole(image: ImageFile.ImageFile, data: bytes, keep_alpha: bool) -> 
     with rejecting(kind, data), _quiet(kind):
         if kind == "TIFF":
             expect_native_order(image)
+        low = low_bytes(data) if kind == "PNG" else None
         pixels = _load(image)
     _check_png_end(kind, data)
     with rejecting(kind, data):
+        if kind == "PNG":
+            match_key(pixels, data, low)
         return to_resampled_mode(pixels, keep_alpha=keep_alpha)
 
 

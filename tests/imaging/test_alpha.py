@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import pytest
 from PIL import Image
@@ -119,6 +120,48 @@ def test_sixteen_bit_grey_with_a_transparent_level():
 
     assert pixels.getpixel((0, 4)) == (255, 255, 255)
     assert pixels.getpixel((7, 4)) == (80, 80, 80)
+
+
+@pytest.mark.parametrize(("alpha", "transparent"), [(Alpha.WHITE, (255, 255, 255)), (Alpha.KEEP, (0, 0, 0, 0))])
+@pytest.mark.parametrize("above", [0, 0x5500])
+@pytest.mark.parametrize(("bits", "level"), [(2, 1), (2, 3), (4, 1), (4, 6), (4, 15)])
+def test_a_transparent_level_of_few_bits(bits, level, above, alpha, transparent):
+    """The level counts in the file's steps, the pixels in 8 bits; bits of it above its depth mean nothing."""
+    highest = 2**bits - 1
+    levels = [level, 0, highest - 1, highest // 2] * (16 // bits)
+    row = int("".join(f"{value:0{bits}b}" for value in levels), 2).to_bytes(8, "big")
+    key = png_chunk(b"tRNS", struct.pack(">H", above | level))
+    data = png_file(len(levels), 8, [row] * 8, bits=bits, colour_type=0, before=key)
+
+    pixels = sample_pixels(data, image_spec(8, encode=Encode.PNG, alpha=alpha))
+
+    expected = [transparent if value == level else (value * 255 // highest,) * 3 for value in levels[:4]]
+    assert [pixels.getpixel((x, 4))[: len(value)] for x, value in enumerate(expected)] == expected
+
+
+@pytest.mark.parametrize(("alpha", "transparent"), [(Alpha.WHITE, (255, 255, 255)), (Alpha.KEEP, (0, 0, 0, 0))])
+def test_a_transparent_colour_of_sixteen_bits(alpha, transparent):
+    """All 16 bits count: a colour that is the same at 8 bits only stays."""
+    key = struct.pack(">3H", 0x0102, 0x0304, 0x0506)
+    others = [struct.pack(">3H", *colour) for colour in ((0x0102, 0x0304, 0x0507), (0x0202, 0x0404, 0x0606))]
+    row = key + others[0] + others[1] + struct.pack(">3H", 0xC8C8, 0, 0x6464)
+    data = png_file(8, 8, [row * 2] * 8, before=png_chunk(b"tRNS", key))
+
+    pixels = sample_pixels(data, image_spec(8, encode=Encode.PNG, alpha=alpha))
+
+    expected = [transparent, (1, 3, 5), (2, 4, 6), (200, 0, 100)]
+    assert [pixels.getpixel((x, 4))[: len(colour)] for x, colour in enumerate(expected)] == expected
+
+
+def test_a_transparent_colour_of_sixteen_bits_over_many_strips():
+    key = struct.pack(">3H", 0x0102, 0x0304, 0x0206)
+    rows = [key * 699 + struct.pack(">3H", 0x0102, 0x0304, value) for value in range(1024)]
+    data = png_file(700, 1024, rows, before=png_chunk(b"tRNS", key))
+
+    alpha = sample_pixels(data, kept_spec(700)).getchannel("A")
+
+    assert alpha.getbbox() == (699, 0, 700, 1024)
+    assert [y for y in range(1024) if not alpha.getpixel((699, y))] == [0x0206]
 
 
 @pytest.mark.parametrize("mode", ["PA", "La", "RGBa"])

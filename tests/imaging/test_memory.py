@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from tests.imaging.images import file_of
+from tests.imaging.images import file_of, png_chunk, png_file
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,9 @@ MAKERS = {
     "cmyk jpeg": lambda image: file_of(image.convert("CMYK"), "JPEG"),
     "floating-point tiff": lambda image: file_of(image.convert("F"), "TIFF"),
     "rgb png with a transparent colour": lambda image: file_of(image, "PNG", compress_level=1, transparency=(1, 2, 3)),
+    "16-bit rgb png with a transparent colour": lambda image: png_file(
+        *image.size, [bytes(6 * image.width)] * image.height, before=png_chunk(b"tRNS", bytes(6))
+    ),
     "gif": lambda image: file_of(image.quantize(64, method=2), "GIF"),
     "webp": lambda image: file_of(image, "WEBP", method=0),
 }
