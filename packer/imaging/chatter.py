@@ -8,6 +8,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
+
+from packer.errors import PackerError
 
 _STANDARD_ERROR = 2
 _LOCK = threading.Lock()
@@ -51,8 +54,10 @@ def captured_stderr() -> Iterator[None]:
     """Catch what is written to file descriptor 2 inside the block; an error that leaves it takes the text as a note.
 
     What other threads write meanwhile is caught as well, so this is only for decoders known to print.
+
+    Raises PackerError where there is neither memory nor a folder for a temporary file: no fault of any image.
     """
-    with _LOCK, tempfile.TemporaryFile() as caught:
+    with _LOCK, _open_scratch() as caught:
         saved = _redirect(caught.fileno())
         try:
             yield
@@ -65,6 +70,24 @@ def captured_stderr() -> Iterator[None]:
             if saved is not None:
                 os.dup2(saved, _STANDARD_ERROR)
                 os.close(saved)
+
+
+def _open_scratch() -> IO[bytes]:
+    """Open an empty file that has no name and goes with its descriptor: in memory where the system knows such files.
+
+    A worker may have nowhere to write, as in a container whose root is read-only.
+    """
+    try:
+        return os.fdopen(os.memfd_create("standard-error"), "w+b")
+    except (AttributeError, OSError) as error:
+        in_memory = error
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise PackerError(
+            f"cannot open a temporary file, which decoding a TIFF takes, neither in memory ({in_memory}) nor in a "
+            f"folder ({error}); free file descriptors, or let TMPDIR name a folder with room, then go on with --resume"
+        ) from error
 
 
 def _redirect(target: int) -> int | None:

@@ -27,6 +27,7 @@ from packer.imaging.orientation import UPRIGHT, is_transposed, parse_orientation
 from packer.imaging.pngkey import low_bytes, match_key
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.tiff import expect_native_order
+from packer.imaging.webp import canvas_pixels
 
 _MODULES: Mapping[str, str] = MappingProxyType(
     {
@@ -156,13 +157,14 @@ def _decode(
 def _decode_whole(image: ImageFile.ImageFile, data: bytes, keep_alpha: bool) -> Image.Image:
     """Have Pillow decode."""
     kind = image.format or ""
-    with rejecting(kind, data), _quiet(kind):
+    num_pixels = image.width * image.height
+    with rejecting(kind, data, num_pixels=num_pixels), _quiet(kind):
         if kind == "TIFF":
             expect_native_order(image)
         low = low_bytes(data) if kind == "PNG" else None
         pixels = _load(image)
     _check_png_end(kind, data)
-    with rejecting(kind, data):
+    with rejecting(kind, data, num_pixels=num_pixels):
         if kind == "PNG":
             match_key(pixels, data, low)
         return to_resampled_mode(pixels, keep_alpha=keep_alpha)
@@ -184,7 +186,8 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     for kind, module in _MODULES.items():
         factory = _find_factory(kind, module, data[:_PREFIX_BYTES])
         if factory is not None:
-            with rejecting(kind, data, is_header=True), _quiet(kind):
+            num_pixels = canvas_pixels(data) if kind == "WEBP" else 0
+            with rejecting(kind, data, is_header=True, num_pixels=num_pixels), _quiet(kind):
                 return factory(io.BytesIO(data), "")
     raise RejectError(
         RejectReason.NOT_AN_IMAGE,
