@@ -34,6 +34,20 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert loaded_by("import packer") & HEAVY == set()
 
 
+def test_a_worker_loads_what_it_packs_with_and_nothing_for_other_places() -> None:
+    """Each worker pays for it. Of the standard library, `email` is what asking for a version would load."""
+    loaded = loaded_by(
+        "import importlib, packer.engines.worker\n"
+        "from packer.packing import TASK_MODULES\n"
+        "for name in TASK_MODULES: importlib.import_module(name)\n"
+        "from packer.options import PackOptions\n"
+        "from packer.packing.shard import encoder_digest\n"
+        "encoder_digest(PackOptions(source='a', dest='b').image_spec())"
+    )
+    assert {"PIL", "cykooz_resizer", "simplejpeg", "pyarrow"} <= loaded
+    assert loaded & {*HEAVY - {"PIL", "cykooz_resizer", "pyarrow"}, "fsspec", "typer", "rich", "email"} == set()
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
     tree = tmp_path / "tree"

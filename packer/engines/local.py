@@ -27,6 +27,8 @@ WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ARROW_IO_THREADS": "1",
+    # Arrow's own allocator would take 6 MB for tables of some kilobytes.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "TOKIO_WORKER_THREADS": "1",
     # glibc would give each thread that reads a heap of its own, which keeps the largest files that it ever held.
     "MALLOC_ARENA_MAX": "1",

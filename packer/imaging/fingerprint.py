@@ -12,7 +12,6 @@ import hashlib
 import io
 import platform
 from collections.abc import Iterator
-from importlib.metadata import version
 
 import msgspec
 from PIL import Image, features
@@ -32,6 +31,20 @@ _SCALES = (2, 6, 11, 22)
 
 def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
     """Return this process's fingerprint for the spec's fit, encoding and quality. Takes some milliseconds."""
+    from importlib.metadata import version  # Loads the parser of mails; workers compare digests and need no versions.
+
+    return EncoderFingerprint(
+        sha256=encoder_digest(spec),
+        pillow=version("pillow"),
+        libjpeg_turbo=features.version("libjpeg_turbo") or "none",
+        simplejpeg=version("simplejpeg"),
+        resizer=version("cykooz-resizer"),
+        machine=platform.machine(),
+    )
+
+
+def encoder_digest(spec: ImageSpec) -> str:
+    """Return the fingerprint's digest of the encodings alone."""
     # Small targets for whatever size was asked, and no limit that would reject the images themselves.
     sides = {} if spec.keeps_all else {"width": _TARGET_WIDTH, "height": _TARGET_HEIGHT}
     small = msgspec.structs.replace(spec, max_pixels=10**9, **sides)
@@ -40,14 +53,7 @@ def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
         sample = transform_image(source, small)
         digest.update(sample.encoded)
         digest.update(msgspec.json.encode(sample.histogram))
-    return EncoderFingerprint(
-        sha256=digest.hexdigest(),
-        pillow=version("pillow"),
-        libjpeg_turbo=features.version("libjpeg_turbo") or "none",
-        simplejpeg=version("simplejpeg"),
-        resizer=version("cykooz-resizer"),
-        machine=platform.machine(),
-    )
+    return digest.hexdigest()
 
 
 def _sources() -> Iterator[bytes]:

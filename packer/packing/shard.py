@@ -13,7 +13,7 @@ from packer.dataset.planfile import load_shard_items
 from packer.engines.base import Tick
 from packer.errors import EncoderMismatchError, PackerError
 from packer.imaging.chatter import without_warnings
-from packer.imaging.fingerprint import encoder_fingerprint
+from packer.imaging.fingerprint import encoder_digest, encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
@@ -78,11 +78,10 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
 @functools.lru_cache(maxsize=4)
 def check_encoder(spec: ImageSpec, expected: EncoderFingerprint) -> None:
     """Compare this process's encoder with the plan's, once. Raises EncoderMismatchError naming both versions."""
-    found = encoder_fingerprint(spec)
-    if found.sha256 != expected.sha256:
+    if encoder_digest(spec) != expected.sha256:
         raise EncoderMismatchError(
             f"this worker's image libraries give other bytes than those that made the plan: expected "
-            f"{_versions(expected)}, found {_versions(found)}; install the same versions everywhere"
+            f"{_versions(expected)}, found {_versions(encoder_fingerprint(spec))}; install the same versions everywhere"
         )
 
 

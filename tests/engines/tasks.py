@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from packer.engines.base import Tick
 from packer.errors import CorruptRecordError
 
@@ -53,6 +55,10 @@ def sleep_long(context: str, task: int, tick: Tick) -> int:
 
 def chatter(context: Any, task: int, tick: Tick) -> str:
     return os.environ.get("PYTHONPATH", "")
+
+
+def memory_pool(context: Any, task: int, tick: Tick) -> str:
+    return str(pa.default_memory_pool().backend_name)
 
 
 def fill_the_disk(context: Any, task: int, tick: Tick) -> int:

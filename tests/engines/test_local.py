@@ -107,6 +107,11 @@ def test_no_more_than_two_workers_ran_the_script(tmp_path: Path) -> None:
     wait_for_end(pids, 10)
 
 
+def test_workers_have_one_allocator_for_all() -> None:
+    with LocalEngine(1) as engine:
+        assert list(engine.run(tasks.memory_pool, None, [0], ignore)) == ["system"]
+
+
 def test_an_error_of_the_system_is_told_in_one_line() -> None:
     with LocalEngine(1) as engine, pytest.raises(WorkerError) as caught:
         list(engine.run(tasks.fill_the_disk, None, [4], ignore))
