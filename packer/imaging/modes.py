@@ -20,6 +20,7 @@ holds two four-byte copies.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import cast
@@ -39,7 +40,9 @@ _SPANS = {"I": ((0, 65535),), "F": ((0, 1), (0, 255), (0, 65535))}
 # Tags of a TIFF (TIFF 6.0, section 8).
 _TIFF_BITS = 258
 _TIFF_PHOTOMETRIC = 262
+_TIFF_SAMPLE_FORMAT = 339
 _WHITE_IS_ZERO = 0
+_UNSIGNED = (1,)
 
 
 def to_resampled_mode(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
@@ -116,9 +119,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     scale = _WHITE / (white - black) if white != black else 0.0
     # Conversion from F cuts fractions off; half a level turns that into rounding.
     shift = 0.5 - black * scale
-    return _by_strips(
-        image, lambda strip: _numbers(strip, black).point(lambda value: value * scale + shift).convert("L")
-    )
+    floats = _unwrapped if _is_wrapped(image) else functools.partial(_floats, black=black)
+    return _by_strips(image, lambda strip: floats(strip).point(lambda value: value * scale + shift).convert("L"))
 
 
 def _span(image: Image.Image) -> tuple[float, float]:
@@ -133,7 +135,10 @@ def _span(image: Image.Image) -> tuple[float, float]:
 
 
 def _span_of_values(image: Image.Image) -> tuple[float, float]:
-    low, high = cast("tuple[float, float]", image.getextrema()) if image.mode == "I" else _extrema(image)
+    if image.mode == "I" and not _is_wrapped(image):
+        low, high = cast("tuple[float, float]", image.getextrema())
+    else:
+        low, high = _extrema(image)
     if math.isinf(low) or math.isinf(high):
         raise RejectError(
             RejectReason.UNSUPPORTED, f"{image.format}: expected finite pixels, got values from {low} to {high}"
@@ -141,27 +146,38 @@ def _span_of_values(image: Image.Image) -> tuple[float, float]:
     return next((span for span in _SPANS[image.mode] if span[0] <= low and high <= span[1]), (low, high))
 
 
+def _is_wrapped(image: Image.Image) -> bool:
+    """Say whether pixels of mode I are a TIFF's without a sign that Pillow has read as with one, and so below zero."""
+    tags = getattr(image, "tag_v2", {})
+    is_unsigned = image.mode == "I" and tags.get(_TIFF_SAMPLE_FORMAT) == _UNSIGNED
+    return is_unsigned and cast("tuple[int, int]", image.getextrema())[0] < 0
+
+
 def _extrema(image: Image.Image) -> tuple[float, float]:
-    """Return the least and the greatest number in pixels of mode F; 0 and 0 where none is a number.
+    """Return the least and the greatest number in pixels of mode F or wrapped I; 0 and 0 where none is a number.
 
     Pillow's own extrema depend on where a pixel lies that is not a number.
     """
     low, high = math.inf, -math.inf
     for _, strip in strips(image):
-        values = np.asarray(strip)
+        values = np.asarray(strip if strip.mode == "F" else _unwrapped(strip))
         values = values[~np.isnan(values)]
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
     return (low, high) if low <= high else (0.0, 0.0)
 
 
-def _numbers(strip: Image.Image, black: float) -> Image.Image:
+def _floats(strip: Image.Image, black: float) -> Image.Image:
     """Return pixels in mode F, with `black` for those that are not numbers."""
     if strip.mode != "F":
         return strip.convert("F")
     values = np.asarray(strip)
     is_missing = np.isnan(values)
     return Image.fromarray(np.where(is_missing, np.float32(black), values)) if is_missing.any() else strip
+
+
+def _unwrapped(strip: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(strip).view(np.uint32).astype(np.float32))
 
 
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
