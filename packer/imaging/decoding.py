@@ -20,6 +20,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from packer.imaging.chatter import captured_stderr, without_warnings
 from packer.imaging.faults import JPEG_END, is_cut, rejecting
 from packer.imaging.geometry import Extent, Size
+from packer.imaging.heif import has_avif_brand
 from packer.imaging.jpeg import decode_jpeg, is_lossless, shrink
 from packer.imaging.jpegheader import read_jpeg_header
 from packer.imaging.modes import to_resampled_mode
@@ -184,6 +185,8 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         image.decodermaxblock = len(data)  # otherwise the decoder is fed, and its input joined, 64 kB at a time
         return image
     for kind, module in _MODULES.items():
+        if kind == "AVIF" and not has_avif_brand(data):
+            continue
         factory = _find_factory(kind, module, data[:_PREFIX_BYTES])
         if factory is not None:
             num_pixels = canvas_pixels(data) if kind == "WEBP" else 0

@@ -16,6 +16,8 @@ _WEAK_SIGNATURES = frozenset({"BMP", "PPM"})
 """Any text may begin with two such letters, so an unreadable header means that the file is no image."""
 
 _TRUNCATED_WORDS = ("truncat", "premature", "end of file", "not enough", "incomplete", "read error", "out of order")
+_RARE_FIELDS = "unsupported bmp bitfields"
+"""Pillow's words for the one fault of a BMP's header that no text has: it is found behind many that are right."""
 _DAMAGE = "unrecognized data stream contents"
 """Pillow's word for pixels that contradict their format, such as a row of a PNG with a filter of no known type."""
 _UNSUPPORTED_WORDS = ("cannot handle", "unsupported", "not supported", "unknown", "unrecogni")
@@ -85,7 +87,7 @@ def _reason(error: Exception, text: str, kind: str, data: bytes, is_header: bool
     lower = text.lower()
     if isinstance(error, Image.DecompressionBombError):
         return RejectReason.TOO_MANY_PIXELS
-    if is_header and kind in _WEAK_SIGNATURES:
+    if is_header and kind in _WEAK_SIGNATURES and _RARE_FIELDS not in lower:
         return RejectReason.NOT_AN_IMAGE
     if is_cut(kind, data):
         return RejectReason.TRUNCATED

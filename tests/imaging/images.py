@@ -101,8 +101,8 @@ def png_file(width, height, rows, *, bits=16, colour_type=2, before=b"", behind=
     )
 
 
-def tiff_file(width, height, pixels, *, bits, photometric=1, sample_format=1, order="<", compression=1):
-    """A greyscale TIFF of one strip; `pixels` are its bytes as the compression has them, None leaves a tag out."""
+def tiff_file(width, height, pixels, *, bits, photometric=1, sample_format=1, order="<", compression=1, samples=1):
+    """A TIFF of one strip; `pixels` are its bytes as the compression has them."""
     tags = {
         256: width,
         257: height,
@@ -110,12 +110,11 @@ def tiff_file(width, height, pixels, *, bits, photometric=1, sample_format=1, or
         259: compression,
         262: photometric,
         273: 0,
-        277: 1,
+        277: samples,
         278: height,
         279: len(pixels),
         339: sample_format,
     }
-    tags = {tag: value for tag, value in tags.items() if value is not None}
     tags[273] = 8 + 2 + 12 * len(tags) + 4
     entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, value) for tag, value in tags.items())
     magic = b"II*\0" if order == "<" else b"MM\0*"

@@ -21,6 +21,7 @@ from tests.imaging.images import (
     png_file,
     quadrant_colours,
     quadrants,
+    tiff_file,
 )
 
 PICTURE = quadrants(160, 120)
@@ -48,6 +49,7 @@ def rows(height, row):
 
 PALETTE = bytes((50, 100, 200, 0)) * 16
 MASKS_565 = struct.pack("<3I", 0xF800, 0x07E0, 0x001F)
+MASKS_OF_BYTES = (0xFF000000, 0xFF0000, 0xFF00)
 BITMAPS = {
     "24 bits": bitmap(8, 8, 24, rows(8, bytes((50, 100, 200)) * 8)),
     "24 bits, top down": bitmap(8, -8, 24, rows(8, bytes((50, 100, 200)) * 8)),
@@ -55,6 +57,9 @@ BITMAPS = {
     "16 bits 555": bitmap(8, 8, 16, rows(8, struct.pack("<H", 25 << 10 | 12 << 5 | 6) * 8)),
     "16 bits 565": bitmap(
         8, 8, 16, rows(8, struct.pack("<H", 25 << 11 | 25 << 5 | 6) * 8), compression=3, masks=MASKS_565
+    ),
+    "32 bits, fields": bitmap(
+        8, 8, 32, rows(8, bytes((0, 50, 100, 200)) * 8), compression=3, masks=struct.pack("<3I", *MASKS_OF_BYTES)
     ),
     "palette of 8 bits": bitmap(8, 8, 8, rows(8, bytes(8)), palette=PALETTE),
     "palette of 4 bits": bitmap(8, 8, 4, rows(8, bytes(4)), palette=PALETTE),
@@ -66,6 +71,15 @@ BITMAPS = {
 @pytest.mark.parametrize("name", BITMAPS)
 def test_bitmaps(name):
     assert is_near(middle(sample_pixels(BITMAPS[name], image_spec(8))), (200, 100, 50), 6)
+
+
+def test_a_bitmap_of_rare_fields_is_unsupported():
+    ten_bits_each = struct.pack("<3I", 0x3FF00000, 0xFFC00, 0x3FF)
+
+    error = rejected(bitmap(8, 8, 32, bytes(256), compression=3, masks=ten_bits_each))
+
+    assert error.reason is RejectReason.UNSUPPORTED
+    assert error.detail == "BMP: Unsupported BMP bitfields layout"
 
 
 @pytest.mark.parametrize(("height", "first"), [(2, (0, 0, 0)), (-2, (255, 255, 255))])
@@ -154,6 +168,30 @@ def test_the_first_frame_of_an_avif_sequence():
     assert are_near(quadrant_colours(sample_pixels(data, image_spec(60))), QUADRANTS, 8)
 
 
+@pytest.mark.parametrize("default_image", [False, True])
+def test_the_first_picture_of_an_animated_png(default_image):
+    """The default image, which other programs show, whether it is a frame or stands apart."""
+    frames = [Image.new("RGB", PICTURE.size, (9, 9, 9)), Image.new("RGB", PICTURE.size)]
+    data = file_of(PICTURE, "PNG", save_all=True, append_images=frames, default_image=default_image, duration=100)
+
+    assert b"acTL" in data
+    assert are_near(quadrant_colours(sample_pixels(data, image_spec(60))), QUADRANTS, 2)
+
+
+def test_a_tiff_compressed_as_webp():
+    """Few builds of libtiff know that compression; none may make up pixels."""
+    webp = file_of(PICTURE, "WEBP", lossless=True)
+    data = tiff_file(*PICTURE.size, webp, bits=8, photometric=2, samples=3, compression=50001)
+
+    try:
+        pixels = sample_pixels(data, image_spec(60))
+    except RejectError as error:
+        assert error.reason in (RejectReason.CORRUPT, RejectReason.UNSUPPORTED)
+        assert "WEBP" in error.detail
+    else:
+        assert are_near(quadrant_colours(pixels), QUADRANTS, 2)
+
+
 def test_a_frame_that_covers_a_part_of_its_gif():
     """Pixels outside the frame are transparent, and so white."""
     data = bytearray(file_of(Image.new("RGB", (20, 20), (200, 0, 0)), "GIF"))
@@ -171,8 +209,15 @@ UNSUPPORTED = {
     "SVG": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
     "PDF": b"%PDF-1.7\n",
     "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40),
+    "HEIC by its second brand": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(40),
+    "HEIC sequence": b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc" + bytes(40),
+    "PFM of colour": b"PF\n2 2\n-1.0\n" + bytes(48),
     "JPEG XL": bytes.fromhex("ff0a434024080401006c004b"),
-    "JPEG-LS": bytes.fromhex("ffd8fff7000b08000800080101110000"),
+    # A ramp of 16 x 8, by CharLS.
+    "JPEG-LS": bytes.fromhex(
+        "ffd8ffe80020535049464600020000010000000800000010080806010000006000000060ffe8000800000001ffd8fff7000b0800080010"
+        "01011100ffda0008010100000000adb6fdbfff12bffcbfff57ff7bff7fff7fff7fff7fc0ffd9"
+    ),
     "TGA": file_of(PICTURE, "TGA"),
     "PCX": file_of(PICTURE, "PCX"),
     "ZIP": b"PK\x03\x04" + bytes(60),
