@@ -12,7 +12,7 @@ from packer.dataset.model import Manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import RejectedItem
 from packer.dataset.sagemaker import key_list_faults
-from packer.errors import PackerError
+from packer.errors import PackerError, StoreError
 from packer.planning.names import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -33,12 +33,17 @@ _SHARED_FIELDS = (
 
 
 def document_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the plan's header, labels, rejects, merged indexes and lists for SageMaker."""
+    """Yield what is wrong with the plan's header, labels, rejects, merged indexes and lists for SageMaker.
+
+    Raises StoreError where a remote place failed or refused: that says nothing of the data set.
+    """
     for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults, key_list_faults):
         try:
             yield from check(store, manifest)
         except ObjectNotFoundError as error:
             yield f"{error.filename}: is missing"
+        except StoreError:
+            raise
         except OSError as error:
             yield f"{error.filename}: cannot be read: {error.strerror}"
         except (PackerError, UnicodeDecodeError) as error:

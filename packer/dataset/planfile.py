@@ -79,19 +79,32 @@ def load_plan(store: Store) -> PlanDocument | None:
 
 
 def load_shard_items(store: Store, header: PlanHeader, task: int) -> pa.Table:
-    """Return the items of one task's shard in their order. Raises DataSetError where the plan's file is not whole."""
+    """Return the items of one task's shard in their order.
+
+    Raises:
+        DataSetError: the plan's file is missing or not whole.
+        OSError: the store failed or refused; nothing is known about the file.
+    """
     split, shard_index = header.locate(task)
     key = plan_part_key(header.plan_id, split.name, shard_index // SHARDS_PER_PART)
     name = f"{store.uri}/{key}"
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(store.view(key)), page_checksum_verification=True)
+        content = store.view(key)
+    except ObjectNotFoundError as error:
+        raise _unreadable(name, error) from None
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         table = parquet.read_row_group(shard_index % SHARDS_PER_PART)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        problem = " ".join(str(error).split())
-        raise DataSetError(f"{name}: the plan's items cannot be read ({problem}); {_REMEDY}") from None
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:  # Arrow's own OSError, for bytes in memory
+        raise _unreadable(name, error) from None
     expected = split.num_items_of(shard_index)
     if table.num_rows != expected or not pc.all(pc.equal(table.column("shard"), shard_index)).as_py():
         raise DataSetError(
             f"{name}: expected {expected} items of shard {shard_index}, found {table.num_rows}; {_REMEDY}"
         )
     return table.drop_columns(["shard"])
+
+
+def _unreadable(name: str, error: Exception) -> DataSetError:
+    problem = " ".join(str(error).split())
+    return DataSetError(f"{name}: the plan's items cannot be read ({problem}); {_REMEDY}")

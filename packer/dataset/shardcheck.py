@@ -15,7 +15,7 @@ from packer.dataset.model import Manifest, ShardEntry
 from packer.dataset.recordstable import decode_records, is_same_file
 from packer.dataset.sidefiles import list_file
 from packer.engines.base import Tick
-from packer.errors import CorruptRecordError, DataSetError, PackerError
+from packer.errors import CorruptRecordError, DataSetError, PackerError, StoreError
 from packer.formats.base import Record, Sample
 from packer.formats.registry import get_format
 from packer.planning.digest import table_digest
@@ -55,7 +55,7 @@ def manifest_shards(manifest: Manifest) -> Iterator[tuple[str, ShardEntry]]:
 
 
 def check_shard(context: CheckContext, task: int, tick: Tick) -> CheckedShard:
-    """Check the shard of one task."""
+    """Check the shard of one task. Raises StoreError where a remote place failed or refused."""
     split, shard = list(manifest_shards(context.manifest))[task]
     check = _ShardCheck(context, split, shard)
     faults = []
@@ -90,6 +90,8 @@ class _ShardCheck:
             view = self._store.view(self._shard.key)
         except ObjectNotFoundError:
             yield "is missing"
+        except StoreError:
+            raise
         except OSError as error:
             yield f"cannot be read: {error.strerror}"
         else:
@@ -110,6 +112,8 @@ class _ShardCheck:
             return self._store.get(key)
         except ObjectNotFoundError:
             raise DataSetError(f"its {key} is missing") from None
+        except StoreError:
+            raise
         except OSError as error:
             raise DataSetError(f"its {key} cannot be read: {error.strerror}") from None
 

@@ -39,6 +39,7 @@ def verify(
     Raises:
         NotADataSetError: there is no manifest.
         DataSetError: the manifest cannot be read, was edited or contradicts itself.
+        StoreError: a remote place failed or refused, which is no fault of the data set.
     """
     store = open_store(uri, options)
     manifest = load_manifest(store)

@@ -35,6 +35,8 @@ class FaultsProxy:
     target: str
     fault: Fault | None = None
     share: float = 0.1
+    only: str = ""
+    """What is in the path of requests that fail."""
     latency_s: float = 0.0
     seed: int = 0
     num_faults: int = 0
@@ -82,6 +84,8 @@ class FaultsProxy:
 
     def _draw(self, head: bytes) -> Fault | None:
         if self.fault is None or self._random.random() >= self.share:
+            return None
+        if self.only.encode() not in head.partition(b"\r\n")[0]:
             return None
         if self.fault in (Fault.SHORT, Fault.WRONG, Fault.RESET_IN_BODY) and not head.startswith(b"GET "):
             return None  # other answers have no body to damage
