@@ -43,9 +43,13 @@ def claim_destination(
 
     With `shared`, other runs of the same plan may have claimed it already. Raises as `check_destination`.
     """
-    if shared and _is_same_plan(dest, document):
-        return
-    check_destination(dest, overwrite=overwrite, shared=shared)
+    try:
+        check_destination(dest, overwrite=overwrite, shared=shared)
+    except DestinationTakenError:
+        # Looked up only now: before the check another run may still have been about to claim.
+        if shared and _is_same_plan(dest, document):
+            return
+        raise
     if overwrite:
         clear(dest)
     try:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from packer.pipeline import pack
 from packer.planning.plan import Plan
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
+from packer.stores.base import Buffers, ObjectInfo
 from packer.stores.local import LocalStore
 from tests.tools.datasets import (
     ROOT,
@@ -71,6 +73,49 @@ def test_a_claim_between_the_plan_and_its_claim(images: Path, tmp_path: Path, se
     with pytest.raises(DestinationTakenError, match="holds an unfinished run; go on with --resume"):
         claim_destination(LocalStore(dest), *loser, overwrite=False)
     plan_id = winner[0].header.plan_id[:16]
+    assert list_keys(dest) == ["meta/plan.json", f"meta/plan/{plan_id}-train-00000.parquet"]
+
+
+class Overtaken(LocalStore):
+    """A folder that a rival claims just before the first request of one kind."""
+
+    def __init__(self, root: Path, request: str, claim: Callable[[], None]) -> None:
+        super().__init__(root)
+        self._request, self._claim = request, claim
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self._meet("list")
+        return super().list(prefix)
+
+    def put(self, key: str, buffers: Buffers) -> None:
+        self._meet("put")
+        super().put(key, buffers)
+
+    def put_if_absent(self, key: str, buffers: Buffers) -> bool:
+        self._meet("put_if_absent")
+        return super().put_if_absent(key, buffers)
+
+    def _meet(self, request: str) -> None:
+        if request == self._request:
+            self._request = ""
+            self._claim()
+
+
+@pytest.mark.parametrize("request_kind", ["list", "put", "put_if_absent"])
+@pytest.mark.parametrize("seed", [0, 1], ids=["equal options", "other options"])
+def test_parts_that_start_together(images: Path, tmp_path: Path, seed: int, request_kind: str) -> None:
+    """Whenever the other part's claim comes, one of the same plan goes on with it, and no other does."""
+    dest = tmp_path / "out"
+    first, second = plan_of(images, dest), plan_of(images, dest, seed=seed)
+    store = Overtaken(
+        dest, request_kind, lambda: claim_destination(LocalStore(dest), *first, overwrite=False, shared=True)
+    )
+    if seed == 0:
+        claim_destination(store, *second, overwrite=False, shared=True)
+    else:
+        with pytest.raises(DestinationTakenError, match="holds an unfinished run"):
+            claim_destination(store, *second, overwrite=False, shared=True)
+    plan_id = first[0].header.plan_id[:16]
     assert list_keys(dest) == ["meta/plan.json", f"meta/plan/{plan_id}-train-00000.parquet"]
 
 
