@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from packer.dataset.commit import check_rejects
+from packer.dataset.itemcheck import check_items
 from packer.dataset.planfile import PlanDocument
 from packer.engines.base import Engine
 from packer.errors import PackerError, SourceError
@@ -38,7 +39,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
 
     Raises:
         SourceError: there is no source, nothing in it, or nothing in it that can be packed.
-        OptionsError: the items cannot be cut evenly as asked.
+        OptionsError: the items do not fit the container, or cannot be cut evenly as asked.
     """
     with progress.phase("listing", total=None):
         listing = list_source(_source_spec(options))
@@ -46,6 +47,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
         progress.note(notice)
     check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
+    check_items(ordered, options.format)
     if options.dedupe:
         ordered = _drop_copies(ordered, listing, options, engine, progress)
     sizes = _measure(ordered, listing, options, engine, progress)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from packer.dataset.commit import Inherited, clear_scaffolding, commit
 from packer.dataset.destination import check_destination, check_same_options, claim_destination
+from packer.dataset.itemcheck import check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.model import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
@@ -108,6 +109,7 @@ def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: P
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:
     table = pa.concat_tables([_items(source, split, shard.key) for split, shard in manifest_shards(manifest)])
     ordered = order_items(table, seed=manifest.seed)
+    check_items(ordered, options.format)
     request = PlanRequest(
         format=options.format,
         image=manifest.image,

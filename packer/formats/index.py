@@ -10,11 +10,19 @@ Every line ends with a line feed. Offsets are those of record headers, in bytes 
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from packer.errors import CorruptRecordError, OptionsError, SourceError
+
+_BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
+"""Where Python, and with it im2rec, ends a line of text."""
+_SPACES = _BREAKS + "\t\x1f \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
+UNLISTABLE_PATH = f"^$|^[{_SPACES}]|[{_SPACES}]$|[\t{_BREAKS}]"
+"""Regular expression of paths that an image list cannot hold, for Python's `re` and Arrow's RE2 alike."""
+_UNLISTABLE = re.compile(UNLISTABLE_PATH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +150,7 @@ def format_list(entries: Iterable[ListEntry]) -> str:
 
 
 def _format_entry(entry: ListEntry) -> str:
-    if entry.path != entry.path.strip() or not entry.path or "\t" in entry.path or len(entry.path.splitlines()) != 1:
+    if _UNLISTABLE.search(entry.path):
         raise OptionsError(
             f"{entry.path!r}: expected a path without tabs, line breaks and outer spaces for a .lst file"
         )
