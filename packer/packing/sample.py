@@ -33,7 +33,7 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
 def item_rows(
     columns: Mapping[str, list[Any]], *, extra_names: Sequence[str], class_names: Sequence[str]
 ) -> list[ItemRow]:
-    """Return rows from the plan's columns as Python lists."""
+    """Return rows from the plan's columns as Python lists; classes beyond the last that has a name have none."""
     labels = columns.get("label") or [None] * len(columns["key"])
     rows = []
     for index, key in enumerate(columns["key"]):
@@ -46,7 +46,7 @@ def item_rows(
                 label=tuple(label) if isinstance(label, list) else label,
                 member=_member(columns, index),
                 etag=columns[ETAG][index] or "" if ETAG in columns else "",
-                class_text=class_names[label] if class_names and isinstance(label, int) else "",
+                class_text=class_names[label] if isinstance(label, int) and 0 <= label < len(class_names) else "",
                 extras={name: tuple(value) if isinstance(value, list) else value for name, value in extras.items()},
             )
         )
