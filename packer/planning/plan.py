@@ -30,6 +30,8 @@ from packer.specs import FormatName, ImageSpec, ShardSpec, SplitSpec, is_trainin
 
 _ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
 """Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
+_UNFIT = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
+"""What Arrow raises where values of a column have another type than one that is wanted of them."""
 
 PLAN_VERSION = 2
 """Part of every plan id: raised when the same options would give other bytes."""
@@ -149,8 +151,9 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
     """Plan the items, which must come in hash order.
 
     Raises:
-        OptionsError: the group column is missing, --stratify lacks class labels, a split has fewer items than shards,
-            equal shards would repeat too many samples, or known sizes fit no shards.
+        OptionsError: the group or split column is missing or of a type that cannot be used, --stratify lacks class
+            labels, a split has fewer items than shards, equal shards would repeat too many samples, or known sizes fit
+            no shards.
     """
     classes = _classes(ordered, request)
     groups = _groups(ordered, request.group_column)
@@ -239,7 +242,14 @@ def _classes(ordered: pa.Table, request: PlanRequest) -> IntArray | None:
 
 def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
     """Return the names of the splits, sorted, and the index of each item's."""
-    values = _column(ordered, column, "--split-column").cast(pa.string())
+    given = _column(ordered, column, "--split-column")
+    try:
+        values = given.cast(pa.string())
+    except _UNFIT:
+        raise OptionsError(
+            f"--split-column: expected a column of names of splits, as text in UTF-8, got {column!r} of type "
+            f"{given.type}"
+        ) from None
     if values.null_count:
         raise OptionsError(f"--split-column: expected a split in each row of {column!r}, {values.null_count} have none")
     names = sorted(pc.unique(values).to_pylist())
@@ -260,5 +270,11 @@ def _groups(ordered: pa.Table, group_column: str | None) -> IntArray | None:
     if group_column is None:
         return None
     column = _column(ordered, group_column, "--group-column")
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    try:
+        encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    except _UNFIT:
+        raise OptionsError(
+            f"--group-column: expected a column with one text, number or byte string a row, got {group_column!r} of "
+            f"type {column.type}"
+        ) from None
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)

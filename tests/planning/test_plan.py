@@ -132,6 +132,33 @@ def test_refusals(values: dict[str, object], label_kind: str, message: str) -> N
         build_plan(order_items(items(100), seed=0), ESTIMATE, request(options, label_kind=label_kind))
 
 
+@pytest.mark.parametrize("option", ["group_column", "split_column"])
+def test_a_column_of_lists_names_no_groups_and_no_splits(option: str) -> None:
+    table = items(100).append_column("boxes", pa.array([[n, n] for n in range(100)], pa.large_list(pa.int64())))
+    flag = "--" + option.replace("_", "-")
+    with pytest.raises(OptionsError, match=rf"{flag}: expected a column .*, got 'boxes' of type large_list<.*int64.*>"):
+        plan(table, **{option: "boxes"})
+
+
+def test_names_of_splits_may_be_bytes_in_utf8() -> None:
+    named = [b"train", b"val"] * 50
+    table = items(100).append_column("subset", pa.array(named, pa.large_binary()))
+    assert [split.num_items for split in plan(table, split_column="subset").header.splits] == [50, 50]
+    named[7] = b"\xff"
+    table = items(100).append_column("subset", pa.array(named, pa.large_binary()))
+    with pytest.raises(OptionsError, match=r"--split-column: .* text in UTF-8, got 'subset' of type large_binary"):
+        plan(table, split_column="subset")
+    assert plan(table, group_column="subset").header.num_tasks == 1
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.large_string()])
+def test_groups_of_any_single_values_even_none(kind: pa.DataType) -> None:
+    values = pa.array([None if n % 10 == 0 else n // 3 for n in range(300)], pa.int64()).cast(kind)
+    made = plan(items(300).append_column("g", values), split="train=0.8,val=0.2", group_column="g", allow_fill=True)
+    train, val = (set(table.column("g").to_pylist()) for table in made.tables)
+    assert not train & val
+
+
 def test_golden_plan_id() -> None:
     """Every resumed run and every part of a divided one relies on it: a change here needs a new PLAN_VERSION."""
     assert plan(items(200), gpus=2).header.plan_id == GOLDEN
