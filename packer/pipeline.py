@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from packer.dataset.commit import check_rejects, clear_scaffolding, commit
-from packer.dataset.destination import check_destination, check_same_options, claim_destination
+from packer.dataset.destination import check_destination, check_is_pack, check_same_options, claim_destination
 from packer.dataset.load import load_manifest
 from packer.dataset.model import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
@@ -93,6 +93,7 @@ def commit_parts(uri: str, store: StoreOptions = DEFAULT_STORE) -> PackResult:
     options = parse_options({**document.options, "dest": uri})
     manifest = load_manifest(dest, missing_ok=True)
     if manifest is None:
+        check_is_pack(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
     else:
@@ -134,6 +135,7 @@ def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: P
     if options.resume or options.part is not None:
         stored = load_plan(dest)
         if stored is not None:
+            check_is_pack(dest, stored)
             check_same_options(stored, lasting_options(options))
             if options.resume:
                 _sweep(dest, options)

@@ -132,6 +132,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         encoder=original.encoder,
         source_root=source.uri,
         options=lasting_options(options),
+        command="reshard",
     )
     return plan, document
 

@@ -103,6 +103,15 @@ def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
             )
 
 
+def check_is_pack(dest: Store, document: PlanDocument) -> None:
+    """Raise OptionsError for the plan of another command: it alone knows where the records and their counts are."""
+    if document.command != "pack":
+        raise OptionsError(
+            f"{dest.uri}: holds an unfinished {document.command}, expected one of pack; go on with {document.command} "
+            f"--resume, or choose another DEST"
+        )
+
+
 def clear(dest: Store) -> None:
     """Remove a data set or an unfinished run: the manifest first, so no reader sees a part; the claim last."""
     dest.delete(MANIFEST_KEY)

@@ -23,7 +23,7 @@ SHARDS_PER_PART = 16
 _REMEDY = "start anew with --overwrite"
 
 
-class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
+class PlanDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`meta/plan.json`: the plan's header and what a resumed run must know beside it."""
 
     plan_id: str
@@ -34,6 +34,8 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Absolute path or URI that the items' keys start from."""
     options: dict[str, Any]
     """Options of the run as given; a resumed run must have the same."""
+    command: str = "pack"
+    """What the plan is for, ``pack`` or ``reshard``: only the same command can go on with it."""
 
 
 def store_plan(store: Store, plan: Plan) -> list[str]:

@@ -1,14 +1,18 @@
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from packer.cli.main import run
+from packer.dataset.planfile import load_plan
 from packer.errors import DataSetError, OptionsError
 from packer.formats.registry import get_format
 from packer.options import parse_options
+from packer.pipeline import commit_parts, pack
 from packer.resharding import reshard
+from packer.stores.local import LocalStore
 from tests.tools.datasets import (
     FORMATS,
     SerialEngine,
@@ -133,6 +137,34 @@ def test_an_interrupted_copy_is_resumed(packed: Path, tmp_path: Path) -> None:
     assert not [key for key in list_keys(tmp_path / "new") if "receipts" in key or "tmp" in key]
     again = reshard(parse_options({**values, "resume": True}), engine=SerialEngine())
     assert (again.num_reused, again.manifest) == (again.num_shards, result.manifest)
+
+
+def test_an_interrupted_copy_is_no_other_command_s(packed: Path, tmp_path: Path) -> None:
+    """Statistics and rejects of the original are known to reshard alone."""
+
+    class StopsAtTheEnd(SerialEngine):
+        def run(self, function, context, tasks, tick):
+            yield from super().run(function, context, tasks, tick)
+            if function.__name__ == "reshard_shard":
+                raise KeyboardInterrupt
+
+    container = read_manifest(packed).format
+    values = {"source": str(packed), "dest": str(tmp_path / "new"), "gpus": 2, "format": container, "allow_fill": True}
+    with pytest.raises(KeyboardInterrupt):
+        reshard(parse_options(values), engine=StopsAtTheEnd())
+    before = digests(tmp_path / "new")
+    text = r"holds an unfinished reshard, expected one of pack; go on with reshard --resume"
+    with pytest.raises(OptionsError, match=text):
+        commit_parts(str(tmp_path / "new"))
+    with pytest.raises(OptionsError, match=text):
+        pack(parse_options({**values, "resume": True}), engine=SerialEngine())
+    assert digests(tmp_path / "new") == before
+    copied = reshard(parse_options({**values, "resume": True}), engine=SerialEngine()).manifest
+    assert copied is not None
+    assert (copied.pixels, copied.rejects) == (read_manifest(packed).pixels, read_manifest(packed).rejects)
+    assert commit_parts(str(tmp_path / "new")).manifest == copied
+    assert load_plan(LocalStore(packed)).command == "pack"
+    assert "command" not in json.loads((packed / "meta/plan.json").read_bytes())
 
 
 def test_a_stratified_pack_and_copy_hold_classes_evenly(packed: Path, tmp_path: Path) -> None:
