@@ -49,7 +49,9 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         PackerError: an item was rejected and the run must fail on rejects, or the shard would pass 128 MB.
     """
     header, dest = context.header, open_store(context.dest, context.dest_store)
-    if context.resume and (summary := reuse_shard(dest, header, task)):
+    summary = reuse_shard(dest, header, task) if context.resume else None
+    # One with rejects is packed again where these fail the run: the error then names the first.
+    if summary is not None and not (context.fail_on_reject and summary.num_rejects):
         return summary
     check_encoder(header.image, context.encoder)
     table = load_shard_items(dest, header, task)

@@ -1,7 +1,6 @@
 """--resume goes on with the stored plan: it keeps what is whole, packs what is not, and never lists again."""
 
 import contextlib
-import hashlib
 import random
 import shutil
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from packer.errors import DataSetError, OptionsError, TooManyRejectsError
+from packer.errors import DataSetError, OptionsError, PackerError, TooManyRejectsError
 from packer.packing.shard import pack_shard
 from packer.pipeline import PackResult, pack
 from tests.tools.datasets import (
@@ -21,6 +20,7 @@ from tests.tools.datasets import (
     pack_small,
     write_images,
     write_listing,
+    write_unmeasured_rejects,
 )
 
 
@@ -170,11 +170,8 @@ def test_how_a_run_is_done_may_change(images: Path, tmp_path: Path, reference: d
 
 def test_more_rejects_may_be_accepted_afterwards(tmp_path: Path) -> None:
     """--max-rejects and --on-reject decide whether a data set is made, not which."""
-    source = write_images(tmp_path / "source", 60)
-    keys = sorted(str(path.relative_to(source)) for path in source.glob("*/*"))
-    in_hash_order = sorted(keys, key=lambda key: hashlib.sha256(f"0\0{key}".encode()).digest())
-    for key in in_hash_order[-2:]:  # those that are not measured before the plan
-        (source / key).write_bytes(b"not an image")
+    source = tmp_path / "source"
+    write_unmeasured_rejects(source, num_rejects=2)
     with pytest.raises(TooManyRejectsError, match=r"2 of 60 items .* raise --max-rejects and --resume"):
         pack_small(source, tmp_path / "out", max_rejects=0.03)
     assert not (tmp_path / "out/manifest.json").exists()
@@ -184,6 +181,16 @@ def test_more_rejects_may_be_accepted_afterwards(tmp_path: Path) -> None:
     claims = found.pop("meta/plan.json"), expected.pop("meta/plan.json")
     assert claims[0] != claims[1]  # they hold the options as they were given
     assert found == expected
+
+
+def test_rejects_of_finished_shards_fail_a_run_that_fails_on_rejects(tmp_path: Path) -> None:
+    source, dest = tmp_path / "source", tmp_path / "out"
+    first, _ = write_unmeasured_rejects(source, num_rejects=2)
+    interrupt(source, dest, after_shards=4, max_rejects=0.1)
+    with pytest.raises(PackerError, match=rf"{first}: not_an_image: .*\(--on-reject fail\)"):
+        resume(source, dest, max_rejects=0.1, on_reject="fail")
+    assert not (dest / "manifest.json").exists()
+    assert resume(source, dest, max_rejects=0.1).num_reused == 4
 
 
 def test_rejects_that_are_met_before_the_plan_leave_nothing(tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def write_images(folder: Path, count: int, *, num_classes: int = 3) -> Path:
     return folder
 
 
+def write_unmeasured_rejects(folder: Path, *, num_rejects: int) -> list[str]:
+    """Write 60 images of which the last ones in hash order, which are not measured before the plan, are none.
+
+    Return the keys of those.
+    """
+    write_images(folder, 60)
+    keys = [str(path.relative_to(folder)) for path in folder.glob("*/*")]
+    rejected = sorted(keys, key=lambda key: hashlib.sha256(f"0\0{key}".encode()).digest())[-num_rejects:]
+    for key in rejected:
+        (folder / key).write_bytes(b"not an image")
+    return rejected
+
+
 def write_listing(path: Path, folder: Path, *, order: Callable[[list[str]], list[str]] = list) -> Path:
     """Write a CSV listing of the images of a class-per-folder set, with the same labels, its rows in some order."""
     images = sorted(str(image.relative_to(folder)) for image in folder.glob("*/*"))
