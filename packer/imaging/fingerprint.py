@@ -1,6 +1,7 @@
 """Do two workers make the same bytes? A digest of what the transform makes of a few images that are built in.
 
 It covers the samples, by the encoder that is asked for, and the counts of their pixels, which reach the manifest.
+And it covers which formats Pillow was built to decode: a worker without AVIF would reject what another one packs.
 
 The images are drawn with integers, so that only libraries and processor can make a difference: textures that the
 decoder keeps whole or halves once, twice and three times; greyscale, CMYK, alpha, and a colour profile.
@@ -28,6 +29,10 @@ _TARGET_HEIGHT = 20
 _SCALES = (2, 6, 11, 22)
 """Source sides over the target's; decoders leave at least 2, so these are decoded at 1, 1/2, 1/4 and 1/8."""
 
+_DECODERS = ("avif", "jpg", "jpg_2000", "libtiff", "webp", "zlib")
+"""Pillow's names of the libraries that it decodes with where it was built with them; releases before 11.3 have no
+AVIF."""
+
 
 def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
     """Return this process's fingerprint for the spec's fit, encoding and quality. Takes some milliseconds."""
@@ -40,11 +45,12 @@ def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
         simplejpeg=version("simplejpeg"),
         resizer=version("cykooz-resizer"),
         machine=platform.machine(),
+        decoders=_find_decoders(),
     )
 
 
 def encoder_digest(spec: ImageSpec) -> str:
-    """Return the fingerprint's digest of the encodings alone."""
+    """Return the fingerprint's digest alone."""
     # Small targets for whatever size was asked, and no limit that would reject the images themselves.
     sides = {} if spec.keeps_all else {"width": _TARGET_WIDTH, "height": _TARGET_HEIGHT}
     small = msgspec.structs.replace(spec, max_pixels=10**9, **sides)
@@ -53,7 +59,13 @@ def encoder_digest(spec: ImageSpec) -> str:
         sample = transform_image(source, small)
         digest.update(sample.encoded)
         digest.update(msgspec.json.encode(sample.histogram))
+    digest.update(" ".join(_find_decoders()).encode())
     return digest.hexdigest()
+
+
+def _find_decoders() -> tuple[str, ...]:
+    known = {*features.modules, *features.codecs}
+    return tuple(name for name in _DECODERS if name in known and features.check(name))
 
 
 def _sources() -> Iterator[bytes]:

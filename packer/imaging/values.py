@@ -24,7 +24,10 @@ class TransformedImage:
 
 
 class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the image libraries of this process make of a built-in image set; equal digests mean equal bytes."""
+    """What the image libraries of this process make of a built-in image set, and which formats they decode.
+
+    Equal digests mean equal bytes, and equal rejects.
+    """
 
     sha256: str
     """Digest of the encodings, as hex digits."""
@@ -37,3 +40,5 @@ class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True):
     """Version of cykooz-resizer."""
     machine: str
     """Processor architecture, such as x86_64."""
+    decoders: tuple[str, ...] = ()
+    """Libraries that Pillow decodes with, by its own names, such as avif."""

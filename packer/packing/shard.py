@@ -81,9 +81,11 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
 def check_encoder(spec: ImageSpec, expected: EncoderFingerprint) -> None:
     """Compare this process's encoder with the plan's, once. Raises EncoderMismatchError naming both versions."""
     if encoder_digest(spec) != expected.sha256:
+        found = encoder_fingerprint(spec)
         raise EncoderMismatchError(
             f"this worker's image libraries give other bytes than those that made the plan: expected "
-            f"{_versions(expected)}, found {_versions(encoder_fingerprint(spec))}; install the same versions everywhere"
+            f"{_versions(expected)}, found {_versions(found)}{_missing(expected, found)}; install the same versions, "
+            f"from the same place, everywhere"
         )
 
 
@@ -92,3 +94,10 @@ def _versions(encoder: EncoderFingerprint) -> str:
         f"pillow {encoder.pillow}, libjpeg-turbo {encoder.libjpeg_turbo}, simplejpeg {encoder.simplejpeg}, "
         f"cykooz-resizer {encoder.resizer} on {encoder.machine}"
     )
+
+
+def _missing(expected: EncoderFingerprint, found: EncoderFingerprint) -> str:
+    """Name the decoders that only one of two Pillows has, which may be of one version."""
+    here = ", ".join(name for name in expected.decoders if name not in found.decoders)
+    there = ", ".join(name for name in found.decoders if name not in expected.decoders)
+    return f"; this worker's lacks {here}" * bool(here) + f"; the plan's lacked {there}" * bool(there)

@@ -41,6 +41,27 @@ def test_versions_are_named():
     assert all((found.libjpeg_turbo, found.simplejpeg, found.resizer, found.machine))
 
 
+def test_it_differs_with_what_pillow_decodes():
+    """Of one version of Pillow there are builds with and without some libraries, which reject other files."""
+    program = (
+        "import sys\n"
+        "sys.modules['PIL._webp'] = None  # as in a Pillow that was built without it\n"
+        "import msgspec\n"
+        "from packer.imaging.fingerprint import encoder_fingerprint\n"
+        "from packer.options import PackOptions\n"
+        "fingerprint = encoder_fingerprint(PackOptions(source='a', dest='b').image_spec())\n"
+        "print(msgspec.json.encode(fingerprint).decode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = msgspec.json.decode(done.stdout, type=EncoderFingerprint)
+    full = encoder_fingerprint(image_spec(256))
+
+    assert {"jpg", "webp", "zlib"} <= set(full.decoders)
+    assert set(full.decoders) - set(found.decoders) == {"webp"}
+    assert found.sha256 != full.sha256
+    assert found == msgspec.structs.replace(full, sha256=found.sha256, decoders=found.decoders)
+
+
 def test_it_differs_with_quality_and_fit_but_not_with_limits():
     base = encoder_fingerprint(image_spec()).sha256
 

@@ -95,6 +95,14 @@ def test_a_worker_with_another_encoder_refuses(context: PackContext) -> None:
     assert not list(Path(context.dest).glob("train/*"))
 
 
+def test_decoders_that_a_worker_has_too_few_or_too_many_are_named(context: PackContext) -> None:
+    assert "webp" in context.encoder.decoders
+    decoders = tuple(name for name in (*context.encoder.decoders, "exr") if name != "webp")
+    other = msgspec.structs.replace(context.encoder, sha256="0" * 64, decoders=decoders)
+    with pytest.raises(EncoderMismatchError, match=r"; this worker's lacks exr; the plan's lacked webp; install the"):
+        pack_shard(msgspec.structs.replace(context, encoder=other), 0, ignore)
+
+
 def test_a_shard_never_passes_128_mb(context: PackContext) -> None:
     """An estimate may be wrong; the limit is not."""
     item = ItemRow(key="k", num_bytes=1, label=0, class_text="", member=None, extras={})
