@@ -78,19 +78,28 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
 
 
-def commit_parts(uri: str, store: StoreOptions = DEFAULT_STORE) -> PackResult:
-    """Make a data set of shards that several runs with ``part`` packed; `store` says how a remote place is reached.
+def commit_parts(
+    uri: str, store: StoreOptions = DEFAULT_STORE, *, max_rejects: float | str | None = None
+) -> PackResult:
+    """Make a data set of shards that several runs with ``part`` packed.
+
+    Args:
+        uri: the destination.
+        store: how a remote place is reached.
+        max_rejects: share of the items, from 0 to 1, that may have been rejected; by default that of the first part.
 
     Raises:
         NotADataSetError: the destination has no plan.
+        OptionsError: its plan is not one of `pack`, or `max_rejects` is no share.
         DataSetError: shards are missing.
-        TooManyRejectsError: more items were rejected than the plan's options allow.
+        TooManyRejectsError: more items were rejected than `max_rejects` allows.
     """
     dest = open_store(uri, store)
     document = load_plan(dest)
     if document is None:
         raise NotADataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
-    options = parse_options({**document.options, "dest": uri})
+    own = {} if max_rejects is None else {"max_rejects": max_rejects}
+    options = parse_options({**document.options, **own, "dest": uri})
     manifest = load_manifest(dest, missing_ok=True)
     if manifest is None:
         check_is_pack(dest, document)

@@ -39,6 +39,10 @@ app = typer.Typer(
 _Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON file of options")]
 _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
 _Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
+_MaxRejects = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="share of rejected items that fails it (default: that of the first part)"),
+]
 
 _INTERRUPTED = 130
 _OBJECTS_PER_COLLECTION = 50_000
@@ -73,11 +77,12 @@ def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
 
 @app.command()
 @partial(with_pack_options, only=STORE_FIELDS)
-def commit(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
+def commit(given: dict[str, Any], dest: _Dest, max_rejects: _MaxRejects = None, json: _Json = False) -> None:
     """Make a data set of the shards that several runs of pack --part have packed under DEST."""
     from packer.pipeline import commit_parts
 
-    Output(as_json=json).packed(commit_parts(dest, place_options(dest, given).dest_store()))
+    store = place_options(dest, given).dest_store()
+    Output(as_json=json).packed(commit_parts(dest, store, max_rejects=max_rejects))
 
 
 @app.command()

@@ -104,7 +104,7 @@ def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, examp
         raise TooManyRejectsError(
             f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
             f"(--max-rejects); nothing was committed; mend the source and start anew, or raise --max-rejects and "
-            f"--resume; for example {example}"
+            f"--resume (after pack --part: give it to commit); for example {example}"
         )
 
 

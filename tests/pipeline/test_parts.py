@@ -5,10 +5,19 @@ from pathlib import Path
 import pytest
 
 from packer.cli.main import run
-from packer.errors import DataSetError, DestinationTakenError, OptionsError
+from packer.errors import DataSetError, DestinationTakenError, OptionsError, TooManyRejectsError
 from packer.options import parse_options
 from packer.pipeline import commit_parts, pack
-from tests.tools.datasets import SerialEngine, command, digests, list_keys, make_options, pack_small, write_images
+from tests.tools.datasets import (
+    SerialEngine,
+    command,
+    digests,
+    list_keys,
+    make_options,
+    pack_small,
+    write_images,
+    write_unmeasured_rejects,
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +115,27 @@ def test_the_last_receipts_go_even_if_the_commit_was_interrupted(source: Path, t
     shutil.copytree(tmp_path / "receipts", tmp_path / "parts" / "meta" / "receipts")
     commit_parts(str(tmp_path / "parts"))
     assert not [key for key in list_keys(tmp_path / "parts") if "receipts" in key]
+
+
+def test_commit_may_accept_more_rejects_than_the_parts(tmp_path: Path, capsys) -> None:
+    """Each part has few enough by itself."""
+    source, dest = tmp_path / "source", tmp_path / "parts"
+    write_unmeasured_rejects(source, num_rejects=2)
+    for part in ("0/2", "1/2"):
+        pack_part(source, dest, part, max_rejects=0.02)
+    with pytest.raises(
+        TooManyRejectsError, match=r"2 of 60 items .* at most 2.00%.* \(after pack --part: give it to co"
+    ):
+        commit_parts(str(dest))
+    for share in ("2", "nan", "-0.1", "some"):
+        assert run(["commit", str(dest), "--max-rejects", share]) == 2
+        assert "--max-rejects: expected" in capsys.readouterr().err
+    assert "manifest.json" not in list_keys(dest)
+    assert run(["commit", str(dest), "--max-rejects", "0.05"]) == 0
+    pack_small(source, tmp_path / "whole", max_rejects=0.05)
+    found, expected = digests(dest), digests(tmp_path / "whole")
+    del found["meta/plan.json"], expected["meta/plan.json"]  # they hold the options as they were given
+    assert found == expected
 
 
 @pytest.mark.parametrize("part", ["1/1", "-1/2", "2", "a/b", "0/0", "1/2/3", ""])
