@@ -35,6 +35,7 @@ from packer.planning.shards import SizeEstimate
 from packer.prepare import lasting_options
 from packer.progress import Progress, SilentProgress
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES
+from packer.stores.ahead import read_in_order
 from packer.stores.base import Store
 from packer.stores.open import open_store, share_options
 
@@ -107,7 +108,8 @@ def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: P
 
 
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:
-    table = pa.concat_tables([_items(source, split, shard.key) for split, shard in manifest_shards(manifest)])
+    shards = manifest_shards(manifest)
+    table = pa.concat_tables(read_in_order(source, shards, lambda found: _items(source, found[0], found[1].key)))
     ordered = order_items(table, seed=manifest.seed)
     check_items(ordered, options.format)
     request = PlanRequest(

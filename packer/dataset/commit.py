@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +16,7 @@ from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
 from packer.dataset.sagemaker import put_key_lists
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
-from packer.formats.index import RecordSpans, format_merged_index, parse_mxnet_index
+from packer.formats.index import RecordSpans, iter_merged, parse_mxnet_index
 from packer.options import parse_options
 from packer.planning.names import (
     LABELS_KEY,
@@ -33,6 +34,7 @@ from packer.planning.names import (
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
 from packer.specs import FormatName
+from packer.stores.ahead import read_in_order
 from packer.stores.base import Store
 
 
@@ -79,7 +81,7 @@ def commit(
     if header.format is FormatName.RECORDIO:
         for split in header.splits:
             shards = [receipt.shard for receipt in receipts[split.name]]
-            dest.put(merged_index_key(split.name), [merged_index_file(dest, split.name, shards)])
+            dest.put(merged_index_key(split.name), list(iter_merged_index(dest, split.name, shards)))
     keys = [records_key(name, stem_of(receipt.shard.key)) for name, packed in receipts.items() for receipt in packed]
     duplicates = count_duplicates(dest, keys, num_items=num_items)
     manifest = _manifest(header, receipts, num_duplicates=duplicates)
@@ -129,9 +131,9 @@ def clear_scaffolding(dest: Store, header: PlanHeader) -> None:
 
 
 def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[Receipt]:
-    for shard_index in range(split.num_shards):
-        stem = shard_stem(split.name, shard_index, split.num_shards)
-        receipt = load_receipt(dest, stem, plan_id=header.plan_id)
+    stems = [shard_stem(split.name, shard_index, split.num_shards) for shard_index in range(split.num_shards)]
+    receipts = read_in_order(dest, stems, lambda stem: load_receipt(dest, stem, plan_id=header.plan_id))
+    for shard_index, (stem, receipt) in enumerate(zip(stems, receipts, strict=True)):
         if receipt is None:
             raise DataSetError(f"{dest.uri}: shard {stem} has no receipt, so it was not packed; go on with --resume")
         found = receipt.shard.num_records - receipt.shard.num_fills + len(receipt.rejects)
@@ -151,16 +153,20 @@ def labels_file(header: PlanHeader) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def merged_index_file(dest: Store, split: str, shards: Sequence[ShardEntry]) -> bytes:
-    """Return the index over all shards of a RecordIO split, made of theirs. Raises CorruptRecordError or OSError."""
-    spans = []
-    for shard in shards:
+def iter_merged_index(dest: Store, split: str, shards: Sequence[ShardEntry]) -> Iterator[bytes]:
+    """Yield, shard by shard, the index over all shards of a RecordIO split, made of theirs.
+
+    Raises CorruptRecordError or OSError.
+    """
+
+    def load_spans(shard: ShardEntry) -> RecordSpans:
         key = index_key(split, stem_of(shard.key))
         offsets = parse_mxnet_index(dest.get(key).decode(), name=f"{dest.uri}/{key}").offsets_bytes
         stops = [*offsets[1:], shard.num_bytes]
-        sizes = [stop - start for start, stop in zip(offsets, stops, strict=len(offsets) > 0)]
-        spans.append(RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes))
-    return format_merged_index(spans).encode()
+        sizes = array("q", (stop - start for start, stop in zip(offsets, stops, strict=len(offsets) > 0)))
+        return RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)
+
+    return (text.encode() for text in iter_merged(read_in_order(dest, shards, load_spans)))
 
 
 def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:

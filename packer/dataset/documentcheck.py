@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from packer.dataset.commit import labels_file, merged_index_file
+from packer.dataset.commit import iter_merged_index, labels_file
 from packer.dataset.document import decode_document
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.model import Manifest
@@ -89,8 +89,18 @@ def _index_faults(store: Store, manifest: Manifest) -> Iterator[str]:
         return
     for name, split in manifest.splits.items():
         key = merged_index_key(name)
-        if store.get(key) != merged_index_file(store, name, split.shards):
+        if not _is_joined(store.view(key), iter_merged_index(store, name, split.shards)):
             yield f"{key}: is not the one that the indexes of the shards make"
+
+
+def _is_joined(view: memoryview, parts: Iterable[bytes]) -> bool:
+    """Say whether a file is the parts one after another, which are taken up to the first that differs."""
+    start = 0
+    for part in parts:
+        if bytes(view[start : start + len(part)]) != part:
+            return False
+        start += len(part)
+    return start == len(view)
 
 
 def _duplicate_faults(store: Store, manifest: Manifest) -> Iterator[str]:

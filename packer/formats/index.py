@@ -80,19 +80,18 @@ def format_mxnet_index(offsets_bytes: Sequence[int]) -> str:
     return "".join(f"{position}\t{offset}\n" for position, offset in enumerate(offsets_bytes))
 
 
-def format_merged_index(shards: Iterable[RecordSpans]) -> str:
-    """Return DALI's one index of several RecordIO files, each wholly covered by its spans, in the order of the list."""
-    return format_mxnet_index(_concatenate(shards))
+def iter_merged(shards: Iterable[RecordSpans]) -> Iterator[str]:
+    """Yield each file's part of DALI's one index of several RecordIO files, in the order of the list.
 
-
-def _concatenate(shards: Iterable[RecordSpans]) -> array[int]:
-    offsets = array("q")
-    start = 0
+    Each file must be wholly covered by its spans.
+    """
+    first = start = 0
     for shard in shards:
-        offsets.extend(start + offset for offset in shard.offsets_bytes)
         if shard.offsets_bytes:
+            lines = enumerate(shard.offsets_bytes, first)
+            yield "".join(f"{position}\t{start + offset}\n" for position, offset in lines)
+            first += len(shard.offsets_bytes)
             start += shard.offsets_bytes[-1] + shard.sizes_bytes[-1]
-    return offsets
 
 
 def parse_mxnet_index(text: str, *, name: str) -> KeyedOffsets:

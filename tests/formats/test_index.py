@@ -11,8 +11,8 @@ from packer.formats.index import (
     RecordSpans,
     format_dali_index,
     format_list,
-    format_merged_index,
     format_mxnet_index,
+    iter_merged,
     parse_dali_index,
     parse_list,
     parse_mxnet_index,
@@ -27,8 +27,8 @@ def spans(*sizes):
 def test_known_texts():
     assert format_dali_index(spans(21, 16, 100)) == "0 21\n21 16\n37 100\n"
     assert format_mxnet_index((0, 12, 400)) == "0\t0\n1\t12\n2\t400\n"
-    assert format_merged_index([spans(12, 8), spans(), spans(16), spans(8)]) == "0\t0\n1\t12\n2\t20\n3\t36\n"
-    assert format_dali_index(spans()) == format_mxnet_index(()) == format_merged_index([]) == ""
+    assert list(iter_merged([spans(12, 8), spans(), spans(16), spans(8)])) == ["0\t0\n1\t12\n", "2\t20\n", "3\t36\n"]
+    assert format_dali_index(spans()) == format_mxnet_index(()) == "".join(iter_merged([])) == ""
 
 
 @given(st.lists(st.integers(1, 2**40), max_size=8))
@@ -54,7 +54,7 @@ def test_merged_index_finds_the_records_of_the_concatenation():
             )
         )
         data += file
-    offsets = parse_mxnet_index(format_merged_index(made), name="f").offsets_bytes
+    offsets = parse_mxnet_index("".join(iter_merged(made)), name="f").offsets_bytes
     payloads = [
         bytes(next(RECORDIO.iter_buffer(memoryview(data)[offset:], name="f", check=True)).payload) for offset in offsets
     ]
