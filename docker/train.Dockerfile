@@ -5,7 +5,7 @@
 # As a SageMaker training job, which starts it as `docker run IMAGE train`: that is SageMaker's training toolkit, which
 # starts /opt/shardpack/train.py on each rank (`shardpack sagemaker` writes the request). SageMaker runs it as root.
 #
-# On a GPU instance this image leaves the GPUs idle, and the trainer warns of it. For GPUs (not tried by us) change
+# On a GPU instance this image leaves the GPUs idle, and the trainer warns of it. For GPUs (untested) change
 #   - the second FROM to an image with CUDA 12.2, cuDNN 8.9 and NCCL's headers, such as
 #     nvidia/cuda:12.2.2-cudnn8-devel-ubuntu22.04, and install Python 3.11 with its headers and pip there;
 #   - the first pip install: add 'tensorflow[and-cuda]==2.15.1';
