@@ -43,7 +43,8 @@ def main() -> None:
         losses.append(float(sums[0] / sums[1]))
     evaluated = sum(weights.sum() for _, _, weights in val.epoch())
     torch.distributed.all_reduce(evaluated)
-    print(json.dumps({"rank": world.rank, "steps": steps, "losses": losses, "evaluated": int(evaluated)}))
+    said = json.dumps({"rank": world.rank, "steps": steps, "losses": losses, "evaluated": int(evaluated)})
+    sys.stdout.write(said + "\n")  # at once: torchrun unbuffers its ranks, and print would write the end of line later
     torch.distributed.destroy_process_group()
 
 
