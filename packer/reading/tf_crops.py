@@ -35,6 +35,13 @@ def open_image(tf: ModuleType, encoded: Any) -> Picture:
     return _open_pixels(tf, tf.io.decode_image(encoded, channels=3, expand_animations=False))
 
 
+def open_transparent(tf: ModuleType, encoded: Any) -> Picture:
+    """Return the picture in a PNG over white, as packing puts transparent pictures where alpha is not kept."""
+    pixels = tf.cast(tf.io.decode_png(encoded, channels=4), tf.float32)
+    opacity = pixels[..., 3:] / 255
+    return _open_pixels(tf, tf.saturate_cast(tf.round(pixels[..., :3] * opacity + 255 * (1 - opacity)), tf.uint8))
+
+
 def open_kept(tf: ModuleType, encoded: Any, decode_webp: Callable[[bytes], Any]) -> Picture:
     """Return the picture in a JPEG, PNG or WebP; `decode_webp` turns the last into uint8 [height, width, 3]."""
     pixels = tf.cond(

@@ -23,8 +23,16 @@ from packer.reading.records import iter_samples
 from packer.reading.shards import ShardFile
 from packer.reading.source import RecordSource, count_steps
 from packer.reading.spec import BatchSpec, ReadSpec
-from packer.reading.tf_crops import Picture, central_crop, open_image, open_jpeg, open_kept, random_crop
-from packer.specs import Encode, FormatName, is_training_split
+from packer.reading.tf_crops import (
+    Picture,
+    central_crop,
+    open_image,
+    open_jpeg,
+    open_kept,
+    open_transparent,
+    random_crop,
+)
+from packer.specs import Alpha, Encode, FormatName, is_training_split
 
 TfDataset: TypeAlias = Any
 """A tf.data.Dataset; TensorFlow is not importable where types are checked."""
@@ -122,7 +130,9 @@ def _picture_opener(tf: ModuleType, source: RecordSource) -> Callable[[Any], Pic
         )
     if image.encode is Encode.KEEP:
         return lambda encoded: open_kept(tf, encoded, partial(decode_sample, image=image))
-    return partial(open_jpeg if image.encode is Encode.JPEG else open_image, tf)
+    if image.encode is Encode.JPEG:
+        return partial(open_jpeg, tf)
+    return partial(open_transparent if image.alpha is Alpha.KEEP else open_image, tf)
 
 
 def _examples(tf: ModuleType, source: RecordSource, split: str, read: ReadSpec, epoch: int) -> TfDataset:

@@ -123,6 +123,16 @@ class TestWithTensorFlow:
             stored = np.asarray(Image.open(io.BytesIO(sample.encoded)).convert("RGB"))
             assert np.abs(images[0].astype(int) - stored).mean() < 3
 
+    def test_transparency_that_was_kept_is_over_white(self, tmp_path):
+        folder = tmp_path / "source/c0"
+        folder.mkdir(parents=True)
+        for index in range(4):
+            Image.new("RGBA", (20, 20), (0, 0, 0, 128)).save(folder / f"{index}.png")
+        dest = pack_small(folder.parent, tmp_path / "data", encode="png", alpha="keep", resize="20x20").dest
+        batch = BatchSpec(batch_size=4, image_px=16)
+        ((images, _, _),) = training_batches(open_dataset(dest), "train", ReadSpec(), batch).as_numpy_iterator()
+        assert (images == 127).all()
+
     def test_images_that_were_kept_as_they_were_are_refused_before_the_first_batch(self, tmp_path):
         dest = pack_small(write_images(tmp_path / "source", 32), tmp_path / "data", encode="keep", resize=None).dest
         dataset, spec = open_dataset(dest), BatchSpec(batch_size=4, image_px=16)
