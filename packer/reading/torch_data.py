@@ -45,8 +45,9 @@ class BatchLoader:
     """One split of a data set, batch by batch and epoch by epoch.
 
     A training split is shuffled, randomly cropped and mirrored, as (seed, epoch, rank, number of workers) say; its
-    last short batch is left out, and all weights are 1. Any other split comes in stored order, cropped around the
-    centre, each record once; what is missing of the last batches is black images of label 0 and weight 0.
+    last short batch is left out, and all weights are 1. Any other split is not shuffled (each worker's run of it is in
+    stored order, and workers take turns) but cropped around the centre, each record once; what is missing of the last
+    batches is black images of label 0 and weight 0.
     """
 
     def __init__(

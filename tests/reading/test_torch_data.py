@@ -164,14 +164,16 @@ class TestWithPyTorch:
         with pytest.raises(DataSetError, match="expected labels, found none"):
             self.loader(tmp_path / "none")
 
-    def test_a_pipe_is_read_epoch_by_epoch(self, data, tmp_path):
+    @pytest.mark.slow
+    @pytest.mark.parametrize("num_workers", [0, 1])
+    def test_a_pipe_is_read_epoch_by_epoch(self, data, tmp_path, num_workers):
         files = write_job(tmp_path / "base", data, {"train0": ("Pipe", "ShardedByS3Key")})
         content = shard_bytes(data, open_dataset(str(data)).manifest.split("train").shards)
         source = partial(open_channels, files.base_dir, Place())
         with pytest.raises(OptionsError, match="expected at most one worker, as a Pipe is one stream, got 2"):
             self.loader(source, num_workers=2)
         with feeding(*((files.fifo("train0", epoch=epoch), content) for epoch in range(2))):
-            loader = self.loader(source, pipe_timeout_s=20, batch_size=7)
+            loader = self.loader(source, pipe_timeout_s=20, batch_size=7, num_workers=num_workers)
             for epoch in range(2):
                 assert len(set(self.labels(loader.epoch(epoch)))) == 42
 
