@@ -62,7 +62,6 @@ def test_a_near_store_is_read_without_threads(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_tables_of_a_bucket_are_read_many_at_a_time(bucket: Bucket, tmp_path: Path) -> None:
-    """64 reads at 50 ms each would take 3.2 s in turn."""
     near = LocalStore(tmp_path)
     keys = put_tables(near, [[number, number + 1] for number in range(64)])
     assert pq.read_table(tmp_path / keys[0]).num_rows == 2
@@ -71,8 +70,7 @@ def test_tables_of_a_bucket_are_read_many_at_a_time(bucket: Bucket, tmp_path: Pa
     with run_proxy(bucket.endpoint, seed=1) as proxy:
         store = S3Store(bucket.uri, StoreOptions(endpoint_url=proxy.endpoint))
         store.get(keys[0])
-        proxy.latency_s = 0.05
-        started = time.monotonic()
+        proxy.latency_s = 0.2
         found = count_duplicates(store, keys, num_items=128)
-        assert time.monotonic() - started < 1.6
+        assert proxy.most_at_once >= 8  # 32 on a machine that has nothing else to do
     assert found == count_duplicates(near, keys, num_items=128) == 63

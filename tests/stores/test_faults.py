@@ -1,6 +1,5 @@
 """A server that fails one request in ten, in each way that servers and networks do: the data show nothing of it."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,7 +101,6 @@ def test_wrong_bytes_in_the_bucket_itself_are_an_error(
 
 
 def test_reads_overlap(bucket: Bucket, proxy: FaultsProxy) -> None:
-    """64 reads at 50 ms each, 32 at a time, are nothing like the 3.2 s that they would take in turn."""
     from packer.packing.fetch import fetch_ahead
     from packer.packing.sample import ItemRow
 
@@ -111,7 +109,6 @@ def test_reads_overlap(bucket: Bucket, proxy: FaultsProxy) -> None:
         bucket.put(f"some/prefix/{number}", b"x")
     items = [ItemRow(key=str(n), num_bytes=1, label=None, class_text="", member=None, extras={}) for n in range(64)]
     store.get("0")
-    proxy.latency_s = 0.05
-    started = time.monotonic()
+    proxy.latency_s = 0.2
     assert list(fetch_ahead(store, items)) == [b"x"] * 64
-    assert time.monotonic() - started < 1.6
+    assert proxy.most_at_once >= 8  # 32 on a machine that has nothing else to do

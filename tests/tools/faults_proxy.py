@@ -41,7 +41,10 @@ class FaultsProxy:
     seed: int = 0
     num_faults: int = 0
     num_requests: int = 0
+    most_at_once: int = 0
+    """Requests that waited for `latency_s` at the same time."""
     port: int = 0
+    _num_waiting: int = 0
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,7 +63,7 @@ class FaultsProxy:
                 head, body = await _read_message(reader)
                 self.num_requests += 1
                 if self.latency_s:
-                    await asyncio.sleep(self.latency_s)
+                    await self._wait()
                 fault = self._draw(head)
                 if fault is Fault.RESET:
                     return
@@ -81,6 +84,14 @@ class FaultsProxy:
             for each in (writer, upstream[1] if upstream else None):
                 if each is not None:
                     each.transport.abort()
+
+    async def _wait(self) -> None:
+        self._num_waiting += 1
+        self.most_at_once = max(self.most_at_once, self._num_waiting)
+        try:
+            await asyncio.sleep(self.latency_s)
+        finally:
+            self._num_waiting -= 1
 
     def _draw(self, head: bytes) -> Fault | None:
         if self.fault is None or self._random.random() >= self.share:
