@@ -18,6 +18,7 @@ from packer.sources.archivefiles import open_local
 from packer.sources.archives import ArchivePlace, add_archive, find_archive_kind
 from packer.sources.classmap import load_class_map
 from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, build_items
+from packer.sources.keys import common_folder
 from packer.sources.names import count, is_hidden, is_image, quote
 from packer.sources.scan import NO_CLASS, Scan, check_name
 
@@ -245,9 +246,6 @@ def _below_source(folder: str) -> str:
 
 def _find_wrapper(keys: pa.ChunkedArray) -> str:
     """Return the deepest folder that holds all keys, if each lies in a folder in it; else nothing."""
-    bounds = pc.min_max(keys.cast(pa.large_binary())).as_py()
-    common = os.path.commonprefix([bounds["min"], bounds["max"]])  # noqa: RUF071
-    folder = common[: common.rfind(b"/") + 1]
-    num_parts = folder.count(b"/")
-    is_below = pc.min(pc.count_substring(keys, "/")).as_py() > num_parts
-    return folder[:-1].decode() if is_below else ""
+    folder = common_folder(keys)
+    is_below = pc.min(pc.count_substring(keys, "/")).as_py() > folder.count("/")
+    return folder[:-1] if is_below else ""

@@ -21,6 +21,13 @@ _UNCLEAN = r"(^|/)\.{0,2}(/|$)|:/|\x00"
 """Paths to look at one by one: empty, ``.`` or ``..`` parts (so absolute ones too), schemes, NUL."""
 
 
+def common_folder(keys: pa.ChunkedArray) -> str:
+    """Return the deepest folder that holds all of some keys, with its last ``/``; empty where that is the root."""
+    bounds = pc.min_max(keys.cast(pa.large_binary())).as_py()
+    common: bytes = os.path.commonprefix([bounds["min"], bounds["max"]])  # noqa: RUF071  of bytes, cut at a part's end below
+    return common[: common.rfind(b"/") + 1].decode()
+
+
 def build_keys(raw: RawTable, name: str, root: str) -> pa.ChunkedArray:
     """Return the column `name` as unique keys below `root` (an absolute folder), in the order of the rows.
 

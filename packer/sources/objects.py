@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.sources.items import ETAG, NUM_BYTES
+from packer.sources.keys import common_folder
 from packer.sources.sizes import MISSING
 from packer.stores.base import ObjectInfo, Store
 
@@ -23,9 +23,7 @@ def load_objects(store: Store, keys: pa.ChunkedArray) -> dict[str, pa.ChunkedArr
     One listing of the folder that holds all of them is read, which is a thousandth of a request for each object in it.
     Of the others in it no more are held at a time than there are keys, or 65,536. Raises OSError as the store does.
     """
-    bounds = pc.min_max(keys.cast(pa.large_binary())).as_py()
-    common = os.path.commonprefix([bounds["min"], bounds["max"]]).decode(errors="ignore")  # noqa: RUF071
-    found = _find_objects(store.list(common[: common.rfind("/") + 1]), keys)
+    found = _find_objects(store.list(common_folder(keys)), keys)
     rows = pc.index_in(keys, value_set=found.column("key"))
     return {
         NUM_BYTES: pc.fill_null(found.column(NUM_BYTES).take(rows), MISSING),
