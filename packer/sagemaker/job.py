@@ -31,7 +31,7 @@ PROGRAM = "train.py"
 PROGRAM_FOLDER = "/opt/shardpack"
 _USUAL_EVALUATION = ("val", "validation")
 _MPI_OPTIONS = "-mca odls_base_sigkill_timeout 20"
-"""Ranks get this many seconds from SIGTERM to SIGKILL, of which the trainer needs 15 at most.
+"""Ranks get this many seconds from SIGTERM to SIGKILL: our trainer ends at once, another may have to tidy up.
 
 Open MPI waits twice as long, whether they are still there or not, and SageMaker gives the container 120 seconds.
 """

@@ -1,8 +1,9 @@
 """Ending at SIGTERM, which SageMaker sends two minutes before it kills, and spot instances get.
 
 A checkpoint is written after each epoch, so there is nothing to save: the process has to end, and to say so. As the
-first process of a container it would not even do that by itself. The main thread may be waiting inside TensorFlow,
-where no Python handler runs, so a thread that the signal wakes ends the process after a while.
+first process of a container it would not even do that by itself. No exception is raised for it: the main thread may be
+waiting inside a library where no Python handler runs, a library may swallow the exception, and the end of the
+interpreter may wait for threads of TensorFlow or for other ranks. So a thread that the signal wakes ends the process.
 """
 
 from __future__ import annotations
@@ -12,26 +13,23 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from types import FrameType
 
-GRACE_S = 15.0
 EXIT_CODE = 128 + signal.SIGTERM
 _MESSAGE = b"stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
-_FORCED_MESSAGE = b"ended after SIGTERM; a library call did not return in time\n"
 
 
 @contextlib.contextmanager
-def ending_at_sigterm(grace_s: float = GRACE_S) -> Iterator[None]:
-    """Raise SystemExit(143) in the body at SIGTERM, and end the process `grace_s` later if it is still there.
+def ending_at_sigterm() -> Iterator[None]:
+    """End the process with exit code 143 at SIGTERM, at once and wherever the body is; what it left behind stays.
 
     To be entered by the main thread.
     """
     waker, woken = socket.socketpair()
     waker.setblocking(False)
-    threading.Thread(target=_end_later, args=(woken, grace_s), daemon=True).start()
-    handler_before = signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_when_told, args=(woken,), daemon=True).start()
+    handler_before = signal.signal(signal.SIGTERM, _do_nothing)
     waker_before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     try:
         yield
@@ -41,15 +39,13 @@ def ending_at_sigterm(grace_s: float = GRACE_S) -> Iterator[None]:
         waker.close()
 
 
-def _end(signal_number: int, frame: FrameType | None) -> None:
-    os.write(2, _MESSAGE)
-    raise SystemExit(EXIT_CODE)
+def _do_nothing(signal_number: int, frame: FrameType | None) -> None:
+    """Take the place of the kernel's action: only a signal with a handler is written to the wake-up socket."""
 
 
-def _end_later(woken: socket.socket, grace_s: float) -> None:
+def _end_when_told(woken: socket.socket) -> None:
     with woken:
         while received := woken.recv(1):
             if received[0] == signal.SIGTERM:
-                time.sleep(grace_s)
-                os.write(2, _FORCED_MESSAGE)
+                os.write(2, _MESSAGE)
                 os._exit(EXIT_CODE)
