@@ -25,6 +25,7 @@ def is_listable(path: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_arrow_and_python_agree_on_every_character() -> None:
     characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
     for form in ("{}a", "a{}", "a{}b", "{}"):

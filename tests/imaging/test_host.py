@@ -74,6 +74,7 @@ def test_descriptors_that_run_out_fail_the_run():
     assert "Too many open files" in text
 
 
+@pytest.mark.slow
 def test_what_libtiff_prints_is_told_without_a_folder_too():
     damaged = TIFF[: len(TIFF) // 2] + b"\xff" * 200 + TIFF[len(TIFF) // 2 + 200 :]
 

@@ -82,6 +82,7 @@ def test_read_as_pillow_reads_it(kind):
     assert read_jpeg_header(data) == pillow_header(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PLAIN)
 def test_cut_anywhere_it_is_left_to_pillow(kind):
     data = PLAIN[kind]

@@ -270,6 +270,7 @@ def test_headers_that_claim_fifty_thousand_pixels_square(name):
     assert error.reason is RejectReason.TOO_MANY_PIXELS or name == "webp"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["iCCP", "zTXt", "iTXt"])
 def test_chunks_that_inflate_to_gigabytes(name):
     """A hundred kilobytes of zeros compressed a thousandfold: refused at the first megabyte."""

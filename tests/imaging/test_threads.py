@@ -52,6 +52,7 @@ WARNING = file_of(
 )
 
 
+@pytest.mark.slow
 def test_pillows_warnings_are_not_printed_and_change_nothing():
     """Whatever Python was told to do with warnings. Pillow alone warns about this file."""
     tag = WARNING.index(struct.pack("<HH", 270, 2))

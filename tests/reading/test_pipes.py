@@ -259,6 +259,7 @@ def test_a_stream_that_is_torn_anywhere_is_an_error_with_the_torn_record(tmp_pat
             )
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_make_no_difference(tmp_path_factory, data):

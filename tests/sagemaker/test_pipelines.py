@@ -224,6 +224,7 @@ def test_what_is_wrong_with_a_definition(in_run: dict, edit: Any, said: str) -> 
     assert said in broken(definition, edit)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_stands_in_a_definition_is_checked_without_an_error(in_run: dict, data: st.DataObject) -> None:

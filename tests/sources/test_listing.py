@@ -240,6 +240,7 @@ def test_byte_order_mark_is_passed_over(folder):
     assert listed(write_csv(folder, b'\xef\xbb\xbf{"path": "a.jpg"}\n', "list.jsonl")).items.num_rows == 1
 
 
+@pytest.mark.slow
 def test_numbers_far_down_a_column_do_not_break_it(folder):
     names = [f"n/{index}.jpg" for index in range(3000)]
     (folder / "n").mkdir()

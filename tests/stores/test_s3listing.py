@@ -112,6 +112,7 @@ def test_few_keys_are_one_chain(num_keys: int) -> None:
     assert pages.num_pages == max(1, -(-num_keys // 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["{0}/{1}.jpg", "some/{0}/{1}.jpg", "{0}/x/y/{1}.jpg"],

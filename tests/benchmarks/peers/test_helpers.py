@@ -46,6 +46,7 @@ def test_a_command_that_runs_too_long_is_killed_with_its_children(tmp_path: Path
     assert cost["wall_s"] < 10
 
 
+@pytest.mark.slow
 def test_every_pass_has_one_of_shardpacks_beside_it(tmp_path: Path) -> None:
     recordio = CONTAINERS[1]
     contest = hold_records_contest(tmp_path, [SHARDPACK, recordio], rounds=2, num_records=50, record_bytes=1000)
@@ -55,6 +56,7 @@ def test_every_pass_has_one_of_shardpacks_beside_it(tmp_path: Path) -> None:
         assert all(cpu_s > 0 for passes in part.values() for cpu_s in (*passes.ours, *passes.theirs, passes.ratio))
 
 
+@pytest.mark.slow
 def test_what_fails_is_named_and_not_run_again(tmp_path: Path) -> None:
     broken = Container(name="broken", script="no_such_adapter")
     contest = hold_records_contest(tmp_path, [broken, SHARDPACK], rounds=2, num_records=5, record_bytes=1000)
@@ -81,6 +83,7 @@ def test_the_server_serves_the_files_of_its_folder_alone(tmp_path: Path) -> None
             server.terminate()
 
 
+@pytest.mark.slow
 def test_of_processes_in_slices_one_runs_at_a_time() -> None:
     """Side by side they would be done, on two cores, in half of the time that they compute for."""
     work = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nprint('done')"
@@ -92,6 +95,7 @@ def test_of_processes_in_slices_one_runs_at_a_time() -> None:
     assert sum(cost.cpu_s for cost in costs) <= 1.1 * sum(cost.wall_s for cost in costs) <= 1.1 * wall_s
 
 
+@pytest.mark.slow
 def test_a_process_in_slices_that_fails_ends_the_others(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     sleeping = ["sh", "-c", f"echo $$ > {pid}; sleep 60"]
