@@ -59,10 +59,10 @@ with Watchdog(limit_s=0.5) as watchdog, watchdog.item("cats/1.jpg"):
 
 def test_many_items_take_longer_together():
     program = """
-with Watchdog(limit_s=0.5) as watchdog:
+with Watchdog(limit_s=1.5) as watchdog:
     for number in range(100):
         with watchdog.item(str(number)):
-            time.sleep(0.01)
+            time.sleep(0.02)
 """
     assert run(program) == (0, "")
 
