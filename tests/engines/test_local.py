@@ -62,36 +62,39 @@ def start_script(folder: Path) -> tuple[subprocess.Popen[bytes], list[int]]:
     process = subprocess.Popen(
         [sys.executable, str(script)], env=environment, start_new_session=True, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 20
     while len(marks := list(folder.glob("[0-9]*-*"))) < 2:
         assert time.monotonic() < deadline, "the workers did not start"
         time.sleep(0.02)
     return process, [int(mark.name.split("-")[1]) for mark in marks]
 
 
-def wait_for_end(pids: list[int], timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while any(map(is_running, pids)) and time.monotonic() < deadline:
+def wait_for_end(pids: list[int], timeout_s: float) -> float:
+    started = time.monotonic()
+    while any(map(is_running, pids)) and time.monotonic() - started < timeout_s:
         time.sleep(0.02)
+    return time.monotonic() - started
 
 
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     process, pids = start_script(tmp_path)
     process.kill()
     process.wait()
-    wait_for_end(pids, 60)
+    wait_for_end(pids, 10)
     assert not any(map(is_running, pids))
 
 
 @pytest.mark.parametrize("to_group", [True, False], ids=["ctrl-c at a terminal", "signal to the parent alone"])
-def test_an_interrupt_ends_all_long_before_their_tasks(tmp_path: Path, to_group: bool) -> None:
+def test_an_interrupt_ends_all_within_two_seconds(tmp_path: Path, to_group: bool) -> None:
     process, pids = start_script(tmp_path)
+    started = time.monotonic()
     if to_group:
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)
-    wait_for_end(pids, 60)
+    process.wait(timeout=10)
+    wait_for_end(pids, 10)
+    assert time.monotonic() - started < 2
     assert not any(map(is_running, pids))
 
 
@@ -101,7 +104,7 @@ def test_no_more_than_two_workers_ran_the_script(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert len(pids) == len(list(tmp_path.glob("[0-9]*-*"))) == 2
-    wait_for_end(pids, 60)
+    wait_for_end(pids, 10)
 
 
 def test_workers_have_one_allocator_for_all() -> None:

@@ -67,7 +67,7 @@ if WHAT == "stubborn":
 if WHAT == "tidy":
     signal.signal(signal.SIGTERM, exit_tidily)
 if WHAT == "child":
-    child = subprocess.Popen(["sleep", "600"])
+    child = subprocess.Popen(["sleep", "60"])
     put(".child", str(child.pid))
 say()
 if WHAT == "epochs":
@@ -78,4 +78,4 @@ elif WHAT not in ("say", "child"):
     if RANK == 1 and WHAT.isdigit():
         Path(os.environ["SAGEMAKER_BASE_DIR"], "output", "failure").write_text("rank 1 cannot go on")
         sys.exit(int(WHAT))
-    time.sleep(600)
+    time.sleep(60)

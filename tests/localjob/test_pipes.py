@@ -14,7 +14,7 @@ import pytest
 from packer.channels.jobfiles import JobFiles, ResourceConfig
 from packer.localjob.pipes import Piece, PipeChannel, WholeFile, close_channels, concatenate
 
-LIMIT_S = 60
+LIMIT_S = 10
 LARGE = 1 << 20
 """Bytes that no pipe holds at once."""
 
@@ -119,7 +119,9 @@ def test_closing_waits_for_no_reader(tmp_path: Path, readers: str) -> None:
     with served(tmp_path, lambda epoch: [b"x" * LARGE] * 4) as (channel, data):
         held = os.open(data / "train0_0", os.O_RDONLY) if readers != "nobody" else None
         time.sleep(0.05)
+        started_s = time.monotonic()
         use = channel.close()
+        assert time.monotonic() - started_s < 1
         if held is not None:
             os.close(held)
     assert (use.epochs_read, use.epochs_closed_early) == (0, int(readers != "nobody"))

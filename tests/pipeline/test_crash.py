@@ -242,11 +242,13 @@ def test_interrupted(many_images: Path, undisturbed, tmp_path: Path, pattern: st
     dest = tmp_path / "out"
     process = start(many_images, dest)
     wait_for(lambda: list(dest.glob(pattern)), process)
+    started = time.monotonic()
     if to_group:
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
     code, errors = finish(process)
+    assert time.monotonic() - started < 2
     assert (code, errors.count("\n")) == (130, 1), errors
     assert "--resume" in errors
     assert not [key for key in list_keys(dest) if "tmp" in key]

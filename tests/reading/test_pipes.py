@@ -150,8 +150,10 @@ def test_a_reader_that_waits_learns_that_its_channel_was_closed(tmp_path):
 
 @pytest.mark.slow
 def test_a_channel_that_nobody_makes_is_an_error(channels):
+    started_s = time.monotonic()
     with pytest.raises(DataSetError, match=rf"train1_0: waited {SHORT_S} s for the FIFO .* which nobody made"):
         channels.labels(timeout_s=SHORT_S)
+    assert time.monotonic() - started_s < 5
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,11 +128,13 @@ def test_a_rank_whose_pipe_is_torn_ends_the_job_and_says_why(launch, tmp_path):
 def test_ranks_with_different_data_sets_end_with_the_same_named_error(launch, tmp_path):
     learnable(tmp_path / "0")
     learnable(tmp_path / "1", num_records=96)
+    started_s = time.monotonic()
     status, lines = launch("bash", "-c", OWN_DATA, tmp_path, *SMALL)
     assert status != 0
     said = [line for line in lines if "error: ranks disagree on the data set (digest of manifest.json)" in line]
     assert len(said) == 2, lines
     assert not [line for line in lines if "epoch 1/" in line]
+    assert time.monotonic() - started_s < 40
 
 
 def test_a_rank_without_its_data_set_ends_all_ranks_with_its_reason(launch, tmp_path):
@@ -163,7 +166,9 @@ def test_ranks_speak_to_each_other(launch):
 
 def test_a_rank_that_no_longer_answers_does_not_hold_the_others_for_ever(launch):
     limits = {"HOROVOD_STALL_CHECK_TIME_SECONDS": "2", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "4"}
+    started_s = time.monotonic()
     status, lines = launch(sys.executable, Path(__file__).with_name("collective_worker.py"), "stall", **limits)
     assert status != 0
     said = ("error: rank 0: another rank stopped", "error: rank 0 waited 14 s for sums over all ranks")
     assert [line for line in lines if any(text in line for text in said)], lines
+    assert time.monotonic() - started_s < 40

@@ -84,7 +84,7 @@ def test_sigterm_ends_training_and_the_same_command_goes_on(tmp_path):
     for epoch in (1, 2):
         assert process.stdout.readline().startswith(f"rank 0/1 epoch {epoch}/1000 ")
     process.send_signal(signal.SIGTERM)
-    output, said = process.communicate(timeout=60)
+    output, said = process.communicate(timeout=30)
     assert process.returncode == 143
     assert said == "stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
     epochs_done = 2 + len(output.splitlines())
