@@ -16,7 +16,7 @@ from py4j.java_gateway import JavaPackage
 from pyspark.sql import SparkSession
 
 import packer
-from packer.cli.options import load_config
+from packer.cli.command_options import load_config
 from packer.cli.output import Output
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from packer.dataset.commit import check_rejects, clear_scaffolding, commit
 from packer.dataset.destination import check_destination, check_is_pack, check_same_options, claim_destination
 from packer.dataset.load import load_manifest
-from packer.dataset.model import Manifest
+from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.report import run_report
-from packer.engines.base import Engine
 from packer.engines.create import create_engine
+from packer.engines.engine import Engine
 from packer.errors import NotADataSetError, OptionsError
 from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
@@ -29,8 +29,8 @@ from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
 from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
-from packer.stores.base import Store
-from packer.stores.open import absolute_uri, check_dest, is_local, open_store, share_options
+from packer.stores.open_store import absolute_uri, check_dest, is_local, open_store, share_options
+from packer.stores.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from packer.dataset.commit import check_rejects
 from packer.dataset.itemcheck import check_items
 from packer.dataset.planfile import PlanDocument
-from packer.engines.base import Engine
+from packer.engines.engine import Engine
 from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
@@ -22,12 +22,12 @@ from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe
 from packer.packing.sample import item_rows
 from packer.planning.balance import KnownSizes
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
-from packer.planning.shards import SizeEstimate, estimate_size, num_probes
+from packer.planning.shard_count import SizeEstimate, estimate_size, num_probes
 from packer.progress import Progress
 from packer.sources.items import Listing, SourceSpec
-from packer.sources.open import list_source
+from packer.sources.open_source import list_source
 from packer.specs import MAX_SHARD_BYTES, OnReject
-from packer.stores.open import absolute_uri, share_options
+from packer.stores.open_store import absolute_uri, share_options
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part", *STORE_FIELDS})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""

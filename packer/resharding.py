@@ -17,27 +17,27 @@ from packer.dataset.commit import Inherited, clear_scaffolding, commit
 from packer.dataset.destination import check_destination, check_same_options, claim_destination
 from packer.dataset.itemcheck import check_items
 from packer.dataset.load import load_labels, load_manifest
-from packer.dataset.model import Manifest
+from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.recordstable import decode_records
 from packer.dataset.report import run_report
 from packer.dataset.shardcheck import manifest_shards
 from packer.dataset.verify import verify
-from packer.engines.base import Engine
+from packer.engines.engine import Engine
 from packer.errors import DataSetError
 from packer.options import PackOptions
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, reshard_shard
 from packer.pipeline import PackResult, check_places, engine_of
 from packer.planning.balance import KnownSizes
-from packer.planning.names import REJECTS_KEY, records_key, stem_of
+from packer.planning.layout import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
-from packer.planning.shards import SizeEstimate
+from packer.planning.shard_count import SizeEstimate
 from packer.prepare import lasting_options
 from packer.progress import Progress, SilentProgress
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES
-from packer.stores.ahead import read_in_order
-from packer.stores.base import Store
-from packer.stores.open import open_store, share_options
+from packer.stores.open_store import open_store, share_options
+from packer.stores.readahead import read_in_order
+from packer.stores.store import Store
 
 _SPLIT = "_split"
 

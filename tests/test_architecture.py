@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_files_functions_and_signatures_stay_small(path: Path) -> None:
 
 
 OWNERS = {
-    "spark": ("packer/engines/spark.py",),
+    "spark": ("packer/engines/spark_engine.py",),
     "tensorflow": ("packer/reading/tf_data.py", "packer/trainer/"),
     "torch": ("packer/reading/torch_data.py", "packer/trainer/"),
     "horovod": ("packer/trainer/",),
@@ -95,3 +96,10 @@ def test_optional_libraries_are_required_by_their_owners_alone(path: Path) -> No
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "require_extra":
             extra = ast.literal_eval(node.args[1])
             assert str(path.relative_to(ROOT)).startswith(OWNERS[extra]), f"line {node.lineno}: {extra}"
+
+
+def test_no_two_files_share_a_name() -> None:
+    """A name that is there once is enough to find a file; those that Python or pytest prescribes are exempt."""
+    paths = [path for part in ("packer", "jobs", "tests", "docker") for path in (ROOT / part).rglob("*.py")]
+    names = Counter(path.name for path in paths if path.name not in ("__init__.py", "__main__.py", "conftest.py"))
+    assert [name for name, count in names.items() if count > 1] == []

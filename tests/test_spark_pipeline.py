@@ -10,15 +10,15 @@ import pytest
 
 pytest.importorskip("pyspark")
 
-from packer.engines.base import Engine, Task, Tick
-from packer.engines.local import LocalEngine
-from packer.engines.spark import SparkEngine
+from packer.engines.engine import Engine, Task, Tick
+from packer.engines.local_engine import LocalEngine
+from packer.engines.spark_engine import SparkEngine
 from packer.errors import DataSetError, PackerError, TooManyRejectsError
 from packer.pipeline import pack
 from packer.specs import FormatName
 from tests.engines import spark_tasks
 from tests.tools.datasets import FORMATS, digests, list_keys, make_options, write_images
-from tests.tools.spark import spark_session
+from tests.tools.spark_sessions import spark_session
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 SPLITS = {"split": "train=0.8,val=0.2", "stratify": True, "allow_fill": True}

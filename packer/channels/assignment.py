@@ -20,7 +20,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 
-from packer.channels.plan import ChannelPlan
+from packer.channels.channel_plan import ChannelPlan
 
 
 class AssignmentRule(enum.StrEnum):

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import msgspec
 
-from packer.channels.names import InputMode
+from packer.channels.channel_names import InputMode
 from packer.errors import DataSetError, NotADataSetError
 
 _T = TypeVar("_T")

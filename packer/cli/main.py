@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from packer.cli.options import READING_FIELDS, load_config, place_options, with_pack_options
+from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_pack_options
 from packer.cli.output import Output
-from packer.cli.sagemaker import EPILOG as SAGEMAKER_EPILOG
-from packer.cli.sagemaker import sagemaker
-from packer.cli.sagemaker_local import EPILOG as SAGEMAKER_LOCAL_EPILOG
-from packer.cli.sagemaker_local import sagemaker_local
+from packer.cli.sagemaker_command import EPILOG as SAGEMAKER_EPILOG
+from packer.cli.sagemaker_command import sagemaker
+from packer.cli.sagemaker_local_command import EPILOG as SAGEMAKER_LOCAL_EPILOG
+from packer.cli.sagemaker_local_command import sagemaker_local
 from packer.errors import PackerError
 from packer.options import STORE_FIELDS, PackOptions, parse_options
 
 if TYPE_CHECKING:
-    from packer.engines.base import Engine
+    from packer.engines.engine import Engine
 
 app = typer.Typer(
     name="shardpack",
@@ -91,7 +91,7 @@ def reshard(given: dict[str, Any], json: _Json = False) -> None:
     """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
     from packer.dataset.load import load_manifest
     from packer.resharding import reshard as run_reshard
-    from packer.stores.open import open_store
+    from packer.stores.open_store import open_store
 
     output = Output(as_json=json)
     options = parse_options(given)
@@ -132,8 +132,8 @@ def verify(
     """Read every byte of DEST and compare it with its manifest; exit code 1 when anything differs."""
     from packer.dataset.load import load_manifest
     from packer.dataset.verify import verify as run_verify
-    from packer.engines.local import LocalEngine
-    from packer.stores.open import open_store
+    from packer.engines.local_engine import LocalEngine
+    from packer.stores.open_store import open_store
 
     options = place_options(dest, given).source_store()
     load_manifest(open_store(dest, options))  # before any process is started for nothing
@@ -150,7 +150,7 @@ def verify(
 def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     """Show what DEST holds, from its manifest."""
     from packer.dataset.load import load_manifest
-    from packer.stores.open import open_store
+    from packer.stores.open_store import open_store
 
     store = open_store(dest, place_options(dest, given).source_store())
     Output(as_json=json).inspected(store.uri, load_manifest(store))

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from packer.cli.progress import create_progress
+from packer.cli.progress_bar import create_progress
 from packer.progress import Progress
 
 if TYPE_CHECKING:
-    from packer.dataset.model import Manifest
+    from packer.dataset.manifest import Manifest
     from packer.dataset.verify import VerifyReport
-    from packer.localjob.job import LocalJobResult
+    from packer.localjob.local_job import LocalJobResult
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
     from packer.planning.plan import PlanHeader
-    from packer.sagemaker.run import MadeRequests
+    from packer.sagemaker.documents import MadeRequests
 
 
 class Output:

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from packer.dataset.duplicates import count_duplicates
+from packer.dataset.key_lists import put_key_lists
 from packer.dataset.load import LabelsDocument
-from packer.dataset.model import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
+from packer.dataset.manifest import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
-from packer.dataset.sagemaker import put_key_lists
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.index import RecordSpans, iter_merged, parse_mxnet_index
 from packer.options import parse_options
-from packer.planning.names import (
+from packer.planning.layout import (
     LABELS_KEY,
     MANIFEST_KEY,
     PLAN_PARTS_PREFIX,
@@ -34,8 +34,8 @@ from packer.planning.names import (
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
 from packer.specs import FormatName
-from packer.stores.ahead import read_in_order
-from packer.stores.base import Store
+from packer.stores.readahead import read_in_order
+from packer.stores.store import Store
 
 
 class Inherited(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from typing import Any
 from packer.dataset.planfile import PlanDocument, claim, load_plan, store_plan
 from packer.errors import DestinationTakenError, OptionsError
 from packer.options import option_name
-from packer.planning.names import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
+from packer.planning.layout import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
 from packer.planning.plan import Plan
-from packer.stores.base import Store
+from packer.stores.store import Store
 
 _MAY_CHANGE = frozenset({"max_rejects", "on_reject"})
 """Options that decide whether a data set is made, and not which."""

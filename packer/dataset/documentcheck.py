@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from packer.dataset.commit import iter_merged_index, labels_file
 from packer.dataset.document import decode_document
 from packer.dataset.duplicates import count_duplicates
-from packer.dataset.model import Manifest
+from packer.dataset.key_lists import key_list_faults
+from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import RejectedItem
-from packer.dataset.sagemaker import key_list_faults
 from packer.errors import PackerError, StoreError
-from packer.planning.names import (
+from packer.planning.layout import (
     LABELS_KEY,
     MANIFEST_KEY,
     PLAN_KEY,
@@ -24,7 +24,7 @@ from packer.planning.names import (
 )
 from packer.planning.plan import PlanHeader
 from packer.specs import FormatName
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.store import ObjectNotFoundError, Store
 
 _SHARED_FIELDS = (
     *("world", "format", "seed", "target_bytes", "stratify", "image", "encoder_sha256", "label_kind", "num_classes"),

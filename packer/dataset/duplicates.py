@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from packer.dataset.recordstable import decode_records
 from packer.errors import DataSetError
-from packer.stores.ahead import read_in_order
-from packer.stores.base import Store
+from packer.stores.readahead import read_in_order
+from packer.stores.store import Store
 
 _ITEMS_PER_PASS = 100_000_000
 """16 bytes are held of each item of a pass."""

@@ -7,10 +7,10 @@ from typing import Literal, overload
 import msgspec
 
 from packer.dataset.document import decode_document
-from packer.dataset.model import Manifest, decode_manifest
+from packer.dataset.manifest import Manifest, decode_manifest
 from packer.errors import DataSetError, NotADataSetError
-from packer.planning.names import LABELS_KEY, MANIFEST_KEY
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.planning.layout import LABELS_KEY, MANIFEST_KEY
+from packer.stores.store import ObjectNotFoundError, Store
 
 
 class LabelsDocument(msgspec.Struct, frozen=True, kw_only=True):

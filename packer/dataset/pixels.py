@@ -9,7 +9,7 @@ from operator import add
 
 import msgspec
 
-from packer.dataset.model import PixelStatistics
+from packer.dataset.manifest import PixelStatistics
 
 _LEVELS = 256
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from packer.dataset.document import decode_document
 from packer.errors import DataSetError
 from packer.imaging.values import EncoderFingerprint
-from packer.planning.names import PLAN_KEY, plan_part_key
+from packer.planning.layout import PLAN_KEY, plan_part_key
 from packer.planning.plan import Plan, PlanHeader
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.store import ObjectNotFoundError, Store
 
 SHARDS_PER_PART = 16
 _REMEDY = "start anew with --overwrite"

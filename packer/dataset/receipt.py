@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from packer.dataset.document import decode_document
-from packer.dataset.model import ShardEntry
+from packer.dataset.manifest import ShardEntry
 from packer.dataset.pixels import PixelSums
-from packer.planning.names import receipt_key
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.planning.layout import receipt_key
+from packer.stores.store import ObjectNotFoundError, Store
 
 
 class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,18 +11,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from packer.dataset.model import Manifest, ShardEntry
+from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.recordstable import decode_records, is_same_file
 from packer.dataset.sidefiles import list_file
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.errors import CorruptRecordError, DataSetError, PackerError, StoreError
-from packer.formats.base import Record, Sample
+from packer.formats.container import Record, Sample
 from packer.formats.registry import get_format
 from packer.planning.digest import table_digest
-from packer.planning.names import index_key, list_key, records_key, stem_of
+from packer.planning.layout import index_key, list_key, records_key, stem_of
 from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
-from packer.stores.base import ObjectNotFoundError, Store
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
+from packer.stores.store import ObjectNotFoundError, Store
 
 _MAX_FAULTS = 5
 

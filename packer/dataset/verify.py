@@ -9,14 +9,14 @@ import msgspec
 
 from packer.dataset.documentcheck import document_faults
 from packer.dataset.load import load_manifest
-from packer.dataset.model import Manifest
+from packer.dataset.manifest import Manifest
 from packer.dataset.shardcheck import CheckContext, CheckedShard, check_shard, manifest_shards
-from packer.engines.base import Engine
-from packer.planning.names import MANIFEST_KEY
+from packer.engines.engine import Engine
+from packer.planning.layout import MANIFEST_KEY
 from packer.progress import Progress
 from packer.specs import DEFAULT_STORE, StoreOptions
-from packer.stores.base import Store
-from packer.stores.open import open_store, share_options
+from packer.stores.open_store import open_store, share_options
+from packer.stores.store import Store
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):

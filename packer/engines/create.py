@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packer.engines.base import Engine
+from packer.engines.engine import Engine
 from packer.specs import EngineName
 
 
@@ -14,9 +14,9 @@ def create_engine(name: EngineName, num_workers: int | None, *, modules: Sequenc
     Raises MissingExtraError where its library is not installed.
     """
     if name is EngineName.SPARK:
-        from packer.engines.spark import SparkEngine
+        from packer.engines.spark_engine import SparkEngine
 
         return SparkEngine()
-    from packer.engines.local import LocalEngine
+    from packer.engines.local_engine import LocalEngine
 
     return LocalEngine(num_workers, modules=modules)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TypeAlias, cast
 
 from packer.errors import OptionsError
-from packer.formats.base import ExtraValue
+from packer.formats.container import ExtraValue
 from packer.formats.framing import MalformedError
 
 FeatureValues: TypeAlias = "tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from packer.errors import OptionsError
-from packer.formats.base import ExtraValue, Label, Sample
+from packer.formats.container import ExtraValue, Label, Sample
 from packer.formats.example import EncodableValue, FeatureValues, decode_example, encode_example
 from packer.formats.framing import MalformedError
 from packer.formats.image_magic import sniff_image_format

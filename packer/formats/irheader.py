@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 
 from packer.errors import OptionsError
-from packer.formats.base import Label, Sample
+from packer.formats.container import Label, Sample
 from packer.formats.framing import MalformedError
 from packer.formats.image_magic import sniff_image_format
 

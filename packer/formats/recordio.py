@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from packer.errors import CorruptRecordError, OptionsError
-from packer.formats.base import Record
+from packer.formats.container import Record
 from packer.formats.framing import Chunk, MalformedError, More, Take, create_take
 
 MAGIC = bytes.fromhex("0a23d7ce")

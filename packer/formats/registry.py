@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 
 from packer.errors import CorruptRecordError
 from packer.formats import recordio, tfrecord
-from packer.formats.base import Record, RecordFormat, Sample
+from packer.formats.container import Record, RecordFormat, Sample
 from packer.formats.features import decode_sample_example, encode_sample_example
 from packer.formats.framing import Chunk, MalformedError, More, more_from_stream, no_more
 from packer.formats.irheader import decode_image_record, encode_image_record

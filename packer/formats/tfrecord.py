@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from packer.errors import CorruptRecordError
-from packer.formats.base import Record
+from packer.formats.container import Record
 from packer.formats.crc32c import MASK_DELTA, crc32c, masked_crc32c
 from packer.formats.framing import Chunk, MalformedError, More
 

@@ -3,7 +3,7 @@
 File         an instance's share as files of its own folder; links to a local data set's files, else downloads
 FastFile     a folder with all of a split, one for all instances
 FileSystem   as FastFile, of a local data set
-Pipe         nothing here: `packer.localjob.pipes` streams it
+Pipe         nothing here: `packer.localjob.pipe_writer` streams it
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from packer.channels.assignment import keys_of_instance
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan
 from packer.channels.jobfiles import JobFiles
-from packer.channels.names import InputMode
-from packer.channels.plan import ChannelPlan
 from packer.errors import DataSetError, OptionsError
-from packer.localjob.pipes import Piece, WholeFile
-from packer.localjob.spec import LocalJob
-from packer.planning.names import MANIFEST_KEY
-from packer.stores.base import Store
-from packer.stores.open import absolute_uri, is_local
+from packer.localjob.job_spec import LocalJob
+from packer.localjob.pipe_writer import Piece, WholeFile
+from packer.planning.layout import MANIFEST_KEY
+from packer.stores.open_store import absolute_uri, is_local
+from packer.stores.store import Store
 
 CHUNK_BYTES = 4 << 20
 """Read from a store at a time."""

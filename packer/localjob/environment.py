@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, JobFiles
-from packer.localjob.spec import Rank
+from packer.localjob.job_spec import Rank
 
 JOB_NAME = "sagemaker-local"
 _PLATFORM = {

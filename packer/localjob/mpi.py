@@ -23,8 +23,8 @@ import msgspec
 
 from packer.errors import OptionsError
 from packer.localjob import mpi_agent, mpi_rank
+from packer.localjob.job_spec import Rank
 from packer.localjob.processes import ProcessGroup, Stream, kill_all, signal_group
-from packer.localjob.spec import Rank
 
 _AGENT = "sagemaker-local-rsh"
 _SESSION_FOLDER = "OMPI_MCA_orte_tmpdir_base"

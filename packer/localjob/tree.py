@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan
 from packer.channels.jobfiles import (
     ChannelConfig,
     InstanceGroup,
@@ -18,9 +20,7 @@ from packer.channels.jobfiles import (
     encode_hyperparameters,
     write_job_files,
 )
-from packer.channels.names import InputMode
-from packer.channels.plan import ChannelPlan
-from packer.localjob.spec import Launch, LocalJob, group_hosts, host_names
+from packer.localjob.job_spec import Launch, LocalJob, group_hosts, host_names
 
 INSTANCE_TYPE = "local"
 GROUP_NAME = "homogeneousCluster"

@@ -16,22 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from packer.dataset.model import ShardEntry
+from packer.dataset.manifest import ShardEntry
 from packer.dataset.pixels import PixelSums, pixel_sums
 from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
 from packer.dataset.sidefiles import index_file, list_file
 from packer.errors import DataSetError, PackerError
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
 from packer.packing.sample import ItemRow
 from packer.planning.digest import table_digest
 from packer.planning.fills import choose_fills
-from packer.planning.names import index_key, list_key, records_key, shard_key, shard_stem, stem_of
+from packer.planning.layout import index_key, list_key, records_key, shard_key, shard_stem, stem_of
 from packer.planning.plan import PlanHeader
 from packer.specs import MAX_SHARD_BYTES, FormatName
-from packer.stores.base import ObjectNotFoundError, Store
+from packer.stores.store import ObjectNotFoundError, Store
 
 
 class ShardSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from packer.errors import PackerError, SourceChangedError, SourceError, StoreErr
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemRow
 from packer.sources.members import unpack_member
-from packer.stores.base import ObjectChangedError, ObjectNotFoundError, Store
+from packer.stores.store import ObjectChangedError, ObjectNotFoundError, Store
 
 _AHEAD_PER_THREAD = 2
 """Groups of items that wait or are being fetched, so that a slow one does not leave the other threads idle."""

@@ -6,12 +6,12 @@ import hashlib
 
 import msgspec
 
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.imaging.rejects import RejectError
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow
 from packer.specs import DEFAULT_STORE, StoreOptions
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 
 ITEMS_PER_HASH_TASK = 256
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
 from packer.packing.watchdog import Watchdog
 from packer.specs import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 
 ITEMS_PER_TASK = 16
 

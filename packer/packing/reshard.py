@@ -12,9 +12,9 @@ import msgspec
 import pyarrow as pa
 
 from packer.dataset.planfile import load_shard_items
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.errors import DataSetError
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.formats.registry import get_format
 from packer.imaging.check import read_size
 from packer.imaging.rejects import RejectError
@@ -23,7 +23,7 @@ from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, item_rows
 from packer.planning.plan import PlanHeader
 from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 
 SOURCE_SHA256 = "_source_sha256"
 SOURCE_NUM_BYTES = "_source_num_bytes"

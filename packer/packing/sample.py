@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from packer.errors import PackerError
-from packer.formats.base import ExtraValue, Label, Sample
+from packer.formats.container import ExtraValue, Label, Sample
 from packer.imaging.transform import transform_image
 from packer.sources.items import ETAG
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, Member

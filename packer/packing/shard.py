@@ -10,7 +10,7 @@ import functools
 import msgspec
 
 from packer.dataset.planfile import load_shard_items
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.errors import EncoderMismatchError, PackerError
 from packer.imaging.chatter import without_warnings
 from packer.imaging.fingerprint import encoder_digest, encoder_fingerprint
@@ -22,7 +22,7 @@ from packer.packing.sample import build_sample, item_rows
 from packer.packing.watchdog import Watchdog
 from packer.planning.plan import PlanHeader
 from packer.specs import DEFAULT_STORE, ImageSpec, StoreOptions
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 
 
 class PackContext(msgspec.Struct, frozen=True, kw_only=True):

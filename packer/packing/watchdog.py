@@ -15,7 +15,7 @@ import signal
 import threading
 from types import TracebackType
 
-from packer.engines.base import ITEM_TOO_SLOW
+from packer.engines.engine import ITEM_TOO_SLOW
 
 ITEM_LIMIT_S = 300.0
 _LOOKS_PER_LIMIT = 60

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from packer.errors import OptionsError
-from packer.planning.shards import SizeEstimate, choose_num_shards, deal
+from packer.planning.shard_count import SizeEstimate, choose_num_shards, deal
 from packer.planning.splits import IntArray
 from packer.specs import MAX_SHARD_BYTES, ShardSpec
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from packer.planning.plan import PlanHeader
-from packer.planning.shards import num_probes
+from packer.planning.shard_count import num_probes
 from packer.specs import FormatName
 
 PRICES_AS_OF = "2026-11"

@@ -24,7 +24,7 @@ from packer.options import check_split_name
 from packer.planning.balance import KnownSizes, cut_known
 from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
-from packer.planning.shards import SizeEstimate, check_fit, choose_num_shards, deal
+from packer.planning.shard_count import SizeEstimate, check_fit, choose_num_shards, deal
 from packer.planning.splits import IntArray, assign_splits
 from packer.specs import FormatName, ImageSpec, ShardSpec, SplitSpec, is_training_split
 

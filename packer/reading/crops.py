@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from packer.reading.spec import BatchSpec
+from packer.reading.read_spec import BatchSpec
 
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 _ATTEMPTS = 10

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from packer.dataset.load import load_manifest
-from packer.dataset.model import Manifest, ShardEntry
+from packer.dataset.manifest import Manifest, ShardEntry
 from packer.errors import DataSetError
-from packer.formats.base import Record
-from packer.planning.names import MANIFEST_KEY
-from packer.planning.ranks import shards_of_rank
-from packer.reading.ahead import iter_records
-from packer.reading.shards import ShardFile, missing_shard_error, wrong_size_error
+from packer.formats.container import Record
+from packer.planning.layout import MANIFEST_KEY
+from packer.planning.rank_shards import shards_of_rank
+from packer.reading.read_spec import ReadSpec, in_epoch_order
+from packer.reading.shard_file import ShardFile, missing_shard_error, wrong_size_error
+from packer.reading.shard_sequence import iter_records
 from packer.reading.source import Share, count_steps
-from packer.reading.spec import ReadSpec, in_epoch_order
 from packer.specs import DEFAULT_STORE, StoreOptions
-from packer.stores.base import Store
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
+from packer.stores.store import Store
 
 
 @dataclass(frozen=True, slots=True)

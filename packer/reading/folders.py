@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from packer.channels.jobfiles import JobFiles
-from packer.dataset.model import Manifest, ShardEntry
+from packer.dataset.manifest import Manifest, ShardEntry
 from packer.errors import DataSetError
-from packer.reading.shards import ShardFile, wrong_size_error
-from packer.stores.base import ObjectInfo
-from packer.stores.local import LocalStore
+from packer.reading.shard_file import ShardFile, wrong_size_error
+from packer.stores.local_store import LocalStore
+from packer.stores.store import ObjectInfo
 
 NAMES_SHOWN = 3
 """Shards that a message lists before it counts the rest."""

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import simplejpeg
 
 from packer.errors import DataSetError
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.imaging.rejects import RejectError
 from packer.reading.crops import Window
-from packer.reading.spec import BatchSpec
+from packer.reading.read_spec import BatchSpec
 from packer.specs import Alpha, Encode, Fit, ImageSpec
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from packer.errors import OptionsError
-from packer.formats.base import Record, Sample
+from packer.formats.container import Record, Sample
 from packer.formats.registry import get_format
-from packer.reading.ahead import iter_records
+from packer.reading.read_spec import ReadSpec
+from packer.reading.shard_sequence import iter_records
 from packer.reading.source import RecordSource
-from packer.reading.spec import ReadSpec
 from packer.specs import is_training_split
 
 __all__ = ["ReadSpec", "iter_samples", "shuffled"]

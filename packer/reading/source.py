@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from packer.dataset.model import Manifest
+from packer.dataset.manifest import Manifest
 from packer.errors import DataSetError, OptionsError
-from packer.formats.base import Record
-from packer.planning.ranks import evaluation_steps, shards_of_rank, training_steps
-from packer.reading.shards import ShardFile
-from packer.reading.spec import ReadSpec
+from packer.formats.container import Record
+from packer.planning.rank_shards import evaluation_steps, shards_of_rank, training_steps
+from packer.reading.read_spec import ReadSpec
+from packer.reading.shard_file import ShardFile
 from packer.specs import is_training_split
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from packer.reading.spec import BatchSpec
+from packer.reading.read_spec import BatchSpec
 
 _RIFF = b"RIFF"
 """How WebP begins, and neither JPEG nor PNG."""

@@ -17,12 +17,12 @@ from typing import Any, TypeAlias
 
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.reading.pictures import decode_sample
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
-from packer.reading.shards import ShardFile
+from packer.reading.shard_file import ShardFile
 from packer.reading.source import RecordSource, count_steps
-from packer.reading.spec import BatchSpec, ReadSpec
 from packer.reading.tf_crops import (
     Picture,
     central_crop,

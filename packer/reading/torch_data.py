@@ -20,12 +20,12 @@ from typing import Any, TypeAlias
 
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.reading.crops import central_window, random_window
 from packer.reading.pictures import Pixels, picture_cutter
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
 from packer.reading.source import RecordSource, count_steps
-from packer.reading.spec import BatchSpec, ReadSpec
 from packer.specs import is_training_split
 
 torch: Any = require_extra("torch", "torch", purpose="reading with PyTorch")

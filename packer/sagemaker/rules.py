@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packer.channels.names import channel_name_problem
+from packer.channels.channel_names import channel_name_problem
 from packer.sagemaker.validation import member_faults, request_faults, show
 
 _MPI_GROUPS = "sagemaker_distribution_instance_groups"

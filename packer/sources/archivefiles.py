@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from packer.errors import SourceChangedError, SourceError, StoreError
-from packer.stores.base import ObjectChangedError, ObjectInfo, ObjectNotFoundError, Store
+from packer.stores.store import ObjectChangedError, ObjectInfo, ObjectNotFoundError, Store
 
 _BLOCK_BYTES = 1 << 20
 """Takes as long to come as the answer to a request does; so it is also the gap from which on one is asked for anew."""

@@ -15,8 +15,8 @@ from itertools import islice
 
 from packer.errors import SourceError
 from packer.sources.archivefiles import ArchiveFile
+from packer.sources.image_names import clean_member, is_hidden, is_image
 from packer.sources.members import FoundMember
-from packer.sources.names import clean_member, is_hidden, is_image
 from packer.sources.scan import NO_CLASS, Scan
 from packer.sources.tars import iter_tar
 from packer.sources.zips import iter_zip

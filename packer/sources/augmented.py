@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
-from packer.sources.names import quote
+from packer.sources.image_names import quote
 from packer.sources.tables import RawTable, TableKind
 
 _SOURCE = "source-ref"

@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from packer.errors import SourceError, StoreError
-from packer.sources.names import quote
+from packer.sources.image_names import quote
 from packer.specs import DEFAULT_STORE, StoreOptions
-from packer.stores.open import read_file
+from packer.stores.open_store import read_file
 
 _MAX_CLASS_ID = 1_000_000
 """Names are kept by id, so an id costs memory however few there are."""

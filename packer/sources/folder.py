@@ -17,9 +17,9 @@ from packer.errors import SourceError
 from packer.sources.archivefiles import open_local
 from packer.sources.archives import ArchivePlace, add_archive, find_archive_kind
 from packer.sources.classmap import load_class_map
+from packer.sources.image_names import count, is_hidden, is_image, quote
 from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import common_folder
-from packer.sources.names import count, is_hidden, is_image, quote
 from packer.sources.scan import NO_CLASS, Scan, check_name
 
 _SPLIT_NAME = re.compile(

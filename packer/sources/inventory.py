@@ -18,11 +18,11 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from packer.errors import SourceError
+from packer.sources.image_names import count, quote
 from packer.sources.items import KEY, Listing, SourceSpec
-from packer.sources.names import count, quote
-from packer.sources.remote import ObjectWalk, build_walk
-from packer.stores.base import ObjectInfo, ObjectNotFoundError, Store
-from packer.stores.open import absolute_uri, is_local, open_store
+from packer.sources.remote_source import ObjectWalk, build_walk
+from packer.stores.open_store import absolute_uri, is_local, open_store
+from packer.stores.store import ObjectInfo, ObjectNotFoundError, Store
 
 MANIFEST_NAME = "manifest.json"
 

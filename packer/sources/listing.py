@@ -19,7 +19,7 @@ from packer.sources.roles import find_roles
 from packer.sources.sizes import MISSING, load_sizes
 from packer.sources.tables import NUM_EXAMPLES, RawTable, load_table
 from packer.specs import StoreOptions
-from packer.stores.open import absolute_uri, is_local, open_store
+from packer.stores.open_store import absolute_uri, is_local, open_store
 
 
 def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listing:

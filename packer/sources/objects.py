@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from packer.sources.items import ETAG, NUM_BYTES
 from packer.sources.keys import common_folder
 from packer.sources.sizes import MISSING
-from packer.stores.base import ObjectInfo, Store
+from packer.stores.store import ObjectInfo, Store
 
 _SCHEMA = pa.schema([("key", pa.large_string()), (NUM_BYTES, pa.int64()), (ETAG, pa.large_string())])
 _CHUNK_OBJECTS = 65_536

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from packer.errors import SourceError
 from packer.sources.augmented import find_labelled, find_metadata, find_reference
+from packer.sources.image_names import quote
 from packer.sources.items import ITEM_COLUMNS, NUM_BYTES, RESERVED_NAMES, SourceSpec
-from packer.sources.names import quote
 from packer.sources.tables import RawTable
 
 KEY_NAMES = ("key", "path", "file", "filename", "file_name", "filepath", "image", "image_path", "uri", "url")

@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from packer.errors import SourceError
 from packer.sources import lines
-from packer.sources.lists import read_list
+from packer.sources.mxnet_list import read_list
 
 NUM_EXAMPLES = 3
 """How many rows or names an error message shows."""

@@ -19,13 +19,13 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from packer.errors import OptionsError, StoreError
 from packer.specs import Encryption, StoreOptions
-from packer.stores.base import Buffers, ObjectChangedError, ObjectInfo
 from packer.stores.retry import RetryPolicy, TransientError, retry
 from packer.stores.s3account import NUM_IN_FLIGHT
 from packer.stores.s3client import CLIENT_ERRORS, Clients, check_answer, connect
 from packer.stores.s3deletion import delete_objects
 from packer.stores.s3errors import make_error, parse_failure
 from packer.stores.s3listing import Page, list_objects
+from packer.stores.store import Buffers, ObjectChangedError, ObjectInfo
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 
 from packer.errors import StoreAccessError, StoreError
-from packer.stores.base import ObjectNotFoundError
 from packer.stores.retry import TransientError
+from packer.stores.store import ObjectNotFoundError
 
 _TRANSIENT_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504})
 _TRANSIENT_CODES = frozenset(

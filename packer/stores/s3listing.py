@@ -19,8 +19,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from packer.stores.base import ObjectInfo
 from packer.stores.s3pages import OBJECTS
+from packer.stores.store import ObjectInfo
 
 _NUM_CHAINS = 16
 _LONG_PAGES = 4

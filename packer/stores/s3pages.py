@@ -10,7 +10,7 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from packer.stores.base import ObjectInfo
+from packer.stores.store import ObjectInfo
 
 OBJECTS = "ShardpackObjects"
 """Key under which an answer has its objects, as ObjectInfo with whole keys."""

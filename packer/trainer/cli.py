@@ -15,12 +15,12 @@ import typer
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
-from packer.reading.spec import DEFAULT_PIPE_TIMEOUT_S
+from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import StoreOptions
 from packer.trainer.failure import put_failure
-from packer.trainer.options import TrainOptions
-from packer.trainer.run import run
 from packer.trainer.stopping import ending_at_sigterm
+from packer.trainer.train_options import TrainOptions
+from packer.trainer.training_run import run
 from packer.trainer.world import World, parse_world
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

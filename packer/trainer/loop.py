@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from packer.errors import DataSetError, PackerError, WorkerError
-from packer.reading.spec import BatchSpec, ReadSpec
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.tf_data import TfDataset, evaluation_batches, import_tensorflow, training_batches
 from packer.trainer.checkpoints import Checkpoints
 from packer.trainer.collective import Collective, lost_rank_error
-from packer.trainer.job import Job
 from packer.trainer.metrics import EpochResult, EvaluationResult
-from packer.trainer.model import build_model, build_optimizer
 from packer.trainer.schedule import Schedule
+from packer.trainer.small_network import build_model, build_optimizer
+from packer.trainer.training_input import Job
 
 
 class Trainer:

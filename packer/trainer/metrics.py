@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from packer.specs import DEFAULT_STORE, StoreOptions
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 
 
 class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):

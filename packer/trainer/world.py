@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packer.errors import OptionsError
-from packer.reading.channels import Place
+from packer.reading.job_channels import Place
 
 
 class Launcher(enum.StrEnum):

@@ -39,7 +39,7 @@ from pathlib import Path
 def main() -> None:
     # Run by its path, as `make bench` does, only this folder can be imported from.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from tests.benchmarks.peers.run import main as run
+    from tests.benchmarks.peers.run_peer import main as run
 
     run()
 

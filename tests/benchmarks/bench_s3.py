@@ -25,15 +25,15 @@ from typing import Any
 import boto3
 from PIL import Image
 
-from packer.engines.local import WORKER_ENVIRONMENT
+from packer.engines.local_engine import WORKER_ENVIRONMENT
 from packer.options import parse_options
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, build_sample
 from packer.specs import FormatName, StoreOptions
-from packer.stores.base import Store
-from packer.stores.local import LocalStore
-from packer.stores.remote import RemoteStore
+from packer.stores.fsspec_store import RemoteStore
+from packer.stores.local_store import LocalStore
 from packer.stores.s3 import S3Store
+from packer.stores.store import Store
 from tests.benchmarks.measure import (
     add_photographs,
     cpu_seconds,

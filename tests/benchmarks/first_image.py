@@ -11,7 +11,7 @@ import sys
 import time
 
 from packer.cli.main import run
-from packer.cli.progress import NotesOnly
+from packer.cli.progress_bar import NotesOnly
 
 
 class _Clock:

@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from packer.formats.base import Sample
-from packer.reading.channels import ChannelSource, Place, open_channels
+from packer.formats.container import Sample
 from packer.reading.dataset import open_dataset
+from packer.reading.job_channels import ChannelSource, Place, open_channels
 from packer.reading.records import ReadSpec, iter_samples
 from packer.specs import FormatName
 from tests.benchmarks.measure import create_parser, in_turns, median, report

@@ -20,8 +20,8 @@ import pyarrow as pa
 from packer.dataset.planfile import load_shard_items, store_plan
 from packer.options import parse_options
 from packer.planning.plan import PlanRequest, build_plan, order_items
-from packer.planning.shards import SizeEstimate
-from packer.stores.local import LocalStore
+from packer.planning.shard_count import SizeEstimate
+from packer.stores.local_store import LocalStore
 from tests.benchmarks.measure import create_parser, peak_bytes, report
 
 _CLASSES = 1000

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from packer.formats.base import RecordFormat, Sample
+from packer.formats.container import RecordFormat, Sample
 from packer.formats.registry import RECORDIO, TFRECORD
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.benchmarks.measure import cpu_seconds, create_parser, in_turns, median, report
 
 _IMAGE_BYTES = 44_000

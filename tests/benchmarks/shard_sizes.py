@@ -19,7 +19,7 @@ from pathlib import Path
 
 from packer.dataset.load import load_manifest
 from packer.specs import MAX_SHARD_BYTES
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.benchmarks.measure import add_photographs, create_parser, list_photographs, report
 
 _MB = 1_000_000

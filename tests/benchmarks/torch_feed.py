@@ -24,7 +24,7 @@ import torchvision
 from torchvision.transforms import v2
 
 from packer.reading.dataset import open_dataset
-from packer.reading.spec import BatchSpec, ReadSpec
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.torch_data import BatchLoader
 from tests.benchmarks.measure import create_parser, median, report, spread
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.channels.assignment import AssignmentRule, assign_keys, keys_of_instance, rule_of_seed
-from packer.channels.names import InputMode
-from packer.channels.plan import ChannelPlan
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan
 
 KEYS = tuple("abcdef")
 

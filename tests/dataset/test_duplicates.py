@@ -11,8 +11,8 @@ from packer.dataset import duplicates
 from packer.dataset.duplicates import count_duplicates, num_distinct
 from packer.dataset.recordstable import encode_records
 from packer.errors import DataSetError
-from packer.stores.local import LocalStore
-from tests.dataset.tables import put_tables
+from packer.stores.local_store import LocalStore
+from tests.dataset.record_tables import put_tables
 
 
 @pytest.mark.parametrize("per_pass", [10**9, 700, 90])

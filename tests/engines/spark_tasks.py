@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from packer.engines.base import Task, Tick
+from packer.engines.engine import Task, Tick
 from packer.errors import PackerError
 
 

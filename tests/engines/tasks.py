@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.errors import CorruptRecordError
 
 

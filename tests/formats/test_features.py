@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, OptionsError
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.formats.example import decode_example, encode_example
 from packer.formats.features import RESERVED_FEATURES, check_extra_names
 from packer.formats.registry import TFRECORD

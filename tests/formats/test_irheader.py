@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, OptionsError
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.formats.irheader import MAX_CLASS_ID
 from packer.formats.registry import RECORDIO
 

@@ -19,21 +19,21 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
+from packer.dataset.key_lists import parse_key_list
 from packer.dataset.load import load_labels
-from packer.dataset.model import decode_manifest
+from packer.dataset.manifest import decode_manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import load_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records
-from packer.dataset.sagemaker import parse_key_list
 from packer.errors import PackerError
-from packer.formats.base import RecordFormat, Sample
+from packer.formats.container import RecordFormat, Sample
 from packer.formats.index import parse_dali_index, parse_list, parse_mxnet_index
 from packer.formats.registry import RECORDIO, TFRECORD
 from packer.imaging.transform import transform_image
 from packer.options import parse_options
 from packer.sources.items import SourceSpec
-from packer.sources.open import list_source
-from packer.stores.local import LocalStore
+from packer.sources.open_source import list_source
+from packer.stores.local_store import LocalStore
 
 
 @dataclass(frozen=True, slots=True)

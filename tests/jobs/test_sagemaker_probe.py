@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from packer.channels.names import InputMode
-from packer.channels.plan import Cluster, plan_channels
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import Cluster, plan_channels
 from packer.formats.recordio import MAGIC
 from packer.reading.dataset import open_dataset
-from packer.sagemaker.channels import DataPlace
-from packer.sagemaker.job import JobSpec, build_job
+from packer.sagemaker.input_data import DataPlace
 from packer.sagemaker.rules import training_job_faults
+from packer.sagemaker.training_request import JobSpec, build_job
 from packer.specs import FormatName
 from tests.reading.containers import feeding, place_shards, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples

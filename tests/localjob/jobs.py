@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from packer.dataset.model import Manifest
+from packer.dataset.manifest import Manifest
 from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 

@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from packer.reading.channels import Place, open_channels
+from packer.reading.job_channels import Place, open_channels
+from packer.reading.read_spec import ReadSpec
 from packer.reading.records import iter_samples
-from packer.reading.spec import ReadSpec
 from packer.trainer.world import parse_world
 
 out, seed = Path(sys.argv[1]), int(sys.argv[2])

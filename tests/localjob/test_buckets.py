@@ -10,7 +10,7 @@ import pytest
 
 from packer.cli.main import run as run_cli
 from packer.specs import StoreOptions
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 from tests.localjob.jobs import FIRST_VAL, NUM_TRAIN, NUM_VAL, make_small, run
 
 pytestmark = pytest.mark.slow

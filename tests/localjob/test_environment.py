@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan, Cluster
 from packer.channels.jobfiles import JobFiles
-from packer.channels.names import InputMode
-from packer.channels.plan import ChannelPlan, Cluster
 from packer.localjob.environment import instance_variables, torchrun_variables
-from packer.localjob.spec import LocalJob, Rank
+from packer.localjob.job_spec import LocalJob, Rank
 from packer.localjob.tree import describe_instance
 
 CLUSTER = Cluster(instances=2, gpus_per_instance=4)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from packer.dataset.model import ShardEntry
+from packer.dataset.manifest import ShardEntry
 from packer.formats.registry import get_format
 from packer.specs import FormatName
 from tests.localjob.jobs import ROOT, make_small, result_of, run

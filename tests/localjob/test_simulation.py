@@ -16,17 +16,17 @@ import msgspec
 import pytest
 
 from packer.channels.assignment import keys_of_instance
-from packer.channels.names import InputMode
-from packer.channels.plan import ChannelPlan, Cluster, plan_channels
-from packer.dataset.model import Manifest, SplitEntry
-from packer.localjob.spec import Launch, LocalJob, list_hosts, list_ranks
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan, Cluster, plan_channels
+from packer.dataset.manifest import Manifest, SplitEntry
+from packer.localjob.job_spec import Launch, LocalJob, list_hosts, list_ranks
 from packer.localjob.tree import describe_instance
-from packer.planning.ranks import shards_of_rank
-from packer.reading.channels import ChannelSource, Place, find_channel
+from packer.planning.rank_shards import shards_of_rank
 from packer.reading.dataset import DataSet
+from packer.reading.job_channels import ChannelSource, Place, find_channel
+from packer.reading.read_spec import ReadSpec
 from packer.reading.source import count_steps
-from packer.reading.spec import ReadSpec
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.tools.manifests import make_manifest
 
 JOBS_PER_MODE = 500

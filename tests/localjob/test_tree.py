@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import Cluster, plan_channels
 from packer.channels.jobfiles import load_job_files
-from packer.channels.names import InputMode
-from packer.channels.plan import Cluster, plan_channels
-from packer.localjob.spec import Launch, LocalJob, host_names, list_hosts, list_ranks
+from packer.localjob.job_spec import Launch, LocalJob, host_names, list_hosts, list_ranks
 from packer.localjob.tree import describe_instance, list_hyperparameters, make_tree, read_failure
 from tests.localjob.jobs import make_small
 

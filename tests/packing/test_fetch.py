@@ -14,8 +14,8 @@ from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing import fetch
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow
-from packer.stores.base import Store
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
+from packer.stores.store import Store
 
 
 def items(sizes: dict[str, int]) -> list[ItemRow]:

@@ -9,14 +9,14 @@ import pytest
 from packer.dataset.destination import claim_destination
 from packer.dataset.receipt import load_receipt
 from packer.errors import EncoderMismatchError, PackerError
-from packer.formats.base import Sample
+from packer.formats.container import Sample
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.assemble import OpenShard
 from packer.packing.sample import ItemRow
 from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.tools.datasets import FORMATS, SerialEngine, digests, make_options
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from packer.engines.base import Tick
+from packer.engines.engine import Tick
 from packer.packing.shard import PackContext, pack_shard
 
 

@@ -14,8 +14,8 @@ from packer.pipeline import pack
 from packer.planning.plan import Plan
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
-from packer.stores.base import Buffers, ObjectInfo
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
+from packer.stores.store import Buffers, ObjectInfo
 from tests.tools.datasets import (
     ROOT,
     SerialEngine,

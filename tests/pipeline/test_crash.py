@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from packer.specs import FormatName
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.tools.datasets import (
     FORMATS,
     ROOT,

@@ -12,7 +12,7 @@ from packer.formats.registry import get_format
 from packer.options import parse_options
 from packer.pipeline import commit_parts, pack
 from packer.resharding import reshard
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.tools.datasets import (
     FORMATS,
     SerialEngine,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from packer.dataset.model import decode_manifest
-from packer.engines.local import LocalEngine
+from packer.dataset.manifest import decode_manifest
+from packer.engines.local_engine import LocalEngine
 from packer.pipeline import pack
 from packer.specs import FormatName
 from tests.tools.datasets import (

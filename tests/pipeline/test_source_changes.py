@@ -11,7 +11,7 @@ import pytest
 from packer.errors import PackerError, SourceChangedError, SourceError
 from packer.packing.shard import pack_shard
 from packer.pipeline import pack
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.tools.datasets import SerialEngine, digests, make_options, pack_small, run_command, write_images
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from packer.errors import OptionsError
 from packer.options import PackOptions, parse_options
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
-from packer.planning.shards import SizeEstimate
+from packer.planning.shard_count import SizeEstimate
 
 GOLDEN = "d374593c83be57fa1463cc555129fbad9fdbdb8c0f1f11c2058e380071657858"
 ESTIMATE = SizeEstimate(mean_bytes=30_000, spread_bytes=10_000, num_probed=32)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from packer.channels.jobfiles import JobFiles, load_job_files
-from packer.dataset.model import ShardEntry
+from packer.dataset.manifest import ShardEntry
 
 
 def write_job(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from packer.dataset.model import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
-from packer.formats.base import Sample
+from packer.dataset.manifest import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
+from packer.formats.container import Sample
 from packer.formats.registry import get_format
-from packer.planning.names import MANIFEST_KEY, shard_key, shard_stem
+from packer.planning.layout import MANIFEST_KEY, shard_key, shard_stem
 from packer.specs import Encode, Fit, FormatName, ImageSpec
 
 NO_DIGEST = "0" * 64

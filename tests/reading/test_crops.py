@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.reading.crops import Window, central_window, random_window
-from packer.reading.spec import BatchSpec
+from packer.reading.read_spec import BatchSpec
 
 SIDES = st.integers(1, 5000)
 

@@ -9,7 +9,7 @@ from PIL import Image
 from packer.errors import DataSetError
 from packer.reading.crops import Window
 from packer.reading.pictures import picture_cutter
-from packer.reading.spec import BatchSpec
+from packer.reading.read_spec import BatchSpec
 from packer.specs import Alpha, Encode, Fit
 from tests.reading.make_dataset import IMAGE, make_samples
 

@@ -13,7 +13,7 @@ from packer.errors import CorruptRecordError, DataSetError, OptionsError
 from packer.formats.registry import get_format
 from packer.reading.dataset import open_dataset
 from packer.reading.records import ReadSpec, iter_samples, shuffled
-from packer.reading.shards import iter_shard
+from packer.reading.shard_file import iter_shard
 from packer.specs import FormatName
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 

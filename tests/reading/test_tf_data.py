@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from packer.errors import DataSetError, MissingExtraError, OptionsError
-from packer.reading.channels import Place, open_channels
 from packer.reading.dataset import open_dataset
+from packer.reading.job_channels import Place, open_channels
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
-from packer.reading.spec import BatchSpec, ReadSpec
 from packer.reading.tf_data import evaluation_batches, import_tensorflow, training_batches
 from packer.specs import FormatName
 from tests.reading.containers import feeding, shard_bytes, write_job

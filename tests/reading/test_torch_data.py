@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from packer.errors import CorruptRecordError, DataSetError, MissingExtraError, OptionsError
-from packer.reading.channels import Place, open_channels
 from packer.reading.dataset import open_dataset
+from packer.reading.job_channels import Place, open_channels
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
-from packer.reading.spec import BatchSpec, ReadSpec
 from packer.specs import FormatName
 from tests.reading.containers import feeding, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from packer.reading.dataset import open_dataset
-from packer.reading.spec import BatchSpec, ReadSpec
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.torch_data import BatchLoader
 from packer.trainer.world import parse_world
 

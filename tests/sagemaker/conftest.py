@@ -1,9 +1,9 @@
 import pytest
 
-from packer.channels.names import InputMode
-from packer.channels.plan import Cluster, plan_channels
-from packer.sagemaker.channels import DataPlace
-from packer.sagemaker.job import JobSpec, build_job
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import Cluster, plan_channels
+from packer.sagemaker.input_data import DataPlace
+from packer.sagemaker.training_request import JobSpec, build_job
 from tests.stores.conftest import bucket, endpoint, moto_endpoint  # noqa: F401
 from tests.tools.manifests import make_manifest
 

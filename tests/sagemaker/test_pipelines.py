@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from typer.main import get_command
 
 from packer.errors import OptionsError
+from packer.sagemaker.documents import check_document
 from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
-from packer.sagemaker.run import check_document
 from packer.trainer.cli import app
 from packer.trainer.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE

@@ -9,8 +9,8 @@ from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from packer.sagemaker.documents import check_document
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
-from packer.sagemaker.run import check_document
 from packer.sagemaker.validation import _service, request_faults, translate_pattern
 from tests.sagemaker.editing import GONE, JSON_VALUES, edited, paths_in
 

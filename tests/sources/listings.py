@@ -9,7 +9,7 @@ import pytest
 
 from packer.errors import SourceError
 from packer.sources.items import SourceSpec
-from packer.sources.open import list_source
+from packer.sources.open_source import list_source
 
 
 def write_csv(folder, text, name="list.csv"):

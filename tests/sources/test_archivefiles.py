@@ -14,8 +14,8 @@ from packer.errors import SourceChangedError
 from packer.sources.archivefiles import open_remote
 from packer.sources.tars import iter_tar
 from packer.sources.zips import iter_zip
-from packer.stores.base import ObjectInfo
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
+from packer.stores.store import ObjectInfo
 from tests.sources.packed import write_tar, write_zip
 
 BLOCK = 1 << 20

@@ -13,7 +13,7 @@ import pytest
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import item_rows
 from packer.sources.items import LabelKind
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 from tests.sources.listings import failure, listed
 from tests.sources.packed import write_tar, write_zip
 

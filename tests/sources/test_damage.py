@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from packer.errors import SourceError
 from packer.sources.items import SourceSpec
-from packer.sources.open import list_source
+from packer.sources.open_source import list_source
 from tests.sources.packed import write_tar, write_zip
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from packer.errors import SourceError
+from packer.sources.image_names import IMAGE_SUFFIXES
 from packer.sources.items import LabelKind, SourceSpec
-from packer.sources.names import IMAGE_SUFFIXES
-from packer.sources.open import list_source
+from packer.sources.open_source import list_source
 
 
 def put(root, *names, content=b"12345"):

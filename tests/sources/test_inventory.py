@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from packer.sources.items import ETAG, SourceSpec
-from packer.sources.open import list_source
+from packer.sources.open_source import list_source
 from packer.specs import StoreOptions
 from packer.stores.s3client import disconnect
 from tests.sources.listings import failure, listed

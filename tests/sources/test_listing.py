@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packer.sources.items import LabelKind
-from packer.stores.remote import RemoteStore
+from packer.stores.fsspec_store import RemoteStore
 from tests.sources.listings import failure, listed, write_csv, write_jsonl, write_parquet
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from packer.sources import objects
 from packer.sources.objects import load_objects
-from packer.stores.base import ObjectInfo
+from packer.stores.store import ObjectInfo
 
 
 class Bucket:

@@ -12,8 +12,8 @@ from packer.packing.sample import item_rows
 from packer.pipeline import pack
 from packer.sources import archivefiles
 from packer.sources.items import Listing, SourceSpec
-from packer.sources.open import list_source
-from packer.stores.open import open_store
+from packer.sources.open_source import list_source
+from packer.stores.open_store import open_store
 from tests.sources.packed import write_tar, write_zip
 from tests.stores.conftest import Bucket
 from tests.stores.test_pack_buckets import as_plain, download, lasting, options, upload

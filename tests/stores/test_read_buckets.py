@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from packer.reading.dataset import open_dataset
+from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
-from packer.reading.spec import BatchSpec, ReadSpec
 from packer.stores.s3 import S3Store
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 from tests.stores.conftest import Bucket

@@ -7,13 +7,13 @@ import pytest
 
 from packer.errors import OptionsError, StoreAccessError, StoreError
 from packer.specs import StoreOptions
-from packer.stores.base import Store
-from packer.stores.open import open_store, share_options
+from packer.stores.open_store import open_store, share_options
 from packer.stores.s3 import S3Store, parse_s3_uri
 from packer.stores.s3account import open_account
 from packer.stores.s3client import disconnect
+from packer.stores.store import Store
 from tests.stores.conftest import SECRETS, Bucket
-from tests.stores.contract import StoreContract
+from tests.stores.store_contract import StoreContract
 
 
 class TestS3Store(StoreContract):

@@ -14,7 +14,7 @@ import pytest
 from packer.errors import OptionsError, PackerError, StoreAccessError, StoreError
 from packer.specs import Encryption, StoreOptions
 from packer.stores import s3
-from packer.stores.open import share_options
+from packer.stores.open_store import share_options
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store
 from packer.stores.s3client import connect, disconnect

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packer.stores import s3listing
-from packer.stores.base import ObjectInfo
-from packer.stores.open import open_store
+from packer.stores.open_store import open_store
 from packer.stores.s3client import connect
 from packer.stores.s3listing import Page, list_objects
 from packer.stores.s3pages import OBJECTS, PageError, parse_objects
+from packer.stores.store import ObjectInfo
 from tests.stores.conftest import Bucket
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from packer.cli.command_options import load_config
 from packer.cli.main import run
-from packer.cli.options import load_config
 from packer.errors import OptionsError, SourceError, StoreError
 from packer.sources.items import SourceSpec
-from packer.sources.open import list_source
-from packer.stores.open import read_file
-from packer.stores.remote import RemoteStore
+from packer.sources.open_source import list_source
+from packer.stores.fsspec_store import RemoteStore
+from packer.stores.open_store import read_file
 from tests.stores.conftest import Bucket
 from tests.stores.test_pack_buckets import download, lasting, upload
 from tests.tools.datasets import digests, write_images, write_listing

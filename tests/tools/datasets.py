@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
-from packer.dataset.model import Manifest, decode_manifest
+from packer.dataset.manifest import Manifest, decode_manifest
 from packer.options import PackOptions, parse_options
 from packer.pipeline import PackResult, pack
 from packer.specs import FormatName

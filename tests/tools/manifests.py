@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from packer.dataset.model import Manifest, ShardEntry, SplitEntry, decode_manifest, encode_manifest
-from packer.planning.names import shard_key, shard_stem
+from packer.dataset.manifest import Manifest, ShardEntry, SplitEntry, decode_manifest, encode_manifest
+from packer.planning.layout import shard_key, shard_stem
 from packer.specs import Encode, Fit, FormatName, ImageSpec
 
 RECORDS_PER_SHARD = 10

@@ -9,7 +9,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
-from tests.tools.spark import QUICK_JVM, ROOT
+from tests.tools.spark_sessions import QUICK_JVM, ROOT
 
 CLUSTER = "local-cluster[2,1,1024]"
 """Two executors, each a process of its own."""

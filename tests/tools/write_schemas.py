@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from packer.dataset.model import Manifest
+from packer.dataset.manifest import Manifest
 from packer.options import PackOptions
 
 ROOT = Path(__file__).parents[2]

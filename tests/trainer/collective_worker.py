@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from packer.errors import WorkerError
 from packer.trainer.collective import open_collective
-from packer.trainer.model import build_optimizer
+from packer.trainer.small_network import build_optimizer
 from packer.trainer.world import parse_world
 
 

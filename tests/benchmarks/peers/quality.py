@@ -17,7 +17,7 @@ from packer.formats.example import FeatureValues, decode_example
 from packer.formats.irheader import decode_image_record
 from packer.formats.registry import get_format
 from packer.specs import FormatName
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 from tests.benchmarks.measure import median
 from tests.benchmarks.peers.corpora import Corpus
 from tests.benchmarks.peers.packers import Packer, adapter_command

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.measure import run_in_slices
-from tests.benchmarks.peers.records import CONTAINERS, SHARDPACK, Container, hold_records_contest
-from tests.benchmarks.peers.tables import print_records
+from tests.benchmarks.peers.record_peers import CONTAINERS, SHARDPACK, Container, hold_records_contest
+from tests.benchmarks.peers.result_tables import print_records
 
 HERE = Path(__file__).parent
 BURN = "import time\nwhile time.process_time() < 0.4: pass"

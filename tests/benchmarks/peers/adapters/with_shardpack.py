@@ -9,7 +9,7 @@ from interface import SHARD_BYTES, run
 
 from packer.formats.registry import get_format
 from packer.specs import FormatName
-from packer.stores.local import LocalStore
+from packer.stores.local_store import LocalStore
 
 
 def write(dest: str, payloads: Sequence[bytes], *, container: FormatName) -> None:

@@ -1,0 +1,154 @@
+"""Which channels a training job needs to read a data set, and what each of them carries: pure, from the manifest.
+
+    File         one channel a split, ShardedByS3Key: each instance gets an equal number of shards, unknown which
+    Pipe         one channel a split and local rank, ShardedByS3Key: one FIFO has one reader
+    FastFile     one channel a split, all shards on each instance, dealt by global rank
+    FileSystem   as FastFile, from a mounted folder
+    + meta       the manifest, on every instance
+
+Shard i of a split goes to the Pipe channel of local rank i mod L, so every channel has an equal number of shards, and
+so does every instance however SageMaker assigns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from packer.channels.channel_names import META_CHANNEL, InputMode, channel_name, check_channel_names
+from packer.dataset.key_lists import keys_of_local_rank
+from packer.dataset.manifest import Manifest
+from packer.errors import OptionsError
+from packer.planning.layout import MANIFEST_KEY, channel_manifest_key
+from packer.specs import is_training_split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The instances that read the data, all alike."""
+
+    instances: int
+    gpus_per_instance: int
+    """Ranks of an instance; at least 1, one for an instance without GPUs."""
+
+    def __post_init__(self) -> None:
+        for name in ("instances", "gpus_per_instance"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"--{name.replace('_', '-')}: expected at least 1, got {getattr(self, name)}")
+
+    @property
+    def world(self) -> int:
+        """Number of ranks."""
+        return self.instances * self.gpus_per_instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPlan:
+    """One channel."""
+
+    name: str
+    split: str
+    """Empty for the manifest's channel."""
+    mode: InputMode
+    sharded: bool
+    """Each instance gets an equal number of the keys (ShardedByS3Key); otherwise all of them (FullyReplicated)."""
+    keys: tuple[str, ...]
+    """What it carries, relative to the data set, ascending."""
+    manifest_key: str = ""
+    """The ManifestFile that lists the keys, relative to the data set; empty where a prefix or folder holds them."""
+    shuffle_seed: int | None = None
+    """Of SageMaker's shuffling of the keys."""
+
+
+def plan_channels(
+    manifest: Manifest,
+    cluster: Cluster,
+    *,
+    mode: InputMode,
+    splits: Sequence[str] = (),
+    shuffle_seed: int | None = None,
+) -> tuple[ChannelPlan, ...]:
+    """Return the channels through which the ranks of `cluster` read a data set, the manifest's last.
+
+    Args:
+        manifest: of the data set.
+        cluster: who reads.
+        mode: how the shards reach the ranks; the manifest always comes as a file.
+        splits: which splits; all of the data set's by default.
+        shuffle_seed: lets SageMaker shuffle the shards of training splits, in Pipe mode anew for each epoch.
+
+    Raises:
+        DataSetError: there is no such split.
+        OptionsError: the shards do not fit the cluster, a channel's name cannot be used, there are too many channels,
+            or SageMaker does not shuffle in this mode.
+    """
+    if shuffle_seed is not None and mode not in (InputMode.FILE, InputMode.PIPE):
+        raise OptionsError(
+            f"--shuffle-seed: expected --mode File or Pipe, got {mode}, in which SageMaker shuffles nothing; the "
+            "trainer's own --seed shuffles the shards of each rank"
+        )
+    plans = []
+    for split in splits or tuple(manifest.splits):
+        check_fits(manifest, split, cluster)
+        seed = shuffle_seed if is_training_split(split) else None
+        plans += _split_channels(manifest, split, cluster.gpus_per_instance, mode, seed)
+    meta_mode = InputMode.FILE_SYSTEM if mode is InputMode.FILE_SYSTEM else InputMode.FILE
+    plans.append(ChannelPlan(name=META_CHANNEL, split="", mode=meta_mode, sharded=False, keys=(MANIFEST_KEY,)))
+    check_channel_names([plan.name for plan in plans])
+    return tuple(plans)
+
+
+def check_fits(manifest: Manifest, split: str, cluster: Cluster) -> None:
+    """Check that every rank of `cluster` gets the same number of a split's shards.
+
+    Raises:
+        DataSetError: there is no such split.
+        OptionsError: there are fewer shards than ranks, or they do not divide by the ranks.
+    """
+    num_shards, world = len(manifest.split(split).shards), cluster.world
+    remedy = (
+        f"use a cluster whose ranks divide {num_shards}, or make shards for this one: shardpack reshard DEST NEW "
+        f"--instances {cluster.instances} --gpus-per-instance {cluster.gpus_per_instance}"
+    )
+    shape = f"{cluster.instances} instances x {cluster.gpus_per_instance} ranks"
+    if num_shards < world:
+        raise OptionsError(
+            f"split {split!r}: expected at least one shard for each of {world} ranks ({shape}), found {num_shards} "
+            f"shards; {remedy}"
+        )
+    if num_shards % world:
+        raise OptionsError(
+            f"split {split!r}: expected shards that divide by {world} ranks ({shape}), found {num_shards} shards, so "
+            f"some ranks would run out first; {remedy}"
+        )
+
+
+def _split_channels(
+    manifest: Manifest, split: str, local_size: int, mode: InputMode, shuffle_seed: int | None
+) -> list[ChannelPlan]:
+    keys = tuple(shard.key for shard in manifest.split(split).shards)
+    if mode is InputMode.PIPE:
+        return [
+            ChannelPlan(
+                name=channel_name(split, local_rank),
+                split=split,
+                mode=mode,
+                sharded=True,
+                keys=keys_of_local_rank(keys, local_rank=local_rank, local_size=local_size),
+                manifest_key=channel_manifest_key(split, local_size=local_size, local_rank=local_rank),
+                shuffle_seed=shuffle_seed,
+            )
+            for local_rank in range(local_size)
+        ]
+    sharded = mode is InputMode.FILE
+    return [
+        ChannelPlan(
+            name=channel_name(split),
+            split=split,
+            mode=mode,
+            sharded=sharded,
+            keys=keys,
+            manifest_key=channel_manifest_key(split, local_size=local_size) if sharded else "",
+            shuffle_seed=shuffle_seed,
+        )
+    ]

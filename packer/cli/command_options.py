@@ -1,0 +1,120 @@
+"""Command-line options made from the fields of PackOptions, so that both are one list."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import typer
+
+from packer.errors import OptionsError, StoreError
+from packer.options import PackOptions, choices_of, option_name, parse_options
+from packer.specs import DEFAULT_STORE, StoreOptions
+from packer.stores.open_store import read_file
+
+READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
+"""Fields of PackOptions that say how a place is reached which is only read."""
+
+_METAVARS = {
+    "shard_size": "SIZE",
+    "split": "NAME=SHARE,...",
+    "resize": "N|WxH",
+    "part": "I/N",
+    "max_rejects": "SHARE",
+    "tags": "K=V,...",
+    "class_map": "FILE",
+    "endpoint_url": "URL",
+    "splits": "NAME,...",
+    "instance_group": "NAME=TYPE:COUNT",
+    "hyperparameter": "K=V",
+    "min_accuracy": "SHARE",
+    **dict.fromkeys(("job", "sdk", "pipeline", "check"), "FILE"),
+}
+
+
+def with_pack_options(
+    command: Callable[..., None], only: Collection[str] = PackOptions.__struct_fields__
+) -> Callable[..., None]:
+    """Give a command one parameter for each field of PackOptions in `only`, as `with_fields` does."""
+    return with_fields(command, [field for field in msgspec.structs.fields(PackOptions) if field.name in only])
+
+
+def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.FieldInfo]) -> Callable[..., None]:
+    """Give a command one parameter for each of some fields of options, in place of its parameter `given`.
+
+    The command is called with `given`, a dict of the options that were really on the command line: texts, bools and,
+    for a field that is a tuple, lists of texts.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    own = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.name != "given"]
+    names = [field.name for field in fields]
+
+    def run(**parameters: Any) -> None:
+        given = {name: parameters.pop(name) for name in names}
+        command(given={name: value for name, value in given.items() if value not in (None, [])}, **parameters)
+
+    generated = [_parameter(field) for field in fields]
+    run.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
+    run.__doc__ = command.__doc__
+    run.__name__ = command.__name__
+    return run
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
+    is_flag = field.type is bool or bool in get_args(field.type)
+    description = next((m.description for m in field.type.__metadata__ if isinstance(m, msgspec.Meta)), "") or ""
+    if field.name in ("source", "dest"):
+        annotation: Any = Annotated[
+            str | None, typer.Argument(metavar=field.name.upper(), help=description, show_default=False)
+        ]
+    else:
+        if field.default not in (None, "", ()) and not is_flag:
+            description += f" [default: {field.default}]"
+        flag = option_name(field.name)
+        declaration = f"{flag}/--no-{flag[2:]}" if is_flag else flag
+        metavar = None if is_flag else _METAVARS.get(field.name) or _metavar(field.type)
+        option = typer.Option(declaration, metavar=metavar, help=description, show_default=False)
+        is_tuple = get_origin(field.type.__origin__) is tuple
+        kind = bool if is_flag else list[str] if is_tuple else str
+        annotation = Annotated[kind | None, option]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _metavar(hint: Any) -> str:
+    """Return the values to choose from, N for a number, TEXT for all else."""
+    is_number = int in get_args(hint.__origin__) or hint.__origin__ is int
+    return "|".join(choices_of(hint)) or ("N" if is_number else "TEXT")
+
+
+def place_options(dest: str, given: Mapping[str, Any]) -> PackOptions:
+    """Return options that say how one place is reached, and nothing else. Raises OptionsError."""
+    return parse_options({"source": dest, "dest": dest, **given})
+
+
+def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, Any]:
+    """Return the options in a YAML or JSON file (JSON is YAML too); hyphens in names count as underscores.
+
+    Args:
+        path: of the file, or its URI.
+        options: how a remote place is reached.
+
+    Raises:
+        OptionsError: the file cannot be read, or is not a mapping.
+        StoreError: a remote place failed or refused.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(read_file(path, options).decode("utf-8"))
+    except StoreError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionsError(f"--config: {path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise OptionsError(f"--config: {path} is not YAML or JSON: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise OptionsError(f"--config: expected a mapping of options in {path}, got {type(values).__name__}")
+    return {str(name).replace("-", "_"): value for name, value in values.items()}

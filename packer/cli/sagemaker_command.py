@@ -1,0 +1,66 @@
+"""``shardpack sagemaker``: requests for training jobs on a packed data set."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from packer.cli.command_options import place_options, with_fields
+from packer.cli.output import Output
+from packer.errors import OptionsError
+from packer.options import STORE_FIELDS, PackOptions, convert_options
+from packer.sagemaker.job_options import SageMakerOptions
+
+_FIELDS = (
+    *msgspec.structs.fields(SageMakerOptions),
+    *(field for field in msgspec.structs.fields(PackOptions) if field.name in STORE_FIELDS),
+)
+EPILOG = """Examples:
+
+  shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode Pipe
+
+  shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode FastFile --job job.json
+  --image IMAGE --role ROLE --output s3://bucket/out --instance-type ml.p4d.24xlarge
+
+  shardpack sagemaker --check job.json"""
+
+
+@partial(with_fields, fields=_FIELDS)
+def sagemaker(
+    given: dict[str, Any],
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing")] = False,
+) -> None:
+    """Show the input channels (InputDataConfig) through which a SageMaker training job reads DEST, and write requests.
+
+    Nothing is sent to SageMaker: requests are for its API, its SDK or the AWS command line.
+    """
+    reach = {name: value for name, value in given.items() if name in STORE_FIELDS}
+    rest = {name: value for name, value in given.items() if name not in STORE_FIELDS}
+    options = convert_options(rest, SageMakerOptions)
+    if options.check is not None:
+        _check(options.check, as_json=json)
+        return
+    from packer.sagemaker.documents import make_requests
+
+    made = make_requests(options, place_options(options.dest or ".", reach))
+    for path, data in made.files.items():
+        Path(path).write_bytes(data)
+    Output(as_json=json).requested(made)
+
+
+def _check(path: str, *, as_json: bool) -> None:
+    """Print what is wrong with the document in a file. Raises OptionsError, or Exit(1) where something is."""
+    from packer.sagemaker.documents import check_document
+
+    try:
+        document = msgspec.json.decode(Path(path).read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise OptionsError(f"--check: expected a JSON file, but {path} cannot be read: {error}") from None
+    faults = check_document(document)
+    Output(as_json=as_json).checked(path, faults)
+    if faults:
+        raise typer.Exit(1)

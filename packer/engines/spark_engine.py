@@ -1,0 +1,229 @@
+"""Tasks on Apache Spark: the only module that imports pyspark.
+
+One partition is one task: ``SparkContext.range(0, n, 1, n)`` cuts [0, n) into n slices of one number. (Hash and range
+partitioning put several of 256 numbers into one partition and leave others empty.) What moves is the context, task
+numbers and results, never an image.
+
+    driver    a thread of its own waits for the one Spark job of a run; the caller's takes outcomes as they come
+    executor  an outcome goes into an accumulator, which Spark hands to the driver when its task ends, once a task
+
+So the first error ends the run, and a caller may stop whenever it has seen enough. A run's job carries a tag of its
+own: nothing else in a shared Spark application is ever cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import re
+import sys
+import threading
+import uuid
+import zipimport
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from packer.engines.engine import Task, Tick
+from packer.errors import PackerError, WorkerError
+from packer.extras import require_extra
+
+_POLL_S = 0.1
+_CANCEL_TIMEOUT_S = 10.0
+
+
+class _Outcome(NamedTuple):
+    """What became of one task."""
+
+    position: int
+    """Index into the run's task numbers."""
+    result: Any
+    error: PackerError | None
+    num_items: int
+    num_bytes: int
+
+
+class _Outcomes:
+    """How Spark adds up outcomes: a list grows. (Spark's AccumulatorParam, by its methods.)"""
+
+    def zero(self, value: list[_Outcome]) -> list[_Outcome]:
+        return []
+
+    def addInPlace(self, value1: list[_Outcome], value2: list[_Outcome]) -> list[_Outcome]:
+        value1.extend(value2)
+        return value1
+
+
+class SparkEngine:
+    """Runs tasks in the Spark application that is there, or in one that it starts and then also stops."""
+
+    def __init__(self) -> None:
+        pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
+        # Not getActiveSession: a context without a session, or with one of another thread, is somebody's too.
+        self._owns_spark = pyspark.SparkContext._active_spark_context is None
+        self._spark = _start_spark(pyspark) if self._owns_spark else pyspark.SparkContext.getOrCreate()
+        self._jobs: list[_Job] = []
+
+    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+        """See `Engine.run`."""
+        if not tasks:
+            return
+        job = _Job(self._spark, function, context, tasks)
+        self._jobs.append(job)
+        try:
+            for outcome in job.outcomes():
+                if outcome.num_items or outcome.num_bytes:
+                    tick(outcome.num_items, outcome.num_bytes)
+                if outcome.error is not None:
+                    raise outcome.error
+                yield outcome.result
+        finally:
+            self._jobs.remove(job)
+            job.cancel()
+
+    def close(self) -> None:
+        """Stop running jobs and, if this engine started it, Spark. See `Engine.close`."""
+        for job in self._jobs:
+            job.cancel()
+        if self._owns_spark:
+            # After Ctrl-C under spark-submit the JVM is gone first.
+            with contextlib.suppress(*_connection_errors()):
+                self._spark.stop()
+
+
+class _Job:
+    """The Spark job of one run."""
+
+    def __init__(self, spark: Any, function: Task, context: Any, tasks: Sequence[int]) -> None:
+        pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
+        self._spark, self._tasks = spark, list(tasks)
+        self._tag = f"shardpack-{uuid.uuid4().hex}"
+        self._description = f"{function.__name__}: {len(self._tasks)} tasks"
+        self._shared = spark.broadcast((context, self._tasks))
+        self._arrived = spark.accumulator([], _Outcomes())
+        run_partition = _remote(function, self._shared, self._arrived.add)
+        self._rdd = spark.range(0, len(self._tasks), 1, len(self._tasks)).mapPartitions(run_partition)
+        self._collected: list[_Outcome] = []
+        self._error: Exception | None = None
+        self._released = False
+        self._ended = threading.Event()
+        # This kind of thread takes over the caller's local properties, such as its scheduler pool.
+        self._thread = pyspark.InheritableThread(target=self._collect, name="shardpack-job", daemon=True)
+        self._thread.start()
+
+    def outcomes(self) -> Iterator[_Outcome]:
+        """Yield the outcome of each task once, as they come. Raises WorkerError when Spark gave up."""
+        seen: set[int] = set()
+        ended = False
+        while not ended:
+            ended = self._ended.wait(_POLL_S)
+            for outcome in self._arrived.value[len(seen) :]:
+                seen.add(outcome.position)
+                yield outcome
+        if self._error is not None:
+            raise _as_worker_error(self._error, self._tasks) from None
+        # Spark logs an accumulator's failure and goes on, so what it lost is taken from the job's own result.
+        yield from (outcome for outcome in self._collected if outcome.position not in seen)
+
+    def cancel(self) -> None:
+        """End the job and free what it held. May be called more than once."""
+        if self._released:
+            return
+        self._released = True
+        with contextlib.suppress(*_connection_errors()):
+            if not self._ended.is_set():
+                self._spark.cancelJobsWithTag(self._tag)
+                self._thread.join(_CANCEL_TIMEOUT_S)
+            self._shared.unpersist()
+        self._arrived.value = []
+
+    def _collect(self) -> None:
+        try:
+            self._spark.addJobTag(self._tag)
+            self._spark.setJobDescription(self._description)
+            self._collected = self._rdd.collect()
+        except Exception as error:  # py4j's error wraps whatever the cluster raised
+            self._error = error
+        finally:
+            self._ended.set()
+
+
+def _start_spark(pyspark: Any) -> Any:
+    """Return a new context, which keeps the name that spark-submit was given."""
+    pyspark.SparkContext._ensure_initialized()
+    conf = pyspark.SparkConf()
+    if conf.get("spark.app.name", "pyspark-shell") == "pyspark-shell":  # what pyspark calls any program
+        conf.setAppName("shardpack")
+    conf.set("spark.ui.showConsoleProgress", "false")  # its bar would be drawn over ours
+    return pyspark.SparkContext.getOrCreate(conf)
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """Return what a call to a JVM that has ended raises."""
+    protocol = require_extra("py4j.protocol", "spark", purpose="the spark engine")
+    return (protocol.Py4JError, OSError)
+
+
+def _remote(
+    function: Task, shared: Any, add: Callable[[list[_Outcome]], None]
+) -> Callable[[Iterable[int]], Iterator[_Outcome]]:
+    """Return what a partition runs. A PackerError is an outcome, since trying again would not mend it."""
+
+    def run(positions: Iterable[int]) -> Iterator[_Outcome]:
+        context, tasks = shared.value
+        for position in positions:
+            outcome = _run_task(function, context, tasks[position], position)
+            add([outcome])
+            yield outcome
+        _lighten_worker()
+
+    return run
+
+
+def _run_task(function: Task, context: Any, task: int, position: int) -> _Outcome:
+    num_items = num_bytes = 0
+
+    def count(items: int, size: int) -> None:
+        nonlocal num_items, num_bytes
+        num_items += items
+        num_bytes += size
+
+    result, error = None, None
+    try:
+        result = function(context, task, count)
+    except PackerError as caught:
+        error = caught
+    return _Outcome(position, result, error, num_items, num_bytes)
+
+
+def _lighten_worker() -> None:
+    """Spare this Python worker what pyspark does before and after each of its next tasks.
+
+    Before one it calls `importlib.invalidate_caches`, for which Python before 3.12 reads the directory of pyspark.zip
+    again for each of its 13 packages: about 0.1 s a task. Finders that are dropped from the cache are made anew when
+    something is imported. After one it calls `gc.collect`, which need not look at what the libraries' modules hold.
+    """
+    dropped = [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimport.zipimporter)]
+    for path in dropped:
+        del sys.path_importer_cache[path]
+    if not gc.get_freeze_count():
+        gc.freeze()
+
+
+_STAGE_FAILURE = re.compile(
+    r"Task (\d+) in stage \S+ failed (\d+) times?, most recent failure: Lost task [^:]*?\): (.*)", re.DOTALL
+)
+
+
+def _as_worker_error(error: Exception, tasks: Sequence[int]) -> WorkerError:
+    """Reword Spark's text: which task, how often, and the last line of the Python traceback or Spark's own reason."""
+    text = str(error)
+    match = _STAGE_FAILURE.search(text)
+    if match is None:
+        first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+        return WorkerError(f"Spark gave up: {first}; Spark's own log has the whole trace")
+    cause = match[3].partition("\n\n")[0].strip().splitlines()
+    line = cause[-1] if "Traceback" in match[3] else cause[0]
+    return WorkerError(
+        f"task {tasks[int(match[1])]}: failed {match[2]} times on Spark, at last with {line.strip()}; Spark's own log "
+        f"has the whole trace"
+    )

@@ -1,0 +1,192 @@
+"""A SageMaker training job on one machine, from its channels to the exit codes of its ranks. Start reading here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from packer.channels.assignment import keys_of_instance
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan, plan_channels
+from packer.channels.jobfiles import JobFiles
+from packer.dataset.load import load_manifest
+from packer.errors import OptionsError
+from packer.localjob.content import Content, fill_channels
+from packer.localjob.environment import instance_variables
+from packer.localjob.job_spec import Launch, LocalJob, list_hosts, list_ranks
+from packer.localjob.mpi import StartedMpi, check_mpirun
+from packer.localjob.pipe_writer import ChannelUse, Piece, PipeChannel, close_channels, concatenate
+from packer.localjob.processes import Guard, Say, StopRequest, relayed, supervise
+from packer.localjob.rank_processes import StartedRanks
+from packer.localjob.tree import describe_instance, list_hyperparameters, make_tree, read_failure
+from packer.specs import DEFAULT_STORE, StoreOptions
+from packer.stores.open_store import absolute_uri, is_local, open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankExit:
+    """How one rank ended."""
+
+    rank: int
+    host: str
+    local_rank: int
+    exit_code: int | None
+    """Minus a number for the signal that ended it; None where mpirun ended it without a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalJobResult:
+    """How a job ended."""
+
+    ranks: tuple[RankExit, ...]
+    channels: tuple[ChannelUse, ...]
+    """Of Pipe mode."""
+    failures: tuple[tuple[str, str], ...]
+    """Host and the first 1,024 characters of its output/failure, of those that wrote one."""
+    stopped_by: int
+    """The signal that asked for the job's end; 0 without."""
+
+    @property
+    def ok(self) -> bool:
+        """Every rank ended with 0."""
+        return all(rank.exit_code == 0 for rank in self.ranks)
+
+    @property
+    def interrupted(self) -> bool:
+        """Ctrl-C ended it."""
+        return self.stopped_by == signal.SIGINT
+
+
+def run_local_job(job: LocalJob, base_dir: str, *, say: Say, options: StoreOptions = DEFAULT_STORE) -> LocalJobResult:
+    """Run a job to its end, in the main thread of its process.
+
+    While it runs, SIGINT, SIGTERM and SIGHUP are passed on to the ranks.
+
+    Args:
+        job: what to run.
+        base_dir: folder for the instances, empty or not there yet; it stays.
+        say: takes each line of the ranks, from threads, one at a time.
+        options: how the data set's store is reached.
+
+    Raises:
+        NotADataSetError, DataSetError: there is no data set, or it lacks a shard.
+        OptionsError: the data set does not fit the job, the command cannot be started, or the folder is taken.
+        OSError: an object cannot be read, or a file not written.
+    """
+    store = open_store(job.dest, options)
+    plans = plan_channels(
+        load_manifest(store), job.cluster, mode=job.mode, splits=job.splits, shuffle_seed=job.shuffle_seed
+    )
+    content = Content(store, plans)
+    _check_command(job)
+    stage = _build_stage(job, content, plans, _claim_base(base_dir, job))
+    with StopRequest() as stop, Guard(stage.base) as guard:
+        pipes: list[PipeChannel] = []
+        try:
+            _open_pipes(pipes, stage)
+            codes = _run_ranks(stage, stop, guard, partial(_check_pipes, pipes), say)
+        finally:
+            uses = close_channels(pipes)
+    return _summarise(stage, codes, uses, stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    """A job whose instances are there."""
+
+    job: LocalJob
+    base: str
+    plans: tuple[ChannelPlan, ...]
+    content: Content
+    trees: tuple[JobFiles, ...]
+    """Of the instances, in the order of ranks."""
+
+
+def _build_stage(job: LocalJob, content: Content, plans: tuple[ChannelPlan, ...], base: str) -> _Stage:
+    trees = tuple(describe_instance(job, host, plans, base=base) for host in list_hosts(job))
+    for tree in trees:
+        make_tree(tree, list_hyperparameters(job))
+    fill_channels(content, job, plans, trees, shared_dir=os.path.join(base, "shared"))
+    return _Stage(job=job, base=base, plans=plans, content=content, trees=trees)
+
+
+def _check_command(job: LocalJob) -> None:
+    if shutil.which(job.command[0]) is None:
+        raise OptionsError(f"COMMAND: expected a program, found no {job.command[0]!r} on PATH")
+    if job.launch is Launch.MPI:
+        check_mpirun()
+
+
+def _claim_base(base_dir: str, job: LocalJob) -> str:
+    base = os.path.realpath(base_dir)
+    if is_local(job.dest) and base.startswith(os.path.realpath(absolute_uri(job.dest)) + os.sep):
+        raise OptionsError(f"--base-dir: expected a folder outside of the data set, got {base_dir}")
+    os.makedirs(base, exist_ok=True)
+    if os.listdir(base):
+        raise OptionsError(f"--base-dir: expected an empty folder or a new one, found files in {base_dir}")
+    return base
+
+
+def _open_pipes(pipes: list[PipeChannel], stage: _Stage) -> None:
+    """Add a service to `pipes` for each Pipe channel of each instance."""
+
+    def pieces(plan: ChannelPlan, position: int, epoch: int) -> Iterable[Piece]:
+        seed = stage.job.assignment_seed
+        keys = keys_of_instance(plan, position, instances=len(stage.trees), seed=seed, epoch=epoch)
+        return concatenate(keys, stage.content.pieces)
+
+    for plan in stage.plans:
+        if plan.mode is InputMode.PIPE:
+            for position, tree in enumerate(stage.trees):
+                pipes.append(PipeChannel(tree, plan.name, epoch_pieces=partial(pieces, plan, position)))
+
+
+def _check_pipes(pipes: Sequence[PipeChannel]) -> None:
+    for pipe in pipes:
+        if pipe.error is not None:
+            raise pipe.error
+
+
+def _run_ranks(
+    stage: _Stage, stop: StopRequest, guard: Guard, check: Callable[[], None], say: Say
+) -> tuple[int | None, ...]:
+    started = _start(stage)
+    guard.watch(started.processes)
+    with relayed(started.streams, say):
+        try:
+            supervise(started.processes, stop, grace_s=stage.job.grace_s, check=check)
+        finally:
+            started.end()
+    return started.exit_codes()
+
+
+def _start(stage: _Stage) -> StartedRanks | StartedMpi:
+    job = stage.job
+    environments = {tree.resources.current_host: _environment(stage, tree) for tree in stage.trees}
+    if job.launch is Launch.PROCESSES:
+        return StartedRanks(job.command, list_ranks(job), environments)
+    launch_dir = os.path.join(stage.base, "launch")
+    os.makedirs(launch_dir)
+    return StartedMpi(job.command, list_ranks(job), environments, launch_dir=launch_dir)
+
+
+def _environment(stage: _Stage, tree: JobFiles) -> dict[str, str]:
+    master = stage.trees[0] if stage.job.launch is Launch.MPI else tree
+    num_gpus = stage.job.cluster.gpus_per_instance
+    return {**os.environ, **instance_variables(tree, master, list_hyperparameters(stage.job), num_gpus=num_gpus)}
+
+
+def _summarise(
+    stage: _Stage, codes: Sequence[int | None], uses: tuple[ChannelUse, ...], stop: StopRequest
+) -> LocalJobResult:
+    exits = tuple(
+        RankExit(rank=rank.rank, host=rank.host, local_rank=rank.local_rank, exit_code=code)
+        for rank, code in zip(list_ranks(stage.job), codes, strict=True)
+    )
+    failures = tuple((tree.resources.current_host, text) for tree in stage.trees if (text := read_failure(tree)))
+    stopped_by = stop.signals[0] if stop.signals else 0
+    return LocalJobResult(ranks=exits, channels=uses, failures=failures, stopped_by=stopped_by)

@@ -1,0 +1,145 @@
+"""From options and a data set to the documents that SageMaker takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan, plan_channels
+from packer.dataset.key_lists import format_key_list, parse_key_list
+from packer.dataset.load import load_manifest
+from packer.dataset.manifest import Manifest
+from packer.errors import DataSetError, OptionsError
+from packer.options import PackOptions
+from packer.sagemaker.input_data import build_channels
+from packer.sagemaker.job_options import SageMakerOptions
+from packer.sagemaker.pack_command import repacking_arguments
+from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from packer.sagemaker.published_lists import check_key_lists, upload_key_lists
+from packer.sagemaker.rules import channel_list_faults, training_job_faults
+from packer.sagemaker.sdk import format_sdk_source
+from packer.sagemaker.training_request import build_job, splits_read
+from packer.sagemaker.validation import request_faults
+from packer.stores.open_store import open_store
+from packer.stores.store import Store
+
+_DIGEST_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeRequests:
+    """What was asked for."""
+
+    dest: str
+    channels: list[dict[str, Any]]
+    """InputDataConfig."""
+    uploaded: tuple[str, ...]
+    """Keys of the lists that were written."""
+    files: dict[str, bytes]
+    """Documents by the path that they are wanted at."""
+
+
+def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests:
+    """Make what the options ask for; with `upload`, write lists of shards. `reach` says how the data set is reached.
+
+    Raises:
+        NotADataSetError, DataSetError: there is no data set, or it is damaged.
+        OptionsError: the data set does not fit the cluster, or SageMaker would not take the request.
+        OSError: the data set's place cannot be read or written to.
+    """
+    if not options.dest:
+        raise OptionsError("DEST: expected a data set, got none")
+    cluster, mode = options.cluster(), options.input_mode()
+    store = open_store(options.dest, reach.dest_store() if options.upload else reach.source_store())
+    place = options.place(store.uri)
+    if options.upload and place.file_system is not None:
+        raise OptionsError("--upload: expected with a data set in S3, got --mode FileSystem, which needs no lists")
+    manifest = load_manifest(store)
+    plans = plan_channels(manifest, cluster, mode=mode, splits=options.split_names(), shuffle_seed=options.shuffle_seed)
+    channels = build_channels(plans, place)
+    files = _documents(options, reach, store, manifest, plans)
+    uploaded: tuple[str, ...] = ()
+    if options.upload:
+        uploaded = upload_key_lists(store, manifest, local_size=cluster.gpus_per_instance)
+    elif place.file_system is None:
+        check_key_lists(store, manifest, plans, local_size=cluster.gpus_per_instance)
+    return MadeRequests(dest=store.uri, channels=channels, uploaded=uploaded, files=files)
+
+
+def check_document(document: object) -> list[str]:
+    """Return what is wrong with channels, a list of shards, a pipeline or a CreateTrainingJob request."""
+    if isinstance(document, list) and isinstance(document[0] if document else None, dict) and "prefix" in document[0]:
+        return _key_list_faults(document)
+    if isinstance(document, list):
+        return channel_list_faults(document)
+    if isinstance(document, dict) and "Steps" in document:
+        return list(pipeline_faults(document))
+    if isinstance(document, dict) and "PipelineName" in document:
+        return _pipeline_request_faults(document)
+    return training_job_faults(document)
+
+
+def _key_list_faults(document: list[object]) -> list[str]:
+    try:
+        format_key_list(parse_key_list(msgspec.json.encode(document), name="the list"))
+    except (DataSetError, OptionsError) as error:
+        return [str(error)]
+    return []
+
+
+def _pipeline_request_faults(request: dict[str, Any]) -> list[str]:
+    faults = list(request_faults("CreatePipeline", request))
+    if faults or "PipelineDefinition" not in request:
+        return faults
+    try:
+        definition = msgspec.json.decode(request["PipelineDefinition"])
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return [f"PipelineDefinition: expected JSON, but {error}"]
+    return [f"PipelineDefinition: {fault}" for fault in pipeline_faults(definition)]
+
+
+def _documents(
+    options: SageMakerOptions, reach: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
+) -> dict[str, bytes]:
+    """Return the files that are asked for."""
+    documents: dict[str, bytes] = {}
+    if options.job is not None or options.sdk is not None:
+        spec = options.job_spec(default_name=f"shardpack-{manifest.digest[:_DIGEST_DIGITS]}")
+        job = build_job(spec, plans, options.place(store.uri), options.cluster())
+        if options.job is not None:
+            documents[options.job] = _as_json(job)
+        if options.sdk is not None:
+            documents[options.sdk] = format_sdk_source(job).encode()
+    if options.pipeline is not None:
+        documents[options.pipeline] = _as_json(_pipeline(options, reach, store, plans))
+    return documents
+
+
+def _pipeline(
+    options: SageMakerOptions, reach: PackOptions, store: Store, plans: tuple[ChannelPlan, ...]
+) -> dict[str, Any]:
+    if options.input_mode() is InputMode.FILE_SYSTEM:
+        raise OptionsError("--pipeline: expected --mode File, FastFile or Pipe, since a pipeline packs into a bucket")
+    dataset = f"{store.uri}-runs/{EXECUTION}"
+    spec = options.job_spec(default_name="in-pipeline")
+    if spec.checkpoint:
+        spec = replace(spec, checkpoint=f"{spec.checkpoint.rstrip('/')}/{EXECUTION}")
+    job = build_job(spec, plans, options.place(dataset), options.cluster())
+    pipeline = PipelineSpec(
+        pack_image=options.pack_image,
+        pack_arguments=tuple(repacking_arguments(store, reach, options.cluster(), dest=dataset)),
+        dataset=dataset,
+        instance_type=options.processing_instance_type,
+        volume_gb=options.volume_gb,
+        eval_split=splits_read(spec, plans)[1],
+        min_accuracy=options.min_accuracy,
+        model_package_group=options.model_package_group,
+    )
+    return build_pipeline(pipeline, job)
+
+
+def _as_json(document: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

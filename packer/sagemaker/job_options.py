@@ -1,0 +1,157 @@
+"""What a user can ask of `shardpack sagemaker`: the command line is made of these fields."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import Cluster
+from packer.errors import OptionsError
+from packer.sagemaker.input_data import DataPlace, FileSystem
+from packer.sagemaker.training_request import InstanceGroup, JobSpec
+from packer.stores.open_store import find_scheme
+
+
+class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `sagemaker`; field names are the command line's with underscores."""
+
+    dest: Annotated[str, Meta(description="a data set, in S3 but for --mode FileSystem")] = ""
+    instances: Annotated[int | None, Meta(description="training instances (default: those of --data-group)")] = None
+    gpus_per_instance: Annotated[int | None, Meta(description="ranks on each instance")] = None
+    mode: Annotated[InputMode | None, Meta(description="how shards reach the instances")] = None
+    splits: Annotated[str | None, Meta(description="splits to read, such as train,val (default: all)")] = None
+    shuffle_seed: Annotated[int | None, Meta(description="let SageMaker shuffle the shards of training splits")] = None
+    file_system_id: Annotated[str | None, Meta(description="fs-... that instances mount, for --mode FileSystem")] = None
+    file_system_type: Annotated[str, Meta(description="EFS or FSxLustre")] = "EFS"
+    directory_path: Annotated[str | None, Meta(description="absolute path of the data set on the file system")] = None
+    instance_group: Annotated[tuple[str, ...], Meta(description="one of several kinds of instances; repeatable")] = ()
+    data_group: Annotated[str | None, Meta(description="the instance group that reads and trains")] = None
+    upload: Annotated[bool, Meta(description="write the lists of shards that are missing or wrong into DEST")] = False
+    job: Annotated[str | None, Meta(description="for a whole CreateTrainingJob request")] = None
+    sdk: Annotated[str | None, Meta(description="for the same job as source for the Python SDK 2")] = None
+    pipeline: Annotated[str | None, Meta(description="for a pipeline that packs, trains and evaluates")] = None
+    check: Annotated[str | None, Meta(description="check such a file of anybody, and do nothing else")] = None
+    name: Annotated[str | None, Meta(description="of the job (default: from the data set's digest)")] = None
+    image: Annotated[str, Meta(description="URI of the training image")] = ""
+    role: Annotated[str, Meta(description="ARN of the role of the job")] = ""
+    output: Annotated[str, Meta(description="s3://... for what the job leaves")] = ""
+    instance_type: Annotated[str, Meta(description="such as ml.g5.48xlarge")] = ""
+    volume_gb: Annotated[int, Meta(ge=1, description="disk of each instance")] = 100
+    max_run_s: Annotated[int, Meta(ge=1, description="seconds the job may run")] = 86_400
+    spot: Annotated[bool, Meta(description="use spot capacity")] = False
+    max_wait_s: Annotated[int | None, Meta(description="seconds for waiting and run (default: twice the run)")] = None
+    checkpoint: Annotated[str, Meta(description="s3://... for checkpoints")] = ""
+    hyperparameter: Annotated[tuple[str, ...], Meta(description="option of the trainer; repeatable")] = ()
+    subnets: Annotated[str | None, Meta(description="of the job's network, such as subnet-1,subnet-2")] = None
+    security_groups: Annotated[str | None, Meta(description="of the job's network, such as sg-1,sg-2")] = None
+    pack_image: Annotated[str, Meta(description="URI of the packing image, for --pipeline")] = ""
+    processing_instance_type: Annotated[str, Meta(description="packs and evaluates in a pipeline")] = "ml.c5.9xlarge"
+    min_accuracy: Annotated[float, Meta(ge=0, le=1, description="a pipeline's model must have")] = 0.5
+    model_package_group: Annotated[str, Meta(description="where a pipeline registers a good model")] = ""
+
+    def split_names(self) -> tuple[str, ...]:
+        """Return the splits to read; none for all of them."""
+        return _names(self.splits)
+
+    def instance_groups(self) -> tuple[InstanceGroup, ...]:
+        """Return the groups of a heterogeneous cluster. Raises OptionsError."""
+        return tuple(_parse_group(text) for text in self.instance_group)
+
+    def data_groups(self) -> tuple[InstanceGroup, ...]:
+        """Return the group that reads, or none in a cluster of one kind. Raises OptionsError."""
+        groups = self.instance_groups()
+        names = ", ".join(group.name for group in groups)
+        found = tuple(group for group in groups if group.name == self.data_group)
+        if groups and not found:
+            raise OptionsError(f"--data-group: expected one of {names}, got {self.data_group or 'none'}")
+        if self.data_group and not groups:
+            raise OptionsError("--data-group: expected with --instance-group NAME=TYPE:COUNT only")
+        return found
+
+    def input_mode(self) -> InputMode:
+        """Return the mode. Raises OptionsError where none was given."""
+        if self.mode is None:
+            raise OptionsError(f"--mode: expected one of {', '.join(InputMode)}, got none")
+        return self.mode
+
+    def cluster(self) -> Cluster:
+        """Return the instances that read. Raises OptionsError."""
+        groups = self.data_groups()
+        instances = groups[0].instances if groups and self.instances is None else self.instances
+        if groups and instances != groups[0].instances:
+            raise OptionsError(f"--instances: expected {groups[0].instances} as in --data-group, got {instances}")
+        if instances is None or self.gpus_per_instance is None:
+            missing = "--instances" if instances is None else "--gpus-per-instance"
+            raise OptionsError(f"{missing}: expected the instances that train and the ranks on each, got none")
+        return Cluster(instances=instances, gpus_per_instance=self.gpus_per_instance)
+
+    def place(self, root: str) -> DataPlace:
+        """Return where instances find the data set at `root`, an absolute path or URI.
+
+        Raises:
+            OptionsError: the place does not go with the mode.
+        """
+        groups = tuple(group.name for group in self.data_groups())
+        if self.input_mode() is InputMode.FILE_SYSTEM:
+            return DataPlace(root=root, file_system=self._file_system(), groups=groups)
+        if self.file_system_id is not None or self.directory_path is not None:
+            raise OptionsError(f"--file-system-id: expected with --mode FileSystem only, got --mode {self.mode}")
+        if find_scheme(root) != "s3":
+            raise OptionsError(
+                f"DEST: expected a data set in S3 with --mode {self.mode}, got {root}; copy it (aws s3 sync {root} "
+                "s3://BUCKET/PREFIX), then name the copy and add --upload"
+            )
+        return DataPlace(root=root, groups=groups)
+
+    def _file_system(self) -> FileSystem:
+        if self.file_system_id is None or self.directory_path is None:
+            missing = "--file-system-id" if self.file_system_id is None else "--directory-path"
+            raise OptionsError(f"{missing}: expected a value with --mode FileSystem, got none")
+        return FileSystem(
+            file_system_id=self.file_system_id,
+            file_system_type=self.file_system_type,
+            directory_path=self.directory_path,
+        )
+
+    def job_spec(self, *, default_name: str) -> JobSpec:
+        """Return what the job is, beside its data. Raises OptionsError."""
+        if self.max_wait_s is not None and not self.spot:
+            raise OptionsError("--max-wait-s: expected with --spot only")
+        max_wait_s = 2 * self.max_run_s if self.max_wait_s is None else self.max_wait_s
+        return JobSpec(
+            name=self.name or default_name,
+            image=self.image,
+            role=self.role,
+            output=self.output,
+            instance_type=self.instance_type,
+            groups=self.instance_groups(),
+            volume_gb=self.volume_gb,
+            max_run_s=self.max_run_s,
+            max_wait_s=max_wait_s if self.spot else 0,
+            checkpoint=self.checkpoint,
+            hyperparameters=tuple(_parse_hyperparameter(text) for text in self.hyperparameter),
+            subnets=_names(self.subnets),
+            security_groups=_names(self.security_groups),
+        )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _parse_group(text: str) -> InstanceGroup:
+    name, _, rest = text.partition("=")
+    instance_type, _, count = rest.partition(":")
+    if not name or not instance_type or not (count.isascii() and count.isdecimal()) or int(count[:9]) < 1:
+        raise OptionsError(f"--instance-group: expected NAME=TYPE:COUNT such as gpu=ml.p4d.24xlarge:2, got {text!r}")
+    return InstanceGroup(name=name, instance_type=instance_type, instances=int(count[:9]))
+
+
+def _parse_hyperparameter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise OptionsError(f"--hyperparameter: expected K=V such as epochs=90, got {text!r}")
+    return name, value

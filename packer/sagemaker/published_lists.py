@@ -1,0 +1,57 @@
+"""The lists of shards that channels name, where they lie in the data set: are they there, and right?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from packer.channels.channel_plan import ChannelPlan
+from packer.dataset.key_lists import build_key_lists
+from packer.dataset.manifest import Manifest
+from packer.errors import OptionsError
+from packer.stores.store import ObjectNotFoundError, Store
+
+
+def check_key_lists(store: Store, manifest: Manifest, plans: Sequence[ChannelPlan], *, local_size: int) -> None:
+    """Check that each list that a channel names is there and names the shards that are there.
+
+    Raises:
+        OptionsError: one is missing or names others, or this place cannot have lists.
+        OSError: the place cannot be read.
+    """
+    wanted = {plan.manifest_key for plan in plans if plan.manifest_key}
+    lists = build_key_lists(manifest, root=store.uri, local_size=local_size) if wanted else {}
+    for key in sorted(wanted):
+        try:
+            found = store.get(key)
+        except ObjectNotFoundError:
+            raise OptionsError(
+                f"{store.uri}/{key}: expected the list of a channel's shards, found nothing; add --upload to write it"
+            ) from None
+        if found != lists[key]:
+            raise OptionsError(
+                f"{store.uri}/{key}: expected a list of the shards below {store.uri}, found another, as after a copy "
+                "from elsewhere; add --upload to write it anew"
+            )
+
+
+def upload_key_lists(store: Store, manifest: Manifest, *, local_size: int) -> tuple[str, ...]:
+    """Write the lists for instances of `local_size` ranks that are missing or wrong, and return their keys.
+
+    The same data set always gives the same lists, so whoever else writes them writes these bytes.
+
+    Raises:
+        OptionsError: this place cannot have lists.
+        OSError: it cannot be written to.
+    """
+    lists = build_key_lists(manifest, root=store.uri, local_size=local_size)
+    written = tuple(key for key, data in lists.items() if not _holds(store, key, data))
+    for key in written:
+        store.put(key, [lists[key]])
+    return written
+
+
+def _holds(store: Store, key: str, data: bytes) -> bool:
+    try:
+        return store.get(key) == data
+    except ObjectNotFoundError:
+        return False

@@ -1,0 +1,206 @@
+"""A whole CreateTrainingJob request for the trainer in `docker/train.Dockerfile`, or one that starts the same way.
+
+SageMaker starts the image; SageMaker's training toolkit in it reads the hyperparameters, starts MPI over the instances
+and runs `train.py` on each rank. Hyperparameters are JSON texts, as SageMaker's SDK writes them and the toolkit reads
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from packer.channels.channel_names import InputMode
+from packer.channels.channel_plan import ChannelPlan, Cluster
+from packer.errors import OptionsError
+from packer.options import option_name
+from packer.sagemaker.input_data import DataPlace, build_channels
+from packer.sagemaker.rules import training_job_faults
+from packer.specs import is_training_split
+
+CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
+"""Copied to and from S3 while a job runs."""
+MODEL_FOLDER = "/opt/ml/model"
+"""Packed into model.tar.gz when a job ends well."""
+METRICS_FILE = "/opt/ml/output/data/metrics.json"
+"""Packed into output.tar.gz when a job ends."""
+PROGRAM = "train.py"
+PROGRAM_FOLDER = "/opt/shardpack"
+_USUAL_EVALUATION = ("val", "validation")
+_MPI_OPTIONS = "-mca odls_base_sigkill_timeout 20"
+"""Ranks get this many seconds from SIGTERM to SIGKILL: our trainer ends at once, another may have to tidy up.
+
+Open MPI waits twice as long, whether they are still there or not, and SageMaker gives the container 120 seconds.
+"""
+_EPOCH = r"rank 0/\d+ epoch \d+/\d+ steps \d+ loss "
+_NUMBER = r"(-?[0-9.]+)"
+METRIC_DEFINITIONS = (
+    ("train:loss", f"{_EPOCH}{_NUMBER} images/s"),
+    ("train:images_per_second", rf"{_EPOCH}\S+ images/s {_NUMBER}"),
+    ("validation:loss", rf"{_EPOCH}\S+ images/s \S+ eval steps \d+ loss {_NUMBER} accuracy"),
+    ("validation:accuracy", rf"{_EPOCH}\S+ images/s \S+ eval steps \d+ loss \S+ accuracy {_NUMBER}"),
+)
+"""Names, and patterns over the lines that rank 0 of the trainer prints after each epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceGroup:
+    """Instances of one kind in a heterogeneous cluster."""
+
+    name: str
+    instance_type: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What a training job is, beside its data."""
+
+    name: str
+    image: str
+    role: str
+    output: str
+    """``s3://...``, for what a job leaves."""
+    instance_type: str = ""
+    """Of a cluster of one kind."""
+    groups: tuple[InstanceGroup, ...] = ()
+    """Of a heterogeneous cluster; ranks run on the groups that read the data."""
+    volume_gb: int = 100
+    max_run_s: int = 86_400
+    max_wait_s: int = 0
+    """Seconds that spot capacity and the run may take together; 0 without spot capacity."""
+    checkpoint: str = ""
+    """``s3://...``, for checkpoints; empty for none."""
+    hyperparameters: tuple[tuple[str, str], ...] = ()
+    """Of the trainer; a value is JSON, or else a text."""
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.instance_type) == bool(self.groups):
+            raise OptionsError("--instance-type: expected either it or --instance-group, got both or none of them")
+        if bool(self.subnets) != bool(self.security_groups):
+            raise OptionsError("--subnets: expected together with --security-groups, got one of them")
+        if self.max_wait_s and self.max_wait_s < self.max_run_s:
+            raise OptionsError(f"--max-wait-s: expected at least --max-run-s ({self.max_run_s}), got {self.max_wait_s}")
+        for name in ("image", "role", "output"):
+            if not getattr(self, name):
+                raise OptionsError(f"{option_name(name)}: expected a value for a training job, got none")
+
+
+def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, cluster: Cluster) -> dict[str, Any]:
+    """Return a CreateTrainingJob request.
+
+    Raises:
+        OptionsError: SageMaker would not take it; the text names the field.
+    """
+    mode = next(plan.mode for plan in plans)
+    request: dict[str, Any] = {
+        "TrainingJobName": spec.name,
+        "AlgorithmSpecification": {
+            "TrainingImage": spec.image,
+            "TrainingInputMode": (InputMode.FILE if mode is InputMode.FILE_SYSTEM else mode).value,
+            "MetricDefinitions": [{"Name": name, "Regex": regex} for name, regex in METRIC_DEFINITIONS],
+        },
+        "RoleArn": spec.role,
+        "InputDataConfig": build_channels(plans, place),
+        "OutputDataConfig": {"S3OutputPath": spec.output},
+        "ResourceConfig": _resources(spec, cluster),
+        "StoppingCondition": {"MaxRuntimeInSeconds": spec.max_run_s},
+        "HyperParameters": build_hyperparameters(spec, plans, place, cluster),
+    }
+    if spec.max_wait_s:
+        request["EnableManagedSpotTraining"] = True
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = spec.max_wait_s
+    if spec.checkpoint:
+        request["CheckpointConfig"] = {"S3Uri": spec.checkpoint, "LocalPath": CHECKPOINT_FOLDER}
+    if spec.subnets:
+        request["VpcConfig"] = {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_groups)}
+    faults = training_job_faults(request, num_keys={plan.name: len(plan.keys) for plan in plans})
+    if faults:
+        raise OptionsError(f"the training job: {faults[0]}")
+    return request
+
+
+def build_hyperparameters(
+    spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, cluster: Cluster
+) -> dict[str, str]:
+    """Return the trainer's options, those of `spec` over those that follow from the data, and the toolkit's."""
+    options: dict[str, object] = {"export": MODEL_FOLDER, "metrics": METRICS_FILE, **_split_options(spec, plans)}
+    if spec.checkpoint:
+        options["model-dir"] = CHECKPOINT_FOLDER
+    toolkit: dict[str, object] = {
+        "sagemaker_program": PROGRAM,
+        "sagemaker_submit_directory": PROGRAM_FOLDER,
+        "sagemaker_mpi_enabled": True,
+        "sagemaker_mpi_num_of_processes_per_host": cluster.gpus_per_instance,
+        "sagemaker_mpi_custom_mpi_options": _MPI_OPTIONS,
+    }
+    if place.groups:
+        toolkit["sagemaker_distribution_instance_groups"] = list(place.groups)
+    texts = {name: msgspec.json.encode(value).decode() for name, value in {**options, **toolkit}.items()}
+    return {**texts, **{name: as_json_text(value) for name, value in spec.hyperparameters}}
+
+
+def as_json_text(value: str) -> str:
+    """Return a value that is JSON as it is, and any other as a JSON text."""
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError):
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+def splits_read(spec: JobSpec, plans: Sequence[ChannelPlan]) -> tuple[str, str]:
+    """Return the split that the trainer trains on and the one that it evaluates, which is empty where there is none.
+
+    They are those that the hyperparameters `split` and `eval-split` name, or the first of each kind; `val` or
+    `validation` before other evaluation splits.
+
+    Raises:
+        OptionsError: there is no such split.
+    """
+    splits = tuple(dict.fromkeys(plan.split for plan in plans if plan.split))
+    training = [split for split in splits if is_training_split(split)]
+    evaluation = sorted((set(splits) - set(training)), key=lambda name: (name not in _USUAL_EVALUATION, name))
+    named = {name: value.strip('"') for name, value in spec.hyperparameters}
+    found = []
+    for option, fitting in (("split", training), ("eval-split", evaluation)):
+        found.append(named.get(option) or next(iter(fitting), ""))
+        if found[-1] not in (*fitting, "") or (option == "split" and not fitting):
+            raise OptionsError(
+                f"--hyperparameter: expected {option} to be one of {', '.join(fitting) or 'no split'} in the channels, "
+                f"got {found[-1] or 'none'}; choose the splits of the channels with --splits"
+            )
+    return found[0], found[1]
+
+
+def _split_options(spec: JobSpec, plans: Sequence[ChannelPlan]) -> Mapping[str, object]:
+    """Return the trainer's options for the splits that it reads, where they have to be said.
+
+    Raises:
+        OptionsError: there is no training split, or a Pipe channel that the trainer would not read.
+    """
+    training, evaluation = splits_read(spec, plans)
+    unread = [plan for plan in plans if plan.mode is InputMode.PIPE and plan.split not in (training, evaluation)]
+    if unread:
+        raise OptionsError(
+            f"channel {unread[0].name!r}: expected one that the trainer reads, since a Pipe channel that nobody reads "
+            f"ends the job; it reads {training!r} and {evaluation or 'no evaluation split'!r}: name them with --splits"
+        )
+    options = {"split": training, "eval-split": evaluation}
+    return {name: split for name, split in options.items() if split not in ("", "train")}
+
+
+def _resources(spec: JobSpec, cluster: Cluster) -> dict[str, Any]:
+    resources: dict[str, Any] = {"VolumeSizeInGB": spec.volume_gb}
+    if not spec.groups:
+        return {**resources, "InstanceType": spec.instance_type, "InstanceCount": cluster.instances}
+    groups = [
+        {"InstanceGroupName": group.name, "InstanceType": group.instance_type, "InstanceCount": group.instances}
+        for group in spec.groups
+    ]
+    return {**resources, "InstanceGroups": groups}

@@ -1,0 +1,128 @@
+"""What a rank is about to train on, settled with all other ranks before the first step."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+from packer.channels.jobfiles import BASE_DIR_VARIABLE, is_training_container
+from packer.errors import DataSetError, OptionsError, PackerError
+from packer.reading.dataset import open_dataset
+from packer.reading.job_channels import open_channels
+from packer.reading.source import RecordSource, Share, count_steps
+from packer.trainer.agreement import RankReport, check_agreement
+from packer.trainer.collective import Collective
+from packer.trainer.train_options import TrainOptions
+from packer.trainer.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One rank's view of the run; everything but the rank is the same on all."""
+
+    options: TrainOptions
+    world: World
+    source: RecordSource
+    steps: int
+    """Training steps of an epoch; 0 if only to evaluate."""
+    eval_steps: int
+    """0 without an evaluation split."""
+    shares: tuple[Share, ...]
+    """How this rank is fed, by split."""
+
+    @property
+    def num_records(self) -> int:
+        """Records of the training split over all ranks."""
+        return self.source.manifest.split(self.options.split).num_records
+
+
+def load_job(options: TrainOptions, world: World) -> Job:
+    """Open the data set, look whether the rank's shards are there and count the steps.
+
+    Raises:
+        NotADataSetError: there is no data set.
+        DataSetError: a split, channel or shard is missing or empty, or labels are not classes.
+        OptionsError: the shards do not divide by the world, or the batch is larger than a rank's share.
+    """
+    source = open_source(options, world)
+    if source.manifest.label_kind != "class":
+        raise DataSetError(f"{source.uri}: expected class labels to train on, found {source.manifest.label_kind}")
+    steps = {
+        split: count_steps(source, split, world=world.size, batch_size=options.batch_size) for split in options.splits
+    }
+    shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
+    return Job(
+        options=options,
+        world=world,
+        source=source,
+        steps=steps.get(options.split, 0),
+        eval_steps=steps.get(options.eval_split, 0),
+        shares=shares,
+    )
+
+
+def open_source(options: TrainOptions, world: World) -> RecordSource:
+    """Open the data set that --data names, or the channels of the job that this process is part of.
+
+    Raises:
+        NotADataSetError, DataSetError: as `open_dataset` and `open_channels`.
+        OptionsError: there is neither, or the job has a Pipe channel that would not be read.
+    """
+    if options.data:
+        return open_dataset(options.data, options.store)
+    if not is_training_container(options.base_dir):
+        raise OptionsError(
+            f"--data: expected the path or URI of a finished data set, got none, and found no channels of a SageMaker "
+            f"job under {options.base_dir} ({BASE_DIR_VARIABLE} names another folder)"
+        )
+    source = open_channels(options.base_dir, world.place, manifest_uri=options.manifest, store=options.store)
+    source.check_all_pipes_are_read(options.splits)
+    return source
+
+
+def agree_on_job(options: TrainOptions, world: World, collective: Collective) -> Job:
+    """Load the job on every rank and return it if all ranks could and see the same one.
+
+    Raises:
+        DataSetError: on every rank, when one cannot read its data set or sees another one.
+        OptionsError: on every rank, when one's options are at fault.
+    """
+    try:
+        job = load_job(options, world)
+    except PackerError as error:
+        check_agreement(collective.allgather(_report_error(world, error)))
+        raise
+    check_agreement(collective.allgather(report_job(job)))
+    return job
+
+
+def report_job(job: Job) -> RankReport:
+    """Return what all ranks must have in common."""
+    options = job.options
+    facts = {
+        "the number of ranks": job.world.size,
+        "the ranks of each host": job.world.local_size,
+        "the data set (digest of manifest.json)": job.source.manifest.digest,
+        "what to do": "evaluate" if options.evaluate_only else "train",
+        "the training split": options.split,
+        "the steps of an epoch": job.steps,
+        "the evaluation split": options.eval_split or "none",
+        "the evaluation steps": job.eval_steps,
+        **{f"how split {share.split!r} is read": share.way for share in job.shares},
+        "--batch-size": options.batch_size,
+        "--epochs": options.epochs,
+        "--image-size": options.image_size,
+        "--learning-rate": options.learning_rate,
+        "--warmup-epochs": options.warmup_epochs,
+        "--seed": options.seed,
+    }
+    return RankReport(
+        rank=job.world.rank,
+        host=job.shares[0].host or platform.node(),
+        facts=tuple((name, str(value)) for name, value in facts.items()),
+        shares=job.shares,
+    )
+
+
+def _report_error(world: World, error: PackerError) -> RankReport:
+    return RankReport(rank=world.rank, host=platform.node(), error=str(error), exit_code=error.exit_code)
