@@ -1,0 +1,109 @@
+"""Crops by the libraries that PyPI has: the picture decoded whole into a kept buffer, its window resized.
+
+libjpeg-turbo (simplejpeg) decodes, cykooz-resizer scales; both leave the GIL alone while they work.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
+
+from packer.loading.crop_decoder import CropDecoder, CropWindow, PictureError, PictureSize, Pixels
+
+_TRIANGLE = ResizeAlg.convolution(FilterType.bilinear)
+_DRAFT_FACTOR = 2
+"""The decoder may shrink a window to no less than this many times what is wanted."""
+_CHANNELS = 3
+
+
+class WholeJpegDecoder:
+    """A CropDecoder of JPEG."""
+
+    decoder_id = "whole-1"
+
+    def __init__(self) -> None:
+        self._scaler = CropScaler()
+        self._buffer = np.empty(0, np.uint8)
+
+    def read_size(self, encoded: memoryview) -> PictureSize:
+        try:
+            height, width, _, _ = simplejpeg.decode_jpeg_header(encoded)
+        except ValueError as error:
+            raise PictureError(str(error)) from None
+        return PictureSize(int(height), int(width))
+
+    def decode_crop(self, encoded: memoryview, window: CropWindow, out: Pixels, is_flipped: bool) -> None:
+        size = self.read_size(encoded)
+        wanted_height, wanted_width = _DRAFT_FACTOR * out.shape[0], _DRAFT_FACTOR * out.shape[1]
+        least_height, least_width = size.height, size.width
+        if window.height > wanted_height and window.width > wanted_width:
+            least_height = math.ceil(size.height * wanted_height / window.height)
+            least_width = math.ceil(size.width * wanted_width / window.width)
+        if len(self._buffer) < size.height * size.width * _CHANNELS:
+            self._buffer = np.empty(size.height * size.width * _CHANNELS, np.uint8)
+        try:
+            pixels = simplejpeg.decode_jpeg(
+                encoded, "RGB", min_height=least_height, min_width=least_width, buffer=self._buffer
+            )
+        except ValueError as error:
+            raise PictureError(str(error)) from None
+        self._scaler.scale(pixels, shrink(window, size, PictureSize(*pixels.shape[:2])), out, is_flipped)
+
+
+@dataclass(frozen=True, slots=True)
+class ExactWindow:
+    """A window with fractions of pixels, as a decoder that shrinks makes of one with whole ones."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+def shrink(window: CropWindow, size: PictureSize, decoded: PictureSize) -> ExactWindow:
+    """Return a window of a picture of `size` in the pixels of the same picture decoded to a smaller size."""
+    if decoded == size:
+        return ExactWindow(window.top, window.left, window.height, window.width)
+    rows, columns = decoded.height / size.height, decoded.width / size.width
+    return ExactWindow(window.top * rows, window.left * columns, window.height * rows, window.width * columns)
+
+
+class CropScaler:
+    """Scales windows of decoded pictures with an antialiased triangle filter, on the thread that made it."""
+
+    def __init__(self) -> None:
+        self._resizer = Resizer()
+        self._scaled = ImageData(1, 1, PixelType.U8x3)
+
+    def scale(self, pixels: Pixels, window: ExactWindow, out: Pixels, is_flipped: bool) -> None:
+        """Fill `out` with a window of `pixels`, scaled to its size, mirrored if `is_flipped`."""
+        height, width = out.shape[:2]
+        if (self._scaled.height, self._scaled.width) != (height, width):
+            self._scaled = ImageData(width, height, PixelType.U8x3)
+        # The window alone: what lies around it must not be seen, and the resizer takes a copy of what it is given.
+        top, left = int(window.top), int(window.left)
+        bottom, right = math.ceil(window.top + window.height), math.ceil(window.left + window.width)
+        part = pixels[top:bottom, left:right]
+        source = ImageData(part.shape[1], part.shape[0], PixelType.U8x3, part.tobytes())
+        box = CropBox(
+            window.left - left,
+            window.top - top,
+            min(window.width, part.shape[1] - (window.left - left)),
+            min(window.height, part.shape[0] - (window.top - top)),
+        )
+        self._resizer.resize(source, self._scaled, ResizeOptions(_TRIANGLE, crop_box=box))
+        scaled = np.frombuffer(self._scaled.get_buffer(), np.uint8).reshape(out.shape)
+        if not is_flipped:
+            out[:] = scaled
+            return
+        for channel in range(_CHANNELS):  # a fifth of the time of all three at once
+            out[:, :, channel] = scaled[:, ::-1, channel]
+
+
+def create_whole_jpeg_decoder() -> CropDecoder:
+    """Return a decoder of JPEG for the calling thread."""
+    return WholeJpegDecoder()
