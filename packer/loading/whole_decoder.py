@@ -17,6 +17,8 @@ from packer.loading.crop_decoder import CropDecoder, CropWindow, PictureError, P
 _TRIANGLE = ResizeAlg.convolution(FilterType.bilinear)
 _DRAFT_FACTOR = 2
 """The decoder may shrink a window to no less than this many times what is wanted."""
+_LEAST_SIDE_PX = 64
+"""In smaller pictures two scales of the decoder may have the same size."""
 _CHANNELS = 3
 
 
@@ -38,20 +40,26 @@ class WholeJpegDecoder:
 
     def decode_crop(self, encoded: memoryview, window: CropWindow, out: Pixels, is_flipped: bool) -> None:
         size = self.read_size(encoded)
-        wanted_height, wanted_width = _DRAFT_FACTOR * out.shape[0], _DRAFT_FACTOR * out.shape[1]
-        least_height, least_width = size.height, size.width
-        if window.height > wanted_height and window.width > wanted_width:
-            least_height = math.ceil(size.height * wanted_height / window.height)
-            least_width = math.ceil(size.width * wanted_width / window.width)
-        if len(self._buffer) < size.height * size.width * _CHANNELS:
-            self._buffer = np.empty(size.height * size.width * _CHANNELS, np.uint8)
+        by = _shrinks_by(size, window, out)
+        height, width = -(-size.height // by), -(-size.width // by)
+        if len(self._buffer) < height * width * _CHANNELS:
+            self._buffer = np.empty(height * width * _CHANNELS, np.uint8)
         try:
-            pixels = simplejpeg.decode_jpeg(
-                encoded, "RGB", min_height=least_height, min_width=least_width, buffer=self._buffer
-            )
+            pixels = simplejpeg.decode_jpeg(encoded, "RGB", min_height=height, min_width=width, buffer=self._buffer)
         except ValueError as error:
             raise PictureError(str(error)) from None
-        self._scaler.scale(pixels, shrink(window, size, PictureSize(*pixels.shape[:2])), out, is_flipped)
+        if pixels.shape[:2] != (height, width):
+            raise PictureError(f"expected {width} x {height} pixels, decoded {pixels.shape[1]} x {pixels.shape[0]}")
+        exact = ExactWindow(window.top / by, window.left / by, window.height / by, window.width / by)
+        self._scaler.scale(pixels, exact, out, is_flipped)
+
+
+def _shrinks_by(size: PictureSize, window: CropWindow, out: Pixels) -> int:
+    """Return 8, 4 or 2 where that many pixels of the window and _DRAFT_FACTOR more make one of `out`, otherwise 1."""
+    most = min(window.height // out.shape[0], window.width // out.shape[1]) // _DRAFT_FACTOR
+    if min(size.height, size.width) < _LEAST_SIDE_PX:
+        return 1
+    return 8 if most >= 8 else 4 if most >= 4 else 2 if most >= 2 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +70,6 @@ class ExactWindow:
     left: float
     height: float
     width: float
-
-
-def shrink(window: CropWindow, size: PictureSize, decoded: PictureSize) -> ExactWindow:
-    """Return a window of a picture of `size` in the pixels of the same picture decoded to a smaller size."""
-    if decoded == size:
-        return ExactWindow(window.top, window.left, window.height, window.width)
-    rows, columns = decoded.height / size.height, decoded.width / size.width
-    return ExactWindow(window.top * rows, window.left * columns, window.height * rows, window.width * columns)
 
 
 class CropScaler:
