@@ -1,5 +1,8 @@
 """Every other place that fsspec can reach, as a store: ``gs://``, ``abfs://``, ``memory://`` and more.
 
+``fsspec+s3://`` reads a bucket through fsspec's own library, s3fs, instead of this package's client: for settings that
+s3fs alone knows, such as those of fsspec's configuration files.
+
 Credentials are found as the place's own fsspec library finds them.
 """
 
@@ -22,6 +25,8 @@ from packer.stores.store import Buffers, ObjectInfo, ObjectNotFoundError
 
 T = TypeVar("T")
 
+FSSPEC_PREFIX = "fsspec+"
+"""Before a scheme: fsspec's own library reads the place, whatever this package has for it."""
 _CREATES_ATOMICALLY = frozenset({"gs", "gcs", "memory"})
 """Schemes whose library asks the server itself to refuse a key that exists, and memory, which is locked here."""
 _MEMORY = threading.Lock()
@@ -29,7 +34,7 @@ _MEMORY = threading.Lock()
 
 
 class RemoteStore:
-    """Objects below a URL of any file system that fsspec knows."""
+    """Objects below a URL of any file system that fsspec knows; the URL may begin with ``fsspec+``."""
 
     def __init__(self, uri: str) -> None:
         self._scheme = uri.partition("://")[0].lower()
@@ -166,7 +171,7 @@ def _open_filesystem(uri: str) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, which may name a host, and the path of the URL in it."""
     scheme = uri.partition("://")[0]
     try:
-        files, path = fsspec.core.url_to_fs(uri)
+        files, path = fsspec.core.url_to_fs(uri.removeprefix(FSSPEC_PREFIX))
     except ImportError as error:
         raise MissingExtraError(f"{scheme}:// needs another library: {error}") from None
     except ValueError:

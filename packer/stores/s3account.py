@@ -19,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import boto3.session
 import botocore
 import botocore.exceptions
-import botocore.session
 from botocore.config import Config
 
 from packer.errors import OptionsError, StoreAccessError
@@ -66,13 +66,13 @@ def forget_accounts() -> None:
 
 
 class Account:
-    """A session of botocore. May be used by many threads."""
+    """A session of boto3. May be used by many threads."""
 
     def __init__(self, options: StoreOptions) -> None:
         self._options = options
         self._session = _open_session(options)
         # botocore itself reads AWS_DEFAULT_REGION alone, but AWS_REGION is what many of AWS's containers are given.
-        self._region = self._session.get_config_variable("region") or os.environ.get("AWS_REGION", "")
+        self._region = self._session.region_name or os.environ.get("AWS_REGION", "")
         self._controls: dict[str, Any] = {}
 
     def control(self, region: str) -> Any:
@@ -143,15 +143,12 @@ class _Credentials:
 
 
 def _open_session(options: StoreOptions) -> Any:
-    """Return a session as boto3 makes one, without boto3, whose import costs as much again."""
-    session = botocore.session.Session(profile=options.profile)
     try:
-        session.get_scoped_config()
+        return boto3.session.Session(profile_name=options.profile)
     except botocore.exceptions.ProfileNotFound:
         raise OptionsError(
             f"--profile: expected the name of an AWS profile of this machine, got {options.profile!r}"
         ) from None
-    return session
 
 
 def _open_control(session: Any, options: StoreOptions, region: str) -> Any:
@@ -163,7 +160,7 @@ def _open_control(session: Any, options: StoreOptions, region: str) -> Any:
         signature_version=botocore.UNSIGNED if options.anonymous else None,
     )
     try:
-        client = session.create_client(
+        client = session.client(
             "s3", region_name=_as_botocore_region(region), endpoint_url=options.endpoint_url, config=config
         )
     except ValueError:

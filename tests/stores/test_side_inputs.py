@@ -3,6 +3,8 @@
 import uuid
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from packer.cli.command_options import load_config
@@ -67,3 +69,22 @@ def test_files_of_any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "x y").write_bytes(b"1")
     monkeypatch.chdir(tmp_path)
     assert read_file("x y") == read_file(f"file://{tmp_path}/x%20y") == b"1"
+
+
+def test_a_table_read_through_s3fs_gives_the_items_of_s3(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
+    s3fs.S3FileSystem.clear_instance_cache()  # those of another server
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint)
+    table = pa.table({"path": ["a/0.jpg", "b/1.jpg"], "label": [1, 0], "num_bytes": [10, 20]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    bucket.put("photos/rows.parquet", sink.getvalue().to_pybytes())
+    for name in table["path"].to_pylist():
+        bucket.put(f"photos/{name}", b"\xff\xd8")
+    plain, through = (
+        list_source(SourceSpec(source=f"{scheme}://{bucket.name}/photos/rows.parquet", store=bucket.options)).items
+        for scheme in ("s3", "fsspec+s3")
+    )
+    columns = ["key", "label"]
+    assert through.num_rows == 2
+    assert through.select(columns).equals(plain.select(columns))
