@@ -1,0 +1,173 @@
+"""The seam between the loader and the bytes of shards: a few bytes of one shard, asked for by any thread.
+
+local files          read where they lie
+buckets, others      by ranges, or through a cache of whole shards
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from packer.errors import DataSetError
+from packer.reading.shard_file import NOT_AS_PACKED, ShardFile, missing_shard_error, wrong_size_error
+from packer.stores.store import ObjectNotFoundError
+
+_MAX_OPEN_FILES = 128
+
+
+class ReadBuffer:
+    """Memory of one thread that is used for one read after another."""
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+
+    def take(self, num_bytes: int) -> memoryview:
+        """Return a writable view of so many bytes, which hold whatever they held."""
+        if len(self._memory) < num_bytes:
+            self._memory = bytearray(num_bytes * 5 // 4)  # pictures differ a little in size
+        return memoryview(self._memory)[:num_bytes]
+
+
+class ShardAccess(Protocol):
+    """The bytes of some shards, numbered from 0 as in the sequence of ShardFile that it was made of."""
+
+    def read(self, shard: int, start: int, stop: int, buffer: ReadBuffer) -> memoryview:
+        """Return the bytes [start, stop) of a shard: a view of `buffer`, or of memory of its own.
+
+        What a view of `buffer` shows changes when `buffer` is used again. Many threads call at a time, each with a
+        buffer of its own.
+
+        Raises:
+            DataSetError: the shard is missing, of another size or content, or cannot be read; it names the shard.
+        """
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Take notice of the shards that will be read next, soonest first, those that are being read included.
+
+        Called each time that this changes, by one thread. A hint: what it names may be fetched, what it does not name
+        may be dropped, and any shard may be read all the same.
+        """
+
+    def close(self) -> None:
+        """Let go of files, threads and memory. Nothing is read after it."""
+
+
+class LocalShards:
+    """Shards that are files of this machine, read by position; a ShardAccess. Few files are open at a time."""
+
+    def __init__(self, files: Sequence[ShardFile], *, max_open_files: int = _MAX_OPEN_FILES) -> None:
+        self._files, self._max_open_files = files, max_open_files
+        self._lock = threading.Lock()
+        self._open: OrderedDict[int, _OpenFile] = OrderedDict()
+
+    def read(self, shard: int, start: int, stop: int, buffer: ReadBuffer) -> memoryview:
+        num_bytes = stop - start
+        view = buffer.take(num_bytes)
+        file = self._take(shard)
+        try:
+            num_read = 0
+            while num_read < num_bytes and (got := os.preadv(file.descriptor, [view[num_read:]], start + num_read)):
+                num_read += got
+        except OSError as error:
+            raise _unreadable_error(self._files[shard], error) from error
+        finally:
+            self._give_back(file)
+        if num_read < num_bytes:
+            raise cut_short_error(self._files[shard], start, stop, found=num_read)
+        return view
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """The system's own cache of files does better without being told."""
+
+    def close(self) -> None:
+        with self._lock:
+            for file in self._open.values():
+                file.is_evicted = True
+                file.close_if_unused()
+            self._open.clear()
+
+    def _take(self, shard: int) -> _OpenFile:
+        with self._lock:
+            file = self._open.get(shard)
+            if file is None:
+                file = self._open[shard] = _OpenFile(_open_file(self._files[shard]))
+            self._open.move_to_end(shard)
+            file.num_readers += 1
+            while len(self._open) > self._max_open_files:
+                _, evicted = self._open.popitem(last=False)
+                evicted.is_evicted = True
+                evicted.close_if_unused()
+            return file
+
+    def _give_back(self, file: _OpenFile) -> None:
+        with self._lock:
+            file.num_readers -= 1
+            if file.is_evicted:
+                file.close_if_unused()
+
+
+class _OpenFile:
+    """A descriptor that is closed when it is evicted and nobody reads by it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.num_readers = 0
+        self.is_evicted = False
+
+    def close_if_unused(self) -> None:
+        if not self.num_readers:
+            os.close(self.descriptor)
+
+
+class RangedShards:
+    """Shards of any store, each read a request of its own; a ShardAccess."""
+
+    def __init__(self, files: Sequence[ShardFile]) -> None:
+        self._files = files
+
+    def read(self, shard: int, start: int, stop: int, buffer: ReadBuffer) -> memoryview:
+        file = self._files[shard]
+        try:
+            data = file.store.get_range(file.key, start, stop)
+        except ObjectNotFoundError:
+            raise missing_shard_error(file) from None
+        except OSError as error:
+            raise _unreadable_error(file, error) from error
+        if len(data) < stop - start:
+            raise cut_short_error(file, start, stop, found=len(data))
+        return memoryview(data)
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Nothing is kept, so nothing is fetched before it is asked for."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def cut_short_error(file: ShardFile, start: int, stop: int, *, found: int) -> DataSetError:
+    """Return the error of a shard that holds `found` of the bytes [start, stop)."""
+    return DataSetError(
+        f"{file.name}: expected {stop - start:,} bytes at byte {start:,}, found {found:,}; {NOT_AS_PACKED}"
+    )
+
+
+def _open_file(file: ShardFile) -> int:
+    try:
+        descriptor = os.open(file.name, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise missing_shard_error(file) from None
+    except OSError as error:
+        raise _unreadable_error(file, error) from error
+    num_bytes = os.fstat(descriptor).st_size
+    if num_bytes != file.entry.num_bytes:
+        os.close(descriptor)
+        raise wrong_size_error(file, found=num_bytes)
+    return descriptor
+
+
+def _unreadable_error(file: ShardFile, error: OSError) -> DataSetError:
+    return DataSetError(f"{file.name}: cannot read the shard: {error}")
