@@ -1,0 +1,164 @@
+"""Data sets that earlier releases wrote open for ever, and runs that they began go on."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pyarrow
+import pytest
+
+from packer.cli.main import run
+from packer.dataset.manifest import decode_manifest, encode_manifest
+from packer.dataset.planfile import load_plan
+from packer.dataset.verify import verify
+from packer.errors import EncoderMismatchError, OptionsError
+from packer.imaging.fingerprint import encoder_digest
+from packer.packing.shard import check_encoder
+from packer.pipeline import pack
+from packer.progress import SilentProgress
+from packer.reading.dataset import open_dataset
+from packer.reading.read_spec import BatchSpec, ReadSpec
+from packer.reading.records import iter_samples
+from packer.resharding import reshard
+from packer.stores.local_store import LocalStore
+from tests.tools.datasets import SerialEngine, digests, read_manifest, read_records
+from tests.tools.golden_sets import (
+    COPY_INTERRUPTED,
+    FOLDERS,
+    GOLDEN,
+    INTERRUPTED,
+    LISTED,
+    digests_file,
+    load_sources,
+    options_of,
+)
+
+VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+WHOLE = [(version, name) for version in VERSIONS for name in (LISTED, FOLDERS)]
+whole_sets = pytest.mark.parametrize(("version", "name"), WHOLE)
+all_versions = pytest.mark.parametrize("version", VERSIONS)
+
+
+def test_there_are_some() -> None:
+    assert "v1" in VERSIONS
+
+
+def has_same_encoder(dest: Path) -> bool:
+    """Say whether the image libraries here are those that a set was packed with; others give other bytes."""
+    document = load_plan(LocalStore(dest))
+    assert document is not None
+    return encoder_digest(document.header.image) == document.encoder.sha256
+
+
+def assert_same_files(version: str, found: dict[str, str], expected: dict[str, str]) -> None:
+    """Compare digests of files, of Parquet files only where the same release of Arrow writes them."""
+    wrote = json.loads((GOLDEN / version / LISTED / "meta/run.json").read_text())["versions"]["pyarrow"]
+    if wrote != pyarrow.__version__:
+        found = {key: digest for key, digest in found.items() if not key.endswith(".parquet")}
+        expected = {key: digest for key, digest in expected.items() if not key.endswith(".parquet")}
+    assert found == expected
+
+
+@whole_sets
+def test_it_is_verified(version: str, name: str) -> None:
+    report = verify(str(GOLDEN / version / name), SerialEngine(), SilentProgress(), decode=True)
+    assert report.faults == ()
+    assert report.num_shards == 4
+
+
+@whole_sets
+def test_it_is_inspected(version: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(GOLDEN / version / name), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    manifest = json.loads((GOLDEN / version / name / "manifest.json").read_bytes())
+    assert shown["plan_id"] == manifest["plan_id"]
+
+
+@whole_sets
+def test_its_manifest_is_still_written_so(version: str, name: str) -> None:
+    data = (GOLDEN / version / name / "manifest.json").read_bytes()
+    assert encode_manifest(decode_manifest(data, name="manifest.json")) == data
+
+
+@whole_sets
+def test_each_rank_reads_its_records(version: str, name: str) -> None:
+    dest = GOLDEN / version / name
+    dataset = open_dataset(str(dest))
+    for split, entry in dataset.manifest.splits.items():
+        read = [s for rank in (0, 1) for s in iter_samples(dataset, split, ReadSpec(rank=rank, world=2))]
+        rows = [row for shard in entry.shards for row in read_records(dest, shard.key)]
+        assert len(read) == entry.num_records == len(rows)
+        found = sorted((sample.key, as_list(sample.label)) for sample in read)
+        assert found == sorted((row["key"] if found[0][0] else "", as_list(row["label"])) for row in rows)
+
+
+def as_list(label: object) -> list:
+    return list(label) if isinstance(label, tuple | list) else [label]
+
+
+@pytest.mark.torch
+@whole_sets
+def test_it_is_trained_on(version: str, name: str) -> None:
+    from packer.reading.torch_data import BatchLoader
+
+    opened = partial(open_dataset, str(GOLDEN / version / name))
+    loader = BatchLoader(opened, "train", ReadSpec(rank=1, world=2), BatchSpec(batch_size=2, image_px=16))
+    assert [images.shape for images, _, _ in loader.epoch(0)] == [(2, 3, 16, 16)] * loader.steps
+
+
+@all_versions
+def test_the_same_options_still_give_its_bytes(version: str, tmp_path: Path) -> None:
+    for name in (LISTED, FOLDERS):
+        golden, dest = GOLDEN / version / name, tmp_path / name
+        if not has_same_encoder(golden):
+            continue
+        load_sources(version)
+        pack(options_of(version, name, dest), engine=SerialEngine())
+        found, expected = digests(dest), digests(golden)
+        del found["meta/plan.json"], expected["meta/plan.json"]  # it may hold what other releases add
+        assert_same_files(version, found, expected)
+
+
+@all_versions
+def test_an_interrupted_run_is_finished(version: str, tmp_path: Path) -> None:
+    dest = Path(shutil.copytree(GOLDEN / version / INTERRUPTED, tmp_path / "out"))
+    load_sources(version)
+    check_encoder.cache_clear()
+    options = options_of(version, INTERRUPTED, dest, resume=True)
+    if not has_same_encoder(dest):
+        with pytest.raises(EncoderMismatchError, match="install the same versions"):
+            pack(options, engine=SerialEngine())
+        return
+    assert pack(options, engine=SerialEngine()).num_reused == 3
+    assert_same_files(version, digests(dest), json.loads(digests_file(version, INTERRUPTED).read_text()))
+
+
+@all_versions
+def test_an_interrupted_copy_is_finished(version: str, tmp_path: Path) -> None:
+    """Whatever the image libraries: they are not asked."""
+    dest = Path(shutil.copytree(GOLDEN / version / COPY_INTERRUPTED, tmp_path / "out"))
+    load_sources(version)
+    result = reshard(options_of(version, COPY_INTERRUPTED, dest, resume=True), engine=SerialEngine())
+    assert result.num_reused == 3
+    assert_same_files(version, digests(dest), json.loads(digests_file(version, COPY_INTERRUPTED).read_text()))
+
+
+@all_versions
+def test_it_is_copied(version: str, tmp_path: Path) -> None:
+    dest = tmp_path / "out"
+    load_sources(version)
+    reshard(options_of(version, COPY_INTERRUPTED, dest), engine=SerialEngine())
+    assert verify(str(dest), SerialEngine(), SilentProgress()).faults == ()
+    found, expected = digests(dest), json.loads(digests_file(version, COPY_INTERRUPTED).read_text())
+    assert found.pop("meta/plan.json")
+    assert expected.pop("meta/plan.json")  # it may hold what other releases add
+    assert_same_files(version, found, expected)
+    assert read_manifest(dest).plan_id.startswith(next(dest.glob("meta/plan/*")).name.partition("-")[0])
+
+
+@all_versions
+def test_other_options_are_still_refused(version: str, tmp_path: Path) -> None:
+    dest = Path(shutil.copytree(GOLDEN / version / INTERRUPTED, tmp_path / "out"))
+    with pytest.raises(OptionsError, match="--seed: expected 0 as in the run to be resumed, got 1"):
+        pack(options_of(version, INTERRUPTED, dest, resume=True, seed=1), engine=SerialEngine())
