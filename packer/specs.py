@@ -24,6 +24,8 @@ MAX_LOCAL_SIZE = 8
 
 
 class FormatName(enum.StrEnum):
+    """The containers; `packer.formats` has a module of the name of each."""
+
     TFRECORD = "tfrecord"
     RECORDIO = "recordio"
 

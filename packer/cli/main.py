@@ -110,6 +110,7 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
     values = _values(given, config)
     options = parse_options({"dest": "packed", **values})
     with _engine(options) as engine:
+        from packer.formats.registry import get_format
         from packer.pipeline import check_places
         from packer.planning.costs import estimate_traffic
         from packer.prepare import make_plan
@@ -117,7 +118,9 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
         if "dest" in values:
             check_places(options)
         planned, _ = make_plan(options, engine=engine, progress=output.progress)
-    output.planned(planned.header, estimate_traffic(planned.header, source_bytes=planned.source_bytes))
+    num_side_files = len(get_format(options.format).side_suffixes)
+    traffic = estimate_traffic(planned.header, source_bytes=planned.source_bytes, num_side_files=num_side_files)
+    output.planned(planned.header, traffic)
 
 
 @app.command()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.key_lists import put_key_lists
 from packer.dataset.load import LabelsDocument
-from packer.dataset.manifest import Manifest, PixelStatistics, ShardEntry, SplitEntry, encode_manifest
+from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
+from packer.dataset.sidefiles import iter_split_index
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
-from packer.formats.index import RecordSpans, iter_merged, parse_mxnet_index
+from packer.formats.registry import get_format
 from packer.options import parse_options
 from packer.planning.layout import (
     LABELS_KEY,
@@ -25,7 +25,6 @@ from packer.planning.layout import (
     RECEIPTS_PREFIX,
     REJECTS_KEY,
     RUN_KEY,
-    index_key,
     merged_index_key,
     receipt_key,
     records_key,
@@ -33,7 +32,6 @@ from packer.planning.layout import (
     stem_of,
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
-from packer.specs import FormatName
 from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
 
@@ -78,10 +76,10 @@ def commit(
     own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
     dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
     dest.put(RUN_KEY, [run_report])
-    if header.format is FormatName.RECORDIO:
-        for split in header.splits:
-            shards = [receipt.shard for receipt in receipts[split.name]]
-            dest.put(merged_index_key(split.name), list(iter_merged_index(dest, split.name, shards)))
+    for name, packed in receipts.items():
+        index = iter_split_index(dest, get_format(header.format), name, [receipt.shard for receipt in packed])
+        if index is not None:
+            dest.put(merged_index_key(name), list(index))
     keys = [records_key(name, stem_of(receipt.shard.key)) for name, packed in receipts.items() for receipt in packed]
     duplicates = count_duplicates(dest, keys, num_items=num_items)
     manifest = _manifest(header, receipts, num_duplicates=duplicates)
@@ -151,22 +149,6 @@ def labels_file(header: PlanHeader) -> bytes:
     names = {str(index): name for index, name in enumerate(header.class_names)}
     document = LabelsDocument(kind=header.label_kind, num_classes=header.num_classes, names=names)
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
-def iter_merged_index(dest: Store, split: str, shards: Sequence[ShardEntry]) -> Iterator[bytes]:
-    """Yield, shard by shard, the index over all shards of a RecordIO split, made of theirs.
-
-    Raises CorruptRecordError or OSError.
-    """
-
-    def load_spans(shard: ShardEntry) -> RecordSpans:
-        key = index_key(split, stem_of(shard.key))
-        offsets = parse_mxnet_index(dest.get(key).decode(), name=f"{dest.uri}/{key}").offsets_bytes
-        stops = [*offsets[1:], shard.num_bytes]
-        sizes = array("q", (stop - start for start, stop in zip(offsets, stops, strict=len(offsets) > 0)))
-        return RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)
-
-    return (text.encode() for text in iter_merged(read_in_order(dest, shards, load_spans)))
 
 
 def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from packer.dataset.commit import iter_merged_index, labels_file
+from packer.dataset.commit import labels_file
 from packer.dataset.document import decode_document
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.key_lists import key_list_faults
 from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import RejectedItem
+from packer.dataset.sidefiles import iter_split_index
 from packer.errors import PackerError, StoreError
+from packer.formats.registry import get_format
 from packer.planning.layout import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -23,7 +25,6 @@ from packer.planning.layout import (
     stem_of,
 )
 from packer.planning.plan import PlanHeader
-from packer.specs import FormatName
 from packer.stores.store import ObjectNotFoundError, Store
 
 _SHARED_FIELDS = (
@@ -85,11 +86,9 @@ def _reject_faults(store: Store, manifest: Manifest) -> Iterator[str]:
 
 
 def _index_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    if manifest.format is not FormatName.RECORDIO:
-        return
     for name, split in manifest.splits.items():
-        key = merged_index_key(name)
-        if not _is_joined(store.view(key), iter_merged_index(store, name, split.shards)):
+        key, parts = merged_index_key(name), iter_split_index(store, get_format(manifest.format), name, split.shards)
+        if parts is not None and not _is_joined(store.view(key), parts):
             yield f"{key}: is not the one that the indexes of the shards make"
 
 

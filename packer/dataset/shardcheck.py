@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 
 from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.recordstable import decode_records, is_same_file
-from packer.dataset.sidefiles import list_file
+from packer.dataset.sidefiles import side_files
 from packer.engines.engine import Tick
 from packer.errors import CorruptRecordError, DataSetError, PackerError, StoreError
 from packer.formats.container import Record, Sample
 from packer.formats.registry import get_format
 from packer.planning.digest import table_digest
-from packer.planning.layout import index_key, list_key, records_key, stem_of
-from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
+from packer.planning.layout import index_key, records_key, stem_of
+from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import open_store
 from packer.stores.store import ObjectNotFoundError, Store
 
@@ -118,7 +118,7 @@ class _ShardCheck:
             raise DataSetError(f"its {key} cannot be read: {error.strerror}") from None
 
     def _side_faults(self, table: pa.Table) -> Iterator[str]:
-        """Compare the table with the manifest's counts, and index and list with the table."""
+        """Compare the table with the manifest's counts, and the files beside the shard with the table."""
         self.label_counts = _count_labels(table)
         num_fills = pc.sum(table.column("is_fill")).as_py() or 0
         for name, found in (("num_records", table.num_rows), ("num_fills", num_fills)):
@@ -129,10 +129,9 @@ class _ShardCheck:
             index = self._load(index_key(self._split, stem))
             if hashlib.sha256(index).hexdigest() != self._shard.index_sha256:
                 yield f"its index {index_key(self._split, stem)} is not the one that was written with it"
-            if self._context.manifest.format is FormatName.RECORDIO:
-                key = list_key(self._split, stem)
-                if self._load(key) != list_file(table):
-                    yield f"its list {key} is not the one that was written with it"
+            for key, data in side_files(self._container, table, split=self._split, stem=stem).items():
+                if self._load(key) != data:
+                    yield f"its {key} is not the one that was written with it"
         except DataSetError as error:
             yield str(error)
 

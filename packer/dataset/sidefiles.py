@@ -1,30 +1,41 @@
-"""The files beside a shard that follow from its table of records: the index of offsets and MXNet's list of images."""
+"""The files beside shards that others read, as the container of the data set makes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from packer.formats.index import ListEntry, RecordSpans, format_dali_index, format_list, format_mxnet_index
-from packer.specs import FormatName
+from packer.dataset.manifest import ShardEntry
+from packer.formats.container import Container, Label, ShardIndex
+from packer.planning.layout import index_key, side_key, stem_of
+from packer.stores.readahead import read_in_order
+from packer.stores.store import Store
 
 
-def index_file(container: FormatName, sizes: Sequence[int]) -> bytes:
-    """Return the content of a shard's `.idx` from the framed sizes of its records in bytes."""
-    offsets = [0, *accumulate(sizes)][:-1]
-    if container is FormatName.TFRECORD:
-        return format_dali_index(RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)).encode()
-    return format_mxnet_index(offsets).encode()
+def side_files(container: Container, records: pa.Table, *, split: str, stem: str) -> dict[str, bytes]:
+    """Return the files beside a shard that follow from its table of records, by key."""
+    if not container.side_suffixes:
+        return {}
+    keys: list[str] = records.column("key").to_pylist()
+    found = records.column("label").to_pylist() if "label" in records.column_names else [None] * len(keys)
+    labels: list[Label] = [tuple(label) if isinstance(label, list) else label for label in found]
+    made = container.side_files(keys, labels)
+    return {side_key(split, stem, suffix): data for suffix, data in made.items()}
 
 
-def list_file(records: pa.Table) -> bytes:
-    """Return the content of a RecordIO shard's `.lst` from its table of records; no label is written as -1."""
-    keys = records.column("key").to_pylist()
-    labels = records.column("label").to_pylist() if "label" in records.column_names else [-1] * len(keys)
-    entries = [
-        ListEntry(index=index, labels=tuple(label) if isinstance(label, list) else (float(label),), path=key)
-        for index, (key, label) in enumerate(zip(keys, labels, strict=True))
-    ]
-    return format_list(entries).encode()
+def iter_split_index(
+    store: Store, container: Container, split: str, shards: Sequence[ShardEntry]
+) -> Iterator[bytes] | None:
+    """Return, shard by shard, the index over all shards of a split, made of theirs; None where the container has none.
+
+    Iterating raises CorruptRecordError, UnicodeDecodeError or OSError.
+    """
+    if container.index_split is None:
+        return None
+
+    def load(shard: ShardEntry) -> ShardIndex:
+        key = index_key(split, stem_of(shard.key))
+        return ShardIndex(content=store.get(key), num_bytes=shard.num_bytes, name=f"{store.uri}/{key}")
+
+    return container.index_split(read_in_order(store, shards, load))

@@ -7,7 +7,7 @@ Formats know bytes only: no files, no network, no images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, TypeAlias
 
@@ -58,19 +58,61 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """May be a view of all that was read at once, up to 512 KiB, or of a whole file: who keeps many, copies them."""
 
 
-class RecordFormat(Protocol):
-    """A container of records. Implementations are stateless modules' worth of functions in one frozen value."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemLimits:
+    """Which items a container cannot hold. Each rule ends a message: what is expected, and what to do."""
+
+    unfit_key: str = ""
+    """Regular expression found in keys that do not fit, for Python's `re` and Arrow's RE2 alike; empty: all fit."""
+    key_rule: str = ""
+    class_ids: range | None = None
+    """Class ids that fit; None: all of int64."""
+    class_rule: str = ""
+
+
+NO_LIMITS = ItemLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardIndex:
+    """The index of one shard, as it was written."""
+
+    content: bytes
+    num_bytes: int
+    """Size of the shard."""
+    name: str
+    """Path or URI of the index, for messages."""
+
+
+SplitIndexer: TypeAlias = Callable[[Iterable[ShardIndex]], Iterator[bytes]]
+"""Yields, shard by shard, the content of one index over all shards of a split, in their order."""
+
+
+class ShardWriter(Protocol):
+    """A shard that grows in memory, record by record."""
 
     @property
-    def name(self) -> str:
-        """``tfrecord`` or ``recordio``."""
+    def num_bytes(self) -> int:
+        """Size of the file, were it finished now."""
 
-    @property
-    def suffix(self) -> str:
-        """File name suffix with its dot."""
+    def add(self, sample: Sample, position: int) -> int:
+        """Append a sample as the record at `position`, the number of those before it; return its size in bytes.
 
-    def frame(self, payload: bytes) -> list[bytes]:
-        """Return the framed record as buffers to be written one after another, without copying the payload."""
+        Raises OptionsError for a sample that the container cannot hold.
+        """
+
+    def repeat(self, index: int, position: int) -> int:
+        """Append what was added at `index` once more, as the record at `position`; return its size in bytes."""
+
+    def finish(self) -> list[bytes]:
+        """Return the file as buffers that follow one another."""
+
+    def index(self) -> bytes:
+        """Return the content of the shard's ``.idx``, as NVIDIA DALI or MXNet reads it."""
+
+
+class ShardReader(Protocol):
+    """Reads the shards of one container. Has no state."""
 
     def iter_buffer(self, buffer: memoryview, *, name: str, check: bool = True) -> Iterator[Record]:
         """Yield the records of a whole file in memory; payloads are views of `buffer` where they can be.
@@ -80,15 +122,68 @@ class RecordFormat(Protocol):
         """
 
     def iter_stream(self, stream: BinaryIO, *, name: str, check: bool = True) -> Iterator[Record]:
-        """Yield the records of a stream that cannot seek, such as a FIFO, until its end. Raises as `iter_buffer`."""
-
-    def encode_sample(self, sample: Sample, *, position: int) -> bytes:
-        """Serialise a sample to a payload; `position` is its index in the shard."""
+        """Yield the records of a stream that cannot seek, such as a FIFO, until its end; files in it may follow one
+        another. Raises as `iter_buffer`.
+        """
 
     def decode_sample(
         self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
     ) -> Sample:
-        """Parse a payload that `encode_sample` (or TensorFlow or MXNet) wrote.
+        """Parse the payload of a record that was read.
 
         Raises CorruptRecordError with `name`, `record_index` and the record's `offset_bytes`.
         """
+
+    def decode_record(
+        self, record: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+    ) -> Sample:
+        """Check and parse one record by itself: the bytes ``[offset_bytes, offset_bytes + num_bytes)`` of its file.
+
+        Checksums are verified, and the record must fill its bytes. Raises as `decode_sample`.
+        """
+
+
+class Container(ShardReader, Protocol):
+    """A container: how its shards are written and read, what it can hold, and which files stand beside a shard."""
+
+    @property
+    def name(self) -> str:
+        """The value of its FormatName."""
+
+    @property
+    def suffix(self) -> str:
+        """File name suffix with its dot."""
+
+    @property
+    def limits(self) -> ItemLimits:
+        """What items must keep to."""
+
+    @property
+    def holds_size(self) -> bool:
+        """A record has its picture's width, height and channels, so a writer has to know them."""
+
+    @property
+    def holds_examples(self) -> bool:
+        """Its files are those of TensorFlow's TFRecordDataset, each payload a tf.train.Example."""
+
+    @property
+    def mark_bytes(self) -> int:
+        """What stands in a file behind its last record, in bytes."""
+
+    @property
+    def padding_bytes(self) -> int:
+        """About how many bytes of a record are neither the sample's own nor few: headers and padding of members."""
+
+    @property
+    def side_suffixes(self) -> tuple[str, ...]:
+        """Of the files that `side_files` gives."""
+
+    @property
+    def index_split(self) -> SplitIndexer | None:
+        """Makes the index over all shards of a split; None where nobody reads one."""
+
+    def open_writer(self, split: str, shard_index: int) -> ShardWriter:
+        """Return an empty shard of a split."""
+
+    def side_files(self, keys: Sequence[str], labels: Sequence[Label]) -> dict[str, bytes]:
+        """Return the files beside a shard that follow from its records' keys and labels, by suffix."""

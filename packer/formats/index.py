@@ -14,6 +14,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from packer.errors import CorruptRecordError, OptionsError, SourceError
 
@@ -49,6 +50,11 @@ class ListEntry:
     labels: tuple[float, ...]
     path: str
     """Relative to the root that the reader is given."""
+
+
+def spans_of(sizes_bytes: Sequence[int]) -> RecordSpans:
+    """Return where records of these sizes lie in a file that holds nothing else."""
+    return RecordSpans(offsets_bytes=[0, *accumulate(sizes_bytes)][:-1], sizes_bytes=sizes_bytes)
 
 
 def format_dali_index(spans: RecordSpans) -> str:

@@ -10,13 +10,26 @@ back. Thus an aligned magic in a file is always the start of a part.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from packer.errors import CorruptRecordError, OptionsError
-from packer.formats.container import Record
+from packer.formats.container import ItemLimits, Label, Record, ShardIndex
+from packer.formats.framed_container import FramedContainer
 from packer.formats.framing import Chunk, MalformedError, More, Take, create_take
+from packer.formats.index import (
+    UNLISTABLE_PATH,
+    ListEntry,
+    RecordSpans,
+    format_list,
+    format_mxnet_index,
+    iter_merged,
+    parse_mxnet_index,
+    spans_of,
+)
+from packer.formats.irheader import MAX_CLASS_ID, decode_image_record, encode_image_record
 
 MAGIC = bytes.fromhex("0a23d7ce")
 MAX_PAYLOAD_BYTES = (1 << 29) - 1
@@ -127,3 +140,61 @@ def _read_part(take: Take, header: bytes | memoryview, check: bool) -> tuple[int
     if check and padding != _ZEROS[len(padding)]:
         raise MalformedError(f"expected zeros as padding, got {padding.hex()}: the file is damaged")
     return lrec >> 29, part
+
+
+def _format_index(sizes_bytes: Sequence[int]) -> bytes:
+    return format_mxnet_index(spans_of(sizes_bytes).offsets_bytes).encode()
+
+
+def _side_files(keys: Sequence[str], labels: Sequence[Label]) -> dict[str, bytes]:
+    """Return MXNet's list of images; no label is written as -1."""
+    entries = (
+        ListEntry(index=index, labels=_list_labels(label), path=key)
+        for index, (key, label) in enumerate(zip(keys, labels, strict=True))
+    )
+    return {".lst": format_list(entries).encode()}
+
+
+def _list_labels(label: Label) -> tuple[float, ...]:
+    if label is None:
+        return (-1.0,)
+    return label if isinstance(label, tuple) else (float(label),)
+
+
+def _index_split(shards: Iterable[ShardIndex]) -> Iterator[bytes]:
+    """Yield DALI's index over all shards, made of MXNet's of each. Raises CorruptRecordError or UnicodeDecodeError."""
+    return (text.encode() for text in iter_merged(map(_spans_in, shards)))
+
+
+def _spans_in(shard: ShardIndex) -> RecordSpans:
+    offsets = parse_mxnet_index(shard.content.decode(), name=shard.name).offsets_bytes
+    stops = [*offsets[1:], shard.num_bytes]
+    sizes = array("q", (stop - start for start, stop in zip(offsets, stops, strict=len(offsets) > 0)))
+    return RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)
+
+
+CONTAINER = FramedContainer(
+    name="recordio",
+    suffix=".rec",
+    frame=frame_record,
+    iter_records=iter_records,
+    encode_sample=encode_image_record,
+    parse_payload=decode_image_record,
+    format_index=_format_index,
+    limits=ItemLimits(
+        unfit_key=UNLISTABLE_PATH,
+        key_rule=(
+            "expected no tabs, line breaks and outer spaces, for the .lst file beside a shard; rename the files, or "
+            "use --format tfrecord"
+        ),
+        class_ids=range(MAX_CLASS_ID + 1),
+        class_rule=(
+            f"expected 0 to {MAX_CLASS_ID}; number the classes from 0, or use --format tfrecord, whose labels are no "
+            "float32"
+        ),
+    ),
+    holds_size=False,
+    side_suffixes=(".lst",),
+    index_split=_index_split,
+    make_side_files=_side_files,
+)

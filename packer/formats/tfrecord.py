@@ -8,12 +8,15 @@ All numbers are little-endian; files concatenate; there is no header of the file
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from packer.errors import CorruptRecordError
 from packer.formats.container import Record
 from packer.formats.crc32c import MASK_DELTA, crc32c, masked_crc32c
+from packer.formats.features import decode_sample_example, encode_sample_example
+from packer.formats.framed_container import FramedContainer
 from packer.formats.framing import Chunk, MalformedError, More
+from packer.formats.index import format_dali_index, spans_of
 
 OVERHEAD_BYTES = 16
 """Framed size of a record beyond its payload."""
@@ -87,3 +90,19 @@ def _wrong_crc(part: str, data: bytes | memoryview, expected: int) -> MalformedE
         f"masked crc32c of the {part} is {masked_crc32c(data):08x}, but {expected:08x} is stored: the file is "
         "damaged or not a TFRecord file"
     )
+
+
+def _format_index(sizes_bytes: Sequence[int]) -> bytes:
+    return format_dali_index(spans_of(sizes_bytes)).encode()
+
+
+CONTAINER = FramedContainer(
+    name="tfrecord",
+    suffix=".tfrecord",
+    frame=frame_record,
+    iter_records=iter_records,
+    encode_sample=encode_sample_example,
+    parse_payload=decode_sample_example,
+    format_index=_format_index,
+    holds_examples=True,
+)

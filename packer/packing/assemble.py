@@ -20,7 +20,7 @@ from packer.dataset.manifest import ShardEntry
 from packer.dataset.pixels import PixelSums, pixel_sums
 from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
-from packer.dataset.sidefiles import index_file, list_file
+from packer.dataset.sidefiles import side_files
 from packer.errors import DataSetError, PackerError
 from packer.formats.container import Sample
 from packer.formats.registry import get_format
@@ -28,9 +28,9 @@ from packer.imaging.rejects import RejectError
 from packer.packing.sample import ItemRow
 from packer.planning.digest import table_digest
 from packer.planning.fills import choose_fills
-from packer.planning.layout import index_key, list_key, records_key, shard_key, shard_stem, stem_of
+from packer.planning.layout import index_key, records_key, shard_key, shard_stem, stem_of
 from packer.planning.plan import PlanHeader
-from packer.specs import MAX_SHARD_BYTES, FormatName
+from packer.specs import MAX_SHARD_BYTES
 from packer.stores.store import ObjectNotFoundError, Store
 
 
@@ -53,10 +53,9 @@ class OpenShard:
         self.split, shard_index = header.locate(task)
         self.stem = shard_stem(self.split.name, shard_index, self.split.num_shards)
         self.container = get_format(header.format)
+        self.writer = self.container.open_writer(self.split.name, shard_index)
         self.rows: list[RecordRow] = []
-        self.frames: list[list[bytes]] = []
         self.rejected: list[tuple[ItemRow, RejectError]] = []
-        self.num_bytes = 0
         self.histogram: npt.NDArray[np.int64] | None = None
 
     def add(self, item_index: int, sample: Sample, histogram: tuple[int, ...] = ()) -> None:
@@ -64,14 +63,13 @@ class OpenShard:
 
         Raises PackerError when the shard passes 128 MB.
         """
-        frames = self.container.frame(self.container.encode_sample(sample, position=len(self.rows)))
         row = RecordRow(
             item_index=item_index,
             source_sha256=bytes.fromhex(sample.source_sha256),
             is_fill=False,
-            num_bytes=sum(map(len, frames)),
+            num_bytes=self.writer.add(sample, len(self.rows)),
         )
-        self._append(row, frames)
+        self._append(row)
         if histogram:
             # struct takes the numbers out of their objects in a third of the time of np.array.
             counts = np.frombuffer(struct.pack(f"={len(histogram)}q", *histogram), dtype=np.int64)
@@ -96,15 +94,14 @@ class OpenShard:
             raise DataSetError(f"shard {self.stem}: {error}; the first, {first.key}: {reject}") from None
         smallest = min(range(len(self.rows)), key=lambda index: self.rows[index].num_bytes, default=0)
         for index in fills:
-            if self.num_bytes + self.rows[index].num_bytes > MAX_SHARD_BYTES:
+            if self.writer.num_bytes + self.rows[index].num_bytes > MAX_SHARD_BYTES:
                 index = smallest
-            self._append(msgspec.structs.replace(self.rows[index], is_fill=True), self.frames[index])
+            num_bytes = self.writer.repeat(index, len(self.rows))
+            self._append(msgspec.structs.replace(self.rows[index], is_fill=True, num_bytes=num_bytes))
 
-    def _append(self, row: RecordRow, frames: list[bytes]) -> None:
+    def _append(self, row: RecordRow) -> None:
         self.rows.append(row)
-        self.frames.append(frames)
-        self.num_bytes += row.num_bytes
-        if self.num_bytes > MAX_SHARD_BYTES:
+        if self.writer.num_bytes > MAX_SHARD_BYTES:
             raise PackerError(
                 f"shard {self.stem} passes {MAX_SHARD_BYTES // 10**6} MB, since its samples are larger than those that "
                 f"were measured for the plan: start anew with a smaller --shard-size and --overwrite"
@@ -123,25 +120,25 @@ def finish_shard(dest: Store, task: int, shard: OpenShard, table: pa.Table) -> S
     if shard.split.is_training:
         shard.fill()
     split, stem = shard.split.name, shard.stem
-    buffers = [buffer for frames in shard.frames for buffer in frames]
+    buffers = shard.writer.finish()
     digest = hashlib.sha256()
     for buffer in buffers:
         digest.update(buffer)
-    index = index_file(shard.header.format, [row.num_bytes for row in shard.rows])
+    index = shard.writer.index()
     records = build_records(table, shard.rows)
     entry = ShardEntry(
         key=shard_key(split, stem, shard.container.suffix),
         num_records=len(shard.rows),
         num_fills=sum(row.is_fill for row in shard.rows),
-        num_bytes=shard.num_bytes,
+        num_bytes=shard.writer.num_bytes,
         sha256=digest.hexdigest(),
         index_sha256=hashlib.sha256(index).hexdigest(),
         records_sha256=table_digest(records),
     )
     dest.put(entry.key, buffers)
     dest.put(index_key(split, stem), [index])
-    if shard.header.format is FormatName.RECORDIO:
-        dest.put(list_key(split, stem), [list_file(records)])
+    for key, data in side_files(shard.container, records, split=split, stem=stem).items():
+        dest.put(key, [data])
     dest.put(records_key(split, stem), [encode_records(records)])
     receipt = _receipt(shard, entry)
     put_receipt(dest, stem, receipt)
@@ -166,12 +163,13 @@ def _is_intact(dest: Store, header: PlanHeader, split: str, receipt: Receipt) ->
     stem = stem_of(shard.key)
     key = records_key(split, stem)
     records = decode_records(dest.get(key), name=key)
+    beside = side_files(get_format(header.format), records, split=split, stem=stem)
     return (
         hashlib.sha256(dest.view(shard.key)).hexdigest() == shard.sha256
         and hashlib.sha256(dest.get(index_key(split, stem))).hexdigest() == shard.index_sha256
         and table_digest(records) == shard.records_sha256
         and is_same_file(records, dest.get(key))
-        and (header.format is not FormatName.RECORDIO or dest.get(list_key(split, stem)) == list_file(records))
+        and all(dest.get(key) == data for key, data in beside.items())
     )
 
 

@@ -6,15 +6,17 @@ gets threads only after its reads have kept their callers waiting. The bytes are
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from packer.errors import PackerError, SourceChangedError, SourceError, StoreError
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemRow
 from packer.sources.members import unpack_member
+from packer.stores.readahead import Ahead, map_ahead
 from packer.stores.store import ObjectChangedError, ObjectNotFoundError, Store
 
 _AHEAD_PER_THREAD = 2
@@ -72,24 +74,16 @@ class _Patience:
 
 
 def _fetch_in_threads(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | RejectError]:
-    waiting: deque[Future[list[bytes | RejectError]]] = deque()
-    held: deque[int] = deque()
-    max_ahead = _AHEAD_PER_THREAD * store.read_ahead
-    max_bytes = _AHEAD_BYTES_PER_THREAD * store.read_ahead
-    with ThreadPoolExecutor(store.read_ahead, thread_name_prefix="read-ahead") as threads:
-        try:
-            for group in _groups(items, num_alone=store.read_ahead):
-                num_bytes = sum(item.num_bytes for item in group)
-                while waiting and (len(waiting) >= max_ahead or sum(held) + num_bytes > max_bytes):
-                    yield from waiting.popleft().result()
-                    held.popleft()
-                waiting.append(threads.submit(_fetch_group, store, group))
-                held.append(num_bytes)
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    ahead = Ahead(
+        name="read-ahead",
+        threads=store.read_ahead,
+        items=_AHEAD_PER_THREAD * store.read_ahead,
+        num_bytes=_AHEAD_BYTES_PER_THREAD * store.read_ahead,
+    )
+    groups = _groups(items, num_alone=store.read_ahead)
+    fetched = map_ahead(functools.partial(_fetch_group, store), groups, ahead, size_of=_size_of_group)
+    with contextlib.closing(fetched):
+        yield from itertools.chain.from_iterable(fetched)  # lets go of a group before it waits for the next
 
 
 def _groups(items: Sequence[ItemRow], *, num_alone: int) -> Iterator[Sequence[ItemRow]]:
@@ -103,6 +97,10 @@ def _groups(items: Sequence[ItemRow], *, num_alone: int) -> Iterator[Sequence[It
         num_bytes += item.num_bytes
     if start < len(items):
         yield items[start:]
+
+
+def _size_of_group(items: Sequence[ItemRow]) -> int:
+    return sum(item.num_bytes for item in items)
 
 
 def _fetch_group(store: Store, items: Sequence[ItemRow]) -> list[bytes | RejectError]:

@@ -48,7 +48,7 @@ def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list
             except RejectError as error:
                 probed.append(ProbedItem(num_bytes=None, problem=f"{item.key}: {error.reason}: {error.detail}"))
             else:
-                frames = container.frame(container.encode_sample(sample, position=0))
-                probed.append(ProbedItem(num_bytes=sum(map(len, frames)), problem=""))
+                num_bytes = container.open_writer("train", 0).add(sample, 0)
+                probed.append(ProbedItem(num_bytes=num_bytes, problem=""))
             tick(1, item.num_bytes)
     return task, probed

@@ -67,18 +67,16 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
 def _sample(context: ReshardContext, item: ItemRow, record: bytes, source_sha256: str) -> Sample:
     """Return the sample in a record, with what its container may not hold taken from the table of records."""
     assert item.member is not None
-    container = get_format(context.source_format)
     name = f"{context.source}/{item.member.archive} from byte {item.member.offset_bytes:,}"
-    payload = next(container.iter_buffer(memoryview(record), name=name)).payload
     sample = replace(
-        container.decode_sample(payload, name=name),
+        get_format(context.source_format).decode_record(record, name=name),
         key=item.key,
         label=item.label,
         class_text=item.class_text,
         source_sha256=source_sha256,
         extras=item.extras,
     )
-    if context.header.format is FormatName.RECORDIO or sample.width:
+    if sample.width or not get_format(context.header.format).holds_size:
         return sample
     width, height, channels = read_size(sample.encoded)
     return replace(sample, width=width, height=height, channels=channels)

@@ -1,7 +1,7 @@
 """What a plan asks of a bucket, and what that costs at list prices: an estimate to choose by, not a bill.
 
 GET     one for each item, and one more for each that was measured before planning
-PUT     shard, index, table of records and receipt for each shard (RecordIO: a list too), and a few documents
+PUT     shard, index, table of records and receipt for each shard, what its container has beside, a few documents
 LIST    one for each 1,000 objects
 """
 
@@ -11,7 +11,6 @@ import msgspec
 
 from packer.planning.plan import PlanHeader
 from packer.planning.shard_count import num_probes
-from packer.specs import FormatName
 
 PRICES_AS_OF = "2026-11"
 """When the prices below were looked up: S3 Standard in us-east-1, in US dollars, without tax or volume discount."""
@@ -43,12 +42,17 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         return self.written_bytes / 10**9 * _DOLLARS_PER_GB_MONTH
 
 
-def estimate_traffic(header: PlanHeader, *, source_bytes: int) -> Traffic:
-    """Return what packing by a plan asks of buckets; `source_bytes` is the size of all items."""
+def estimate_traffic(header: PlanHeader, *, source_bytes: int, num_side_files: int = 0) -> Traffic:
+    """Return what packing by a plan asks of buckets.
+
+    Args:
+        source_bytes: size of all items.
+        num_side_files: files beside each shard that its container has in addition to an index.
+    """
     num_items = sum(split.num_items for split in header.splits)
     num_fills = sum(split.num_fills for split in header.splits)
     num_probed = num_probes(num_items)
-    puts_per_shard = 5 if header.format is FormatName.RECORDIO else 4
+    puts_per_shard = 4 + num_side_files
     return Traffic(
         num_gets=num_items + num_probed,
         num_puts=header.num_tasks * puts_per_shard + _DOCUMENTS,

@@ -33,13 +33,13 @@ def index_key(split: str, stem: str) -> str:
     return f"meta/index/{split}/{stem}.idx"
 
 
-def list_key(split: str, stem: str) -> str:
-    """Return where a RecordIO shard's ``.lst`` is kept."""
-    return f"meta/index/{split}/{stem}.lst"
+def side_key(split: str, stem: str, suffix: str) -> str:
+    """Return where another file beside a shard is kept, such as a RecordIO shard's ``.lst``."""
+    return f"meta/index/{split}/{stem}{suffix}"
 
 
 def merged_index_key(split: str) -> str:
-    """Return where a RecordIO split's index over all of its shards is kept."""
+    """Return where a split's index over all of its shards is kept."""
     return f"meta/index/{split}.idx"
 
 

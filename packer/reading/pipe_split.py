@@ -83,14 +83,14 @@ def iter_epoch(channel: PipeChannel, plan: StreamPlan, spec: ReadSpec) -> Iterat
 
 def _check_training(records: Iterator[Record], plan: StreamPlan, name: str) -> Iterator[Record]:
     """Pass on the records of whole shards, and raise DataSetError at the first border that does not fit."""
-    per_shard = plan.shards[0].num_records
+    per_shard, mark_bytes = plan.shards[0].num_records, get_format(plan.format).mark_bytes
     expected = per_shard * plan.shards_per_rank
     sizes = collections.Counter(shard.num_bytes for shard in plan.shards)
     start = stop = num_records = 0
     for position in range(plan.shards_per_rank):
         for record in itertools.islice(records, per_shard):
             num_records += 1
-            stop = record.offset_bytes + record.num_bytes
+            stop = record.offset_bytes + record.num_bytes + mark_bytes
             yield record
         if num_records < per_shard * (position + 1):
             raise _count_error(name, f"{expected:,}", f"{num_records:,}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from packer.formats.container import Record
 from packer.reading.shard_file import ShardFile, iter_files, iter_stream, open_shard
+from packer.stores.readahead import Ahead, map_ahead
+
+_AHEAD = Ahead(name="shard-ahead", threads=1, items=2)
 
 
 def iter_records(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator[tuple[str, Record]]:
@@ -21,14 +24,10 @@ def iter_shards(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator[
     Two shards are held at a time: the one that is read, and the next. Raises as `iter_shard`, at the first record of
     the shard that fails.
     """
-    if not shards:
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="shard-ahead") as thread:
-        ahead = thread.submit(open_shard, shards[0])
-        for index, shard in enumerate(shards):
-            with ahead.result() as stream:
-                if index + 1 < len(shards):
-                    ahead = thread.submit(open_shard, shards[index + 1])
-                name = shard.name
+    streams = map_ahead(open_shard, shards, _AHEAD)
+    with contextlib.closing(streams):
+        for shard, stream in zip(shards, streams, strict=True):
+            name = shard.name
+            with stream:
                 for record in iter_stream(shard, stream, check=check):
                     yield name, record

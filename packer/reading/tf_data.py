@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from packer.errors import DataSetError, OptionsError
 from packer.extras import require_extra
 from packer.formats.container import Sample
+from packer.formats.registry import get_format
 from packer.reading.pictures import decode_sample
 from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
@@ -32,7 +33,7 @@ from packer.reading.tf_crops import (
     open_transparent,
     random_crop,
 )
-from packer.specs import Alpha, Encode, FormatName, is_training_split
+from packer.specs import Alpha, Encode, is_training_split
 
 TfDataset: TypeAlias = Any
 """A tf.data.Dataset; TensorFlow is not importable where types are checked."""
@@ -139,7 +140,7 @@ def _examples(tf: ModuleType, source: RecordSource, split: str, read: ReadSpec, 
     """Return (encoded image, label) of each of the rank's records, in the order of the epoch."""
     if source.manifest.label_kind != "class":
         raise DataSetError(f"{source.uri}: expected class labels, found {source.manifest.label_kind}")
-    if source.manifest.format is not FormatName.TFRECORD:
+    if not get_format(source.manifest.format).holds_examples:
         return _from_samples(tf, source, split, read, epoch)
     files = source.files(split, read, epoch=epoch)
     if files is None or not all(file.is_local for file in files):

@@ -18,8 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from packer.formats.container import RecordFormat, Sample
-from packer.formats.registry import RECORDIO, TFRECORD
+from packer.formats.container import Sample
+from packer.formats.framed_container import FramedContainer
+from packer.formats.recordio import CONTAINER as RECORDIO
+from packer.formats.tfrecord import CONTAINER as TFRECORD
 from packer.stores.local_store import LocalStore
 from tests.benchmarks.measure import cpu_seconds, create_parser, in_turns, median, report
 
@@ -93,7 +95,7 @@ def _prepare(given: argparse.Namespace, folder: Path) -> tuple[Calls, Calls, int
     return readers, writers, sum(map(len, payloads))
 
 
-def _read(store: LocalStore, container: RecordFormat, name: str, *, check: bool) -> None:
+def _read(store: LocalStore, container: FramedContainer, name: str, *, check: bool) -> None:
     with store.open(name) as stream:
         for _ in container.iter_stream(stream, name=name, check=check):
             pass
@@ -105,7 +107,7 @@ def _parse(store: LocalStore, name: str) -> None:
             TFRECORD.decode_sample(record.payload)
 
 
-def _write(store: LocalStore, container: RecordFormat, payloads: Sequence[bytes], name: str) -> None:
+def _write(store: LocalStore, container: FramedContainer, payloads: Sequence[bytes], name: str) -> None:
     store.put(name, [buffer for payload in payloads for buffer in container.frame(payload)])
 
 

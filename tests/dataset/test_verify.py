@@ -345,7 +345,7 @@ def test_decode_tells_of_an_image_that_does_not(tmp_path: Path, images: Path) ->
 
 
 def _rewrite_record(path: Path, index: int, sizes: list[int], content: bytes) -> None:
-    from packer.formats.registry import TFRECORD
+    from packer.formats.tfrecord import CONTAINER as TFRECORD
 
     start = sum(sizes[:index])
     record = next(TFRECORD.iter_buffer(memoryview(content)[start : start + sizes[index]], name="r"))

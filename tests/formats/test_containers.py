@@ -1,4 +1,4 @@
-"""What holds for both containers: round trips, streams, damage and its description."""
+"""What holds for containers that frame record by record: round trips, streams, damage and its description."""
 
 import io
 import mmap
@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError
-from packer.formats.registry import RECORDIO, TFRECORD, get_format
+from packer.formats.recordio import CONTAINER as RECORDIO
+from packer.formats.registry import get_format
+from packer.formats.tfrecord import CONTAINER as TFRECORD
 from packer.specs import FormatName
 
 MAGIC = bytes.fromhex("0a23d7ce")

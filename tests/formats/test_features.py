@@ -9,7 +9,7 @@ from packer.errors import CorruptRecordError, OptionsError
 from packer.formats.container import Sample
 from packer.formats.example import decode_example, encode_example
 from packer.formats.features import RESERVED_FEATURES, check_extra_names
-from packer.formats.registry import TFRECORD
+from packer.formats.tfrecord import CONTAINER as TFRECORD
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(100))
 FULL = Sample(

@@ -17,7 +17,7 @@ from packer.formats.index import (
     parse_list,
     parse_mxnet_index,
 )
-from packer.formats.registry import RECORDIO
+from packer.formats.recordio import CONTAINER as RECORDIO
 
 
 def spans(*sizes):

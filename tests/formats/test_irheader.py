@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from packer.errors import CorruptRecordError, OptionsError
 from packer.formats.container import Sample
 from packer.formats.irheader import MAX_CLASS_ID
-from packer.formats.registry import RECORDIO
+from packer.formats.recordio import CONTAINER as RECORDIO
 
 MAGIC = bytes.fromhex("0a23d7ce")
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(100))

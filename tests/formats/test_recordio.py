@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError, OptionsError
+from packer.formats.recordio import CONTAINER as RECORDIO
 from packer.formats.recordio import MAX_PAYLOAD_BYTES, iter_records
-from packer.formats.registry import RECORDIO
 
 MAGIC = bytes.fromhex("0a23d7ce")
 

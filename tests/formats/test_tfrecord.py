@@ -5,7 +5,7 @@ import pytest
 
 from packer.errors import CorruptRecordError
 from packer.formats.crc32c import masked_crc32c
-from packer.formats.registry import TFRECORD
+from packer.formats.tfrecord import CONTAINER as TFRECORD
 
 HELLO = bytes.fromhex("0500000000000000eab2043e68656c6c6fbb1f1c19")
 

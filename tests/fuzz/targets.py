@@ -26,9 +26,11 @@ from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import load_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records
 from packer.errors import PackerError
-from packer.formats.container import RecordFormat, Sample
+from packer.formats.container import Sample
+from packer.formats.framed_container import FramedContainer
 from packer.formats.index import parse_dali_index, parse_list, parse_mxnet_index
-from packer.formats.registry import RECORDIO, TFRECORD
+from packer.formats.recordio import CONTAINER as RECORDIO
+from packer.formats.tfrecord import CONTAINER as TFRECORD
 from packer.imaging.transform import transform_image
 from packer.options import parse_options
 from packer.sources.items import SourceSpec
@@ -50,7 +52,7 @@ def check(target: Target, data: bytes) -> None:
         target.parse(data)
 
 
-def _container(container: RecordFormat) -> Target:
+def _container(container: FramedContainer) -> Target:
     def parse(data: bytes) -> None:
         payloads = [bytes(r.payload) for r in _until_error(container.iter_buffer(memoryview(data), name="fuzz"))]
         streamed = [bytes(r.payload) for r in _until_error(container.iter_stream(io.BytesIO(data), name="fuzz"))]
@@ -75,7 +77,7 @@ def _until_error(records):
         yield from records
 
 
-def _payload(container: RecordFormat) -> Target:
+def _payload(container: FramedContainer) -> Target:
     sample = Sample(key="k", encoded=b"image", image_format="jpeg", label=3, extras={"a": 1.5, "b": ("x", "y")})
     return Target(lambda data: _ignore(container.decode_sample(data)), (container.encode_sample(sample, position=0),))
 

@@ -110,7 +110,7 @@ def test_a_shard_never_passes_128_mb(context: PackContext) -> None:
     shard = OpenShard(context.header, 3, [item] * 3)
     shard.add(0, sample)
     shard.add(1, sample)
-    assert 100_000_000 < shard.num_bytes < 128_000_000
+    assert 100_000_000 < shard.writer.num_bytes < 128_000_000
     with pytest.raises(PackerError, match=r"shard train-00003-of-00004 passes 128 MB, .* smaller --shard-size"):
         shard.add(2, sample)
 
@@ -128,4 +128,4 @@ def test_what_does_not_fit_is_not_repeated(context: PackContext) -> None:
         shard.reject(index, RejectError(RejectReason.CORRUPT, "damaged"))
     shard.fill()
     assert [row.item_index for row in shard.rows] == [0] + [1] * 14
-    assert shard.num_bytes == sum(row.num_bytes for row in shard.rows) < 71_000_000
+    assert shard.writer.num_bytes == sum(row.num_bytes for row in shard.rows) < 71_000_000

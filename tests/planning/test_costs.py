@@ -1,16 +1,18 @@
 import pytest
 
+from packer.formats.registry import get_format
 from packer.planning.costs import Traffic, estimate_traffic
 from tests.planning.test_plan import items, plan
 
 
-@pytest.mark.parametrize(("container", "puts_per_shard"), [("tfrecord", 4), ("recordio", 5)])
-def test_traffic_of_a_small_plan(container: str, puts_per_shard: int) -> None:
+@pytest.mark.parametrize(("container", "num_side_files"), [("tfrecord", 0), ("recordio", 1)])
+def test_traffic_of_a_small_plan(container: str, num_side_files: int) -> None:
     made = plan(items(2000), gpus=4, split="train=0.9,val=0.1", format=container)
-    traffic = estimate_traffic(made.header, source_bytes=made.source_bytes)
+    assert len(get_format(container).side_suffixes) == num_side_files
+    traffic = estimate_traffic(made.header, source_bytes=made.source_bytes, num_side_files=num_side_files)
     assert made.source_bytes == sum(1000 + n for n in range(2000))
     assert traffic.num_gets == 2000 + 40
-    assert traffic.num_puts == made.header.num_tasks * puts_per_shard + 5
+    assert traffic.num_puts == made.header.num_tasks * (4 + num_side_files) + 5
     assert traffic.num_lists == 2
     assert traffic.read_bytes == made.source_bytes * 1.02
     assert traffic.written_bytes == 2000 * 30_000
