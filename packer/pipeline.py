@@ -7,13 +7,15 @@ None of it knows how images, containers, places or engines work.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from packer.dataset.commit import check_rejects, clear_scaffolding, commit
+from packer.channels.key_lists import key_lists_of
+from packer.dataset.commit import Closing, Inherited, check_rejects, clear_scaffolding, commit
 from packer.dataset.destination import check_destination, check_is_pack, check_same_options, claim_destination
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
@@ -74,7 +76,7 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
             manifest = None
             if options.part is None:
                 report = run_report(options, started=started, num_reused=num_reused)
-                manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
+                manifest = commit(dest, document, closing(document, options.max_rejects, report))
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
 
 
@@ -104,10 +106,23 @@ def commit_parts(
     if manifest is None:
         check_is_pack(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
-        manifest = commit(dest, document, max_rejects=options.max_rejects, run_report=report)
+        manifest = commit(dest, document, closing(document, options.max_rejects, report))
     else:
         clear_scaffolding(dest, document.header)
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
+
+
+def closing(
+    document: PlanDocument, max_rejects: float, run_report: bytes, inherited: Inherited | None = None
+) -> Closing:
+    """Return how a run of a plan ends: in S3, with lists of shards for the instances that it was made for."""
+    local_size = parse_options({**document.options, "dest": "any"}).local_size
+    return Closing(
+        max_rejects=max_rejects,
+        run_report=run_report,
+        inherited=inherited,
+        companions=functools.partial(key_lists_of, local_size=local_size),
+    )
 
 
 def check_places(options: PackOptions) -> None:

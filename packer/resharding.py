@@ -22,12 +22,11 @@ from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.recordstable import decode_records
 from packer.dataset.report import run_report
 from packer.dataset.shardcheck import manifest_shards
-from packer.dataset.verify import verify
 from packer.engines.engine import Engine
 from packer.errors import DataSetError
 from packer.options import PackOptions
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, reshard_shard
-from packer.pipeline import PackResult, check_places, engine_of
+from packer.pipeline import PackResult, check_places, closing, engine_of
 from packer.planning.balance import KnownSizes
 from packer.planning.layout import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
@@ -38,6 +37,7 @@ from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED
 from packer.stores.open_store import open_store, share_options
 from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
+from packer.verifying import verify
 
 _SPLIT = "_split"
 
@@ -87,7 +87,7 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     num_reused = sum(summary.reused for summary in summaries)
     inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=source.get(REJECTS_KEY))
     run = run_report(options, started=started, num_reused=num_reused)
-    copied = commit(dest, document, max_rejects=0, run_report=run, inherited=inherited)
+    copied = commit(dest, document, closing(document, 0, run, inherited))
     return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
 
 

@@ -11,7 +11,6 @@ import pytest
 from packer.cli.main import run
 from packer.dataset.manifest import decode_manifest, encode_manifest
 from packer.dataset.planfile import load_plan
-from packer.dataset.verify import verify
 from packer.errors import EncoderMismatchError, OptionsError
 from packer.imaging.fingerprint import encoder_digest
 from packer.packing.shard import check_encoder
@@ -22,6 +21,7 @@ from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.records import iter_samples
 from packer.resharding import reshard
 from packer.stores.local_store import LocalStore
+from packer.verifying import verify
 from tests.tools.datasets import SerialEngine, digests, read_manifest, read_records
 from tests.tools.golden_sets import (
     COPY_INTERRUPTED,

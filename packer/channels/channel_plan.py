@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from packer.channels.channel_names import META_CHANNEL, InputMode, channel_name, check_channel_names
-from packer.dataset.key_lists import keys_of_local_rank
+from packer.channels.key_lists import keys_of_local_rank
 from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
 from packer.planning.layout import MANIFEST_KEY, channel_manifest_key

@@ -134,9 +134,9 @@ def verify(
 ) -> None:
     """Read every byte of DEST and compare it with its manifest; exit code 1 when anything differs."""
     from packer.dataset.load import load_manifest
-    from packer.dataset.verify import verify as run_verify
     from packer.engines.local_engine import LocalEngine
     from packer.stores.open_store import open_store
+    from packer.verifying import verify as run_verify
 
     options = place_options(dest, given).source_store()
     load_manifest(open_store(dest, options))  # before any process is started for nothing

@@ -13,12 +13,12 @@ from packer.progress import Progress
 
 if TYPE_CHECKING:
     from packer.dataset.manifest import Manifest
-    from packer.dataset.verify import VerifyReport
     from packer.localjob.local_job import LocalJobResult
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
     from packer.planning.plan import PlanHeader
     from packer.sagemaker.documents import MadeRequests
+    from packer.verifying import VerifyReport
 
 
 class Output:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 
 from packer.dataset.duplicates import count_duplicates
-from packer.dataset.key_lists import put_key_lists
 from packer.dataset.load import LabelsDocument
 from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
@@ -17,7 +18,6 @@ from packer.dataset.receipt import Receipt, load_receipt
 from packer.dataset.sidefiles import iter_split_index
 from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
 from packer.formats.registry import get_format
-from packer.options import parse_options
 from packer.planning.layout import (
     LABELS_KEY,
     MANIFEST_KEY,
@@ -44,38 +44,47 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
     rejects_file: bytes
 
 
-def commit(
-    dest: Store,
-    document: PlanDocument,
-    *,
-    max_rejects: float,
-    run_report: bytes,
-    inherited: Inherited | None = None,
-) -> Manifest:
+Companions: TypeAlias = Callable[[Store, Manifest], Mapping[str, bytes]]
+"""Documents beside a manifest that follow from it and from where it lies, by key, for the programs of others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """How a run ends."""
+
+    max_rejects: float
+    """Share of the items that may have been rejected."""
+    run_report: bytes
+    """Content of `meta/run.json`: what is known of this run and not of the data."""
+    inherited: Inherited | None = None
+    """Rejects and statistics, where no image was decoded."""
+    companions: Companions
+    """What is written just before the manifest."""
+
+
+def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
     """Make a data set of packed shards and return its manifest.
 
     Args:
         dest: the claimed destination.
         document: its plan.
-        max_rejects: share of the items that may have been rejected.
-        run_report: content of `meta/run.json`: what is known of this run and not of the data.
-        inherited: rejects and statistics, where no image was decoded.
+        closing: what else is to be said of it.
 
     Raises:
         DataSetError: a shard has no receipt, or its counts are not those of the plan.
         TooManyRejectsError: nothing is committed; shards and receipts stay for a resumed run.
     """
-    header = document.header
+    header, inherited = document.header, closing.inherited
     receipts = {split.name: list(_receipts(dest, header, split)) for split in header.splits}
     every = [receipt for split in header.splits for receipt in receipts[split.name]]
     rejects = [reject for receipt in every for reject in receipt.rejects]
     num_items = sum(split.num_items for split in header.splits)
     example = f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
-    check_rejects(len(rejects), num_items, max_rejects, example=example)
+    check_rejects(len(rejects), num_items, closing.max_rejects, example=example)
     dest.put(LABELS_KEY, [labels_file(header)])
     own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
     dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
-    dest.put(RUN_KEY, [run_report])
+    dest.put(RUN_KEY, [closing.run_report])
     for name, packed in receipts.items():
         index = iter_split_index(dest, get_format(header.format), name, [receipt.shard for receipt in packed])
         if index is not None:
@@ -86,16 +95,12 @@ def commit(
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
-    put_key_lists(dest, manifest, local_size=_local_size(dest, document))
+    for key, companion in closing.companions(dest, manifest).items():
+        dest.put(key, [companion])
     check_claim(dest, header)
     dest.put(MANIFEST_KEY, [data])
     clear_scaffolding(dest, header)
     return msgspec.json.decode(data, type=Manifest)
-
-
-def _local_size(dest: Store, document: PlanDocument) -> int:
-    """Return the ranks of an instance that the plan's options ask for."""
-    return parse_options({**document.options, "dest": dest.uri}).local_size
 
 
 def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, example: str) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from packer.dataset.commit import labels_file
 from packer.dataset.document import decode_document
 from packer.dataset.duplicates import count_duplicates
-from packer.dataset.key_lists import key_list_faults
 from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import RejectedItem
@@ -33,12 +33,16 @@ _SHARED_FIELDS = (
 """Fields that a manifest takes from its plan."""
 
 
-def document_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the plan's header, labels, rejects, merged indexes and lists for SageMaker.
+FaultFinder: TypeAlias = Callable[[Store, Manifest], Iterable[str]]
+"""Yields what is wrong with some documents of a data set."""
+
+
+def document_faults(store: Store, manifest: Manifest, *others: FaultFinder) -> Iterator[str]:
+    """Yield what is wrong with the plan's header, labels, rejects and merged indexes, then what `others` find.
 
     Raises StoreError where a remote place failed or refused: that says nothing of the data set.
     """
-    for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults, key_list_faults):
+    for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults, *others):
         try:
             yield from check(store, manifest)
         except ObjectNotFoundError as error:

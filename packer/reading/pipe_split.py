@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from packer.channels.jobfiles import JobFiles
-from packer.dataset.key_lists import keys_of_local_rank
+from packer.channels.key_lists import keys_of_local_rank
 from packer.dataset.manifest import ShardEntry
 from packer.errors import DataSetError
 from packer.formats.container import Record

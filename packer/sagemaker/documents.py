@@ -9,7 +9,7 @@ import msgspec
 
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan, plan_channels
-from packer.dataset.key_lists import format_key_list, parse_key_list
+from packer.channels.key_lists import format_key_list, parse_key_list
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
 from packer.errors import DataSetError, OptionsError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from packer.channels.channel_plan import ChannelPlan
-from packer.dataset.key_lists import build_key_lists
+from packer.channels.key_lists import build_key_lists
 from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
 from packer.stores.store import ObjectNotFoundError, Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from packer.dataset.key_lists import build_key_lists, parse_key_list
+from packer.channels.key_lists import build_key_lists, parse_key_list
 from packer.dataset.manifest import encode_manifest
 from packer.sagemaker.rules import training_job_faults
 from tests.cli.commands import shardpack

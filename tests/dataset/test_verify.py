@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from packer.cli.main import run
-from packer.dataset.verify import VerifyReport, verify
 from packer.errors import DataSetError, NotADataSetError
 from packer.progress import SilentProgress
+from packer.verifying import VerifyReport, verify
 from tests.tools.datasets import FORMATS, SerialEngine, list_keys, pack_small, read_manifest, write_images
 
 SPLITS = {"split": "train=0.75,val=0.25", "gpus": 2, "stratify": True, "allow_fill": True}

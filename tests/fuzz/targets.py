@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from packer.dataset.key_lists import parse_key_list
+from packer.channels.key_lists import parse_key_list
 from packer.dataset.load import load_labels
 from packer.dataset.manifest import decode_manifest
 from packer.dataset.planfile import load_plan

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from packer.dataset.verify import verify
 from packer.errors import SourceError
 from packer.formats.registry import get_format
 from packer.progress import SilentProgress
 from packer.reading.dataset import open_dataset
 from packer.reading.shard_file import iter_shard
+from packer.verifying import verify
 from tests.tools.datasets import FORMATS, SerialEngine, image_bytes, pack_small, write_images
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from packer.dataset.verify import manifest_shards
 from packer.errors import OptionsError, SourceError, StoreError
 from packer.pipeline import pack
 from packer.sources.items import SourceSpec
@@ -16,6 +15,7 @@ from packer.sources.open_source import list_source
 from packer.stores.fsspec_store import RemoteStore
 from packer.stores.open_store import open_store
 from packer.stores.store import Store
+from packer.verifying import manifest_shards
 from tests.sources.packed import write_tar, write_zip
 from tests.stores.store_contract import StoreContract
 from tests.tools.datasets import SerialEngine, image_bytes, make_options, pack_small, write_images

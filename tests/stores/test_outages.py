@@ -10,7 +10,6 @@ from packer.dataset.documentcheck import document_faults
 from packer.dataset.load import load_manifest
 from packer.dataset.planfile import load_shard_items
 from packer.dataset.shardcheck import CheckContext, check_shard
-from packer.dataset.verify import verify
 from packer.errors import DataSetError, StoreError
 from packer.options import parse_options
 from packer.prepare import make_plan
@@ -20,6 +19,7 @@ from packer.specs import StoreOptions
 from packer.stores import s3
 from packer.stores.retry import RetryPolicy
 from packer.stores.s3 import S3Store
+from packer.verifying import verify
 from tests.stores.conftest import Bucket
 from tests.stores.test_pack_buckets import upload
 from tests.tools.datasets import SerialEngine, make_options, pack_small, write_images

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from packer.dataset.key_lists import build_key_lists
-from packer.dataset.verify import verify
+from packer.channels.key_lists import build_key_lists
 from packer.errors import DestinationTakenError, OptionsError, SourceChangedError, SourceError
 from packer.pipeline import check_places, commit_parts, pack
 from packer.progress import SilentProgress
 from packer.resharding import reshard
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open_source import list_source
+from packer.verifying import verify
 from tests.stores.conftest import Bucket
 from tests.tools.datasets import (
     ROOT,

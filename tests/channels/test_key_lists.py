@@ -7,18 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packer.dataset.key_lists import build_key_lists, format_key_list, key_list_faults, parse_key_list
+from packer.channels.key_lists import build_key_lists, format_key_list, key_list_faults, parse_key_list
 from packer.errors import DataSetError, OptionsError
 from packer.planning.layout import channel_manifest_key
 from packer.stores.open_store import open_store
-from tests.tools.datasets import pack_small, read_manifest
+from tests.tools.datasets import pack_small, read_manifest, write_images
 from tests.tools.manifests import make_manifest
 
 NAMES = st.text("abc019-_.=", min_size=1, max_size=8).filter(lambda text: text.strip("."))
 
 
 @pytest.fixture(scope="module")
-def packed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images = write_images(tmp_path_factory.mktemp("images"), 60)
     dest = tmp_path_factory.mktemp("packed") / "out"
     pack_small(images, dest, instances=2, gpus_per_instance=2, gpus=4, split="train=0.8,val=0.2", allow_fill=True)
     return dest

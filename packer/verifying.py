@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from packer.channels.key_lists import key_list_faults
 from packer.dataset.documentcheck import document_faults
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
@@ -44,7 +45,7 @@ def verify(
     store = open_store(uri, options)
     manifest = load_manifest(store)
     shards = list(manifest_shards(manifest))
-    faults = [*document_faults(store, manifest), *_stray_files(store, manifest)]
+    faults = [*document_faults(store, manifest, key_list_faults), *_stray_files(store, manifest)]
     shared = share_options(store.uri, options)
     context = CheckContext(uri=store.uri, manifest=manifest, decode=decode, store=shared)
     checks: dict[int, CheckedShard] = {}

@@ -101,16 +101,14 @@ def build_key_lists(manifest: Manifest, *, root: str, local_size: int) -> dict[s
     return lists
 
 
-def put_key_lists(store: Store, manifest: Manifest, *, local_size: int) -> None:
-    """Write the lists of a data set that is in S3; one elsewhere has none. Raises OSError."""
+def key_lists_of(store: Store, manifest: Manifest, *, local_size: int) -> dict[str, bytes]:
+    """Return the lists that stand beside the manifest of a data set in S3, by key; one elsewhere has none."""
     if find_scheme(store.uri) != "s3":
-        return
+        return {}
     try:
-        lists = build_key_lists(manifest, root=store.uri, local_size=local_size)
+        return build_key_lists(manifest, root=store.uri, local_size=local_size)
     except OptionsError:
-        return  # A prefix that no list can name holds a data set all the same; `shardpack sagemaker` says why not.
-    for key, data in lists.items():
-        store.put(key, [data])
+        return {}  # A prefix that no list can name holds a data set all the same; `shardpack sagemaker` says why not.
 
 
 def key_list_faults(store: Store, manifest: Manifest) -> Iterator[str]:
