@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 import packer
 from packer.cli.command_options import load_config
 from packer.cli.output import Output
+from packer.shown_text import shown
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
         with glue_job(sys.argv):
             output.packed(packer.pack(options, progress=output.progress))
     except packer.PackerError as error:
-        sys.exit(f"shardpack: {error}")
+        sys.exit(f"shardpack: {shown(str(error))}")
 
 
 def read_options(arguments: list[str]) -> packer.PackOptions:

@@ -23,6 +23,7 @@ from packer.cli.sagemaker_local_command import EPILOG as SAGEMAKER_LOCAL_EPILOG
 from packer.cli.sagemaker_local_command import sagemaker_local
 from packer.errors import PackerError
 from packer.options import STORE_FIELDS, PackOptions, parse_options
+from packer.shown_text import shown
 
 if TYPE_CHECKING:
     from packer.engines.engine import Engine
@@ -204,7 +205,10 @@ def run(arguments: list[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except PackerError as error:
-        return _fail(str(error), error.exit_code, arguments)
+        code = _fail(str(error), error.exit_code, arguments)
+        for line in "\n".join(getattr(error, "__notes__", ())).splitlines():
+            print(shown(line), file=sys.stderr)  # noqa: T201
+        return code
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         return _fail(message, 2, arguments) if message else 2
@@ -229,7 +233,7 @@ def _fail(text: str, code: int, arguments: Sequence[str]) -> int:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments  # what follows is another command
     if "--json" in own:
         Output(as_json=True).failed(text, code)
-    print(f"shardpack: {text}", file=sys.stderr)  # noqa: T201
+    print(f"shardpack: {shown(text)}", file=sys.stderr)  # noqa: T201
     return code
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from packer.cli.progress_bar import create_progress
 from packer.progress import Progress
+from packer.shown_text import shown, shown_json, without_secrets
 
 if TYPE_CHECKING:
     from packer.dataset.manifest import Manifest
@@ -114,7 +115,7 @@ class Output:
             self.progress.note(f"wrote {made.dest}/{key}")
         for path in made.files:
             self.progress.note(f"wrote {path}")
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(made.channels)).decode() + "\n")
+        _write_json(msgspec.json.format(msgspec.json.encode(made.channels)))
 
     def checked(self, path: str, faults: Sequence[str]) -> None:
         """Show what is wrong with a request."""
@@ -127,10 +128,10 @@ class Output:
 
     def failed(self, text: str, code: int) -> None:
         """Show an error as JSON; as text it goes to standard error."""
-        self._json({"ok": False, "error": text, "exit_code": code})
+        self._json({"ok": False, "error": without_secrets(text), "exit_code": code})
 
     def _json(self, document: object) -> None:
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        _write_json(msgspec.json.encode(document))
 
 
 def _summary(manifest: Manifest) -> dict[str, object]:
@@ -198,5 +199,9 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
         _print("  ".join((first.ljust(widths[0]), *cells)))
 
 
+def _write_json(document: bytes) -> None:
+    sys.stdout.write(shown_json(document.decode()) + "\n")
+
+
 def _print(text: str) -> None:
-    print(text)  # noqa: T201
+    print(shown(text))  # noqa: T201

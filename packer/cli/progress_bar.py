@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from packer.progress import Progress
+from packer.shown_text import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -30,7 +31,7 @@ class NotesOnly:
         return
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr)  # noqa: T201
+        print(shown(text), file=sys.stderr)  # noqa: T201
 
 
 class TerminalProgress:
@@ -70,4 +71,4 @@ class TerminalProgress:
         self._bar.update(self._task, advance=num_items, rates=rates)
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr)  # noqa: T201
+        print(shown(text), file=sys.stderr)  # noqa: T201

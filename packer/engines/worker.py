@@ -95,7 +95,9 @@ def _outcome(function: Any, context: Any, task: int, ticker: _Ticker) -> tuple[s
 def _unforeseen(task: int, error: Exception) -> WorkerError:
     """Return the error for a bug, or a library's own error: the parent shall name the task and show the place."""
     text = "".join(traceback.format_exception(error))
-    return WorkerError(f"task {task} raised {type(error).__name__}: {error}\n{text}")
+    problem = WorkerError(f"task {task} raised {type(error).__name__}: {error}")
+    problem.add_note(text)
+    return problem
 
 
 def _picklable(error: PackerError) -> PackerError:

@@ -16,6 +16,7 @@ import threading
 from types import TracebackType
 
 from packer.engines.engine import ITEM_TOO_SLOW
+from packer.shown_text import shown
 
 ITEM_LIMIT_S = 300.0
 _LOOKS_PER_LIMIT = 60
@@ -59,7 +60,7 @@ class Watchdog:
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
     def _end_process(self, key: str) -> None:
-        text = f"shardpack: {key}: it took more than {self._limit_s:g} s to decode; this process ends\n"
+        text = f"shardpack: {shown(key)}: it took more than {self._limit_s:g} s to decode; this process ends\n"
         os.write(2, text.encode(errors="replace"))
         os._exit(ITEM_TOO_SLOW)
 

@@ -16,6 +16,7 @@ import typer
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
+from packer.shown_text import shown
 from packer.specs import StoreOptions
 from packer.trainer.failure import put_failure
 from packer.trainer.stopping import ending_at_sigterm
@@ -106,7 +107,7 @@ def _reporting(base_dir: str) -> Iterator[World]:
             yield world
     except PackerError as error:
         put_failure(base_dir, world, str(error))
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except Exception as error:
         put_failure(base_dir, world, f"{type(error).__name__}: {error}")
@@ -135,8 +136,8 @@ def drop_flag_values(arguments: Sequence[str]) -> list[str]:
 
 
 def _announce(line: str) -> None:
-    typer.echo(line)
+    typer.echo(shown(line))
 
 
 def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)
+    typer.echo(f"warning: {shown(line)}", err=True)
