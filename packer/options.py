@@ -266,7 +266,7 @@ def check_split_name(name: str, option: str) -> None:
 
 def parse_size(text: str, field: str) -> int:
     """Return the bytes in ``100MB``, ``64MiB`` or ``1000000``. Raises OptionsError naming `field`."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
     unit = _SIZE_UNITS.get(match[2].upper()) if match else None
     if not match or unit is None:
         raise OptionsError(f"{field}: expected a size such as 100MB or 64MiB, got {text!r}")

@@ -20,6 +20,7 @@ import msgspec
 
 from packer.channels.channel_names import InputMode
 from packer.errors import DataSetError, NotADataSetError
+from packer.parsing import ParseError, as_json_text, parse_json
 
 _T = TypeVar("_T")
 
@@ -119,7 +120,7 @@ def _load(base_dir: str, name: str, kind: type[_T]) -> _T:
     path = os.path.join(config_dir(base_dir), name)
     try:
         with open(path, "rb") as file:
-            return msgspec.json.decode(file.read(), type=kind)
+            return parse_json(file.read(), kind)
     except FileNotFoundError:
         raise NotADataSetError(
             f"{path}: expected the description of a SageMaker training job, found no file; outside of one name the "
@@ -127,13 +128,13 @@ def _load(base_dir: str, name: str, kind: type[_T]) -> _T:
         ) from None
     except OSError as error:
         raise DataSetError(f"{path}: cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except ParseError as error:
         raise DataSetError(f"{path}: expected what SageMaker writes there, but {error}") from None
 
 
 def encode_hyperparameters(values: Mapping[str, str]) -> dict[str, str]:
     """Return texts as SageMaker's SDK sends them: what is no JSON by itself becomes a JSON string."""
-    return {name: _as_json(text) for name, text in values.items()}
+    return {name: as_json_text(text) for name, text in values.items()}
 
 
 def write_job_files(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
@@ -146,11 +147,3 @@ def write_job_files(files: JobFiles, hyperparameters: Mapping[str, str]) -> None
     for name, document in documents.items():
         with open(os.path.join(config_dir(files.base_dir), name), "wb") as file:
             file.write(msgspec.json.encode(document))
-
-
-def _as_json(text: str) -> str:
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return msgspec.json.encode(text).decode()
-    return text

@@ -16,6 +16,7 @@ import msgspec
 
 from packer.dataset.manifest import Manifest
 from packer.errors import DataSetError, OptionsError
+from packer.parsing import ParseError, parse_json
 from packer.planning.layout import SAGEMAKER_PREFIX, channel_manifest_key
 from packer.stores.open_store import find_scheme
 from packer.stores.store import Store
@@ -53,8 +54,8 @@ def parse_key_list(data: bytes, *, name: str) -> tuple[str, ...]:
     """Return the URIs of the objects that a document lists; `name` is its own, for messages. Raises DataSetError."""
     problem = 'expected a JSON list of {"prefix": "s3://..."} and names'
     try:
-        head, *names = msgspec.json.decode(data, type=list[dict[str, str] | str])
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        head, *names = parse_json(data, list[dict[str, str] | str]) or [""]
+    except ParseError as error:
         raise DataSetError(f"{name}: {problem}, but {error}") from None
     texts = [text for text in names if isinstance(text, str)]
     if not isinstance(head, dict) or set(head) != {"prefix"} or not texts or len(texts) != len(names):

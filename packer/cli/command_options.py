@@ -11,12 +11,14 @@ import typer
 
 from packer.errors import OptionsError, StoreError
 from packer.options import PackOptions, choices_of, option_name, parse_options
+from packer.parsing import ParseError, parse_yaml
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import read_file
 
 READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
 """Fields of PackOptions that say how a place is reached which is only read."""
 
+_MAX_CONFIG_BYTES = 100_000
 _METAVARS = {
     "shard_size": "SIZE",
     "split": "NAME=SHARE,...",
@@ -105,16 +107,19 @@ def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, A
         OptionsError: the file cannot be read, or is not a mapping.
         StoreError: a remote place failed or refused.
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(read_file(path, options).decode("utf-8"))
+        values = parse_yaml(read_file(path, options, max_bytes=_MAX_CONFIG_BYTES))
     except StoreError:
         raise
-    except (OSError, UnicodeDecodeError) as error:
+    except OptionsError as error:
+        raise OptionsError(f"--config: {error}") from None
+    except OSError as error:
         raise OptionsError(f"--config: {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise OptionsError(f"--config: {path} is not YAML or JSON: {' '.join(str(error).split())}") from None
+    except ParseError as error:
+        raise OptionsError(f"--config: {path} is not YAML or JSON: {error}") from None
     if not isinstance(values, Mapping):
         raise OptionsError(f"--config: expected a mapping of options in {path}, got {type(values).__name__}")
+    for name, value in values.items():
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise OptionsError(f"--config: {path}: expected a number of at most 64 bits as {name}, got a longer one")
     return {str(name).replace("-", "_"): value for name, value in values.items()}

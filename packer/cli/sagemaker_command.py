@@ -13,6 +13,7 @@ from packer.cli.command_options import place_options, with_fields
 from packer.cli.output import Output
 from packer.errors import OptionsError
 from packer.options import STORE_FIELDS, PackOptions, convert_options
+from packer.parsing import ParseError, parse_json
 from packer.sagemaker.job_options import SageMakerOptions
 
 _FIELDS = (
@@ -57,8 +58,8 @@ def _check(path: str, *, as_json: bool) -> None:
     from packer.sagemaker.documents import check_document
 
     try:
-        document = msgspec.json.decode(Path(path).read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        document = parse_json(Path(path).read_bytes())
+    except (OSError, ParseError) as error:
         raise OptionsError(f"--check: expected a JSON file, but {path} cannot be read: {error}") from None
     faults = check_document(document)
     Output(as_json=as_json).checked(path, faults)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import msgspec
-
 from packer.errors import DataSetError
+from packer.parsing import ParseError, parse_json
 
 Document = TypeVar("Document")
 
@@ -24,6 +23,6 @@ def decode_document(data: bytes, kind: type[Document], *, name: str, remedy: str
         DataSetError: it is not JSON, or a field is missing, unknown or of another type.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return parse_json(data, kind)
+    except ParseError as error:
         raise DataSetError(f"{name}: not what this version writes there ({error}); {remedy}") from None

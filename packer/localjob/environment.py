@@ -13,6 +13,7 @@ import msgspec
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, JobFiles
 from packer.localjob.job_spec import Rank
+from packer.parsing import parse_json
 
 JOB_NAME = "sagemaker-local"
 _PLATFORM = {
@@ -34,7 +35,7 @@ def instance_variables(
         hyperparameters: as in the file, each value JSON.
         num_gpus: GPUs of an instance.
     """
-    decoded = {name: msgspec.json.decode(text) for name, text in hyperparameters.items()}
+    decoded = {name: parse_json(text) for name, text in hyperparameters.items()}
     program = {name: value for name, value in decoded.items() if not name.startswith(_FRAMEWORK_PREFIX)}
     framework = {name: value for name, value in decoded.items() if name.startswith(_FRAMEWORK_PREFIX)}
     values: dict[str, object] = {

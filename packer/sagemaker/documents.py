@@ -14,6 +14,7 @@ from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
 from packer.errors import DataSetError, OptionsError
 from packer.options import PackOptions
+from packer.parsing import ParseError, parse_json
 from packer.sagemaker.input_data import build_channels
 from packer.sagemaker.job_options import SageMakerOptions
 from packer.sagemaker.pack_command import repacking_arguments
@@ -95,8 +96,8 @@ def _pipeline_request_faults(request: dict[str, Any]) -> list[str]:
     if faults or "PipelineDefinition" not in request:
         return faults
     try:
-        definition = msgspec.json.decode(request["PipelineDefinition"])
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        definition = parse_json(request["PipelineDefinition"])
+    except ParseError as error:
         return [f"PipelineDefinition: expected JSON, but {error}"]
     return [f"PipelineDefinition: {fault}" for fault in pipeline_faults(definition)]
 

@@ -17,6 +17,7 @@ from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan, Cluster
 from packer.errors import OptionsError
 from packer.options import option_name
+from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, build_channels
 from packer.sagemaker.rules import training_job_faults
 from packer.specs import is_training_split
@@ -143,15 +144,6 @@ def build_hyperparameters(
         toolkit["sagemaker_distribution_instance_groups"] = list(place.groups)
     texts = {name: msgspec.json.encode(value).decode() for name, value in {**options, **toolkit}.items()}
     return {**texts, **{name: as_json_text(value) for name, value in spec.hyperparameters}}
-
-
-def as_json_text(value: str) -> str:
-    """Return a value that is JSON as it is, and any other as a JSON text."""
-    try:
-        msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeError):
-        return msgspec.json.encode(value).decode()
-    return value
 
 
 def splits_read(spec: JobSpec, plans: Sequence[ChannelPlan]) -> tuple[str, str]:

@@ -16,17 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from packer.errors import SourceError, StoreError
+from packer.errors import OptionsError, SourceError, StoreError
+from packer.parsing import ParseError, parse_json
 from packer.sources.image_names import quote
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import read_file
 
 _MAX_CLASS_ID = 1_000_000
 """Names are kept by id, so an id costs memory however few there are."""
+_MAX_FILE_BYTES = 100_000_000
 _WORDNET_LINE = re.compile(r"(n\d{8})[\s,]+(\S.*)")
-_ID_LINE = re.compile(r"(.*\S)\s*,\s*(-?\d{1,18})")
+_ID = r"\d{1,18}"
+_ID_LINE = re.compile(rf"(.*\S)\s*,\s*(-?{_ID})")
 _HEADER = re.compile(r"[A-Za-z_ ]+,\s*(id|label|index|class_id)", re.IGNORECASE)
 
 
@@ -67,9 +68,11 @@ def load_class_map(path: str, options: StoreOptions = DEFAULT_STORE) -> ClassMap
         StoreError: a remote place failed or refused.
     """
     try:
-        text = read_file(path, options).decode("utf-8-sig")
+        text = read_file(path, options, max_bytes=_MAX_FILE_BYTES).decode("utf-8-sig")
     except StoreError:
         raise
+    except OptionsError as error:
+        raise SourceError(f"--class-map: {error}") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SourceError(f"--class-map: {path} cannot be read: {error}") from None
     try:
@@ -80,8 +83,8 @@ def load_class_map(path: str, options: StoreOptions = DEFAULT_STORE) -> ClassMap
 
 def _parse_json(text: str) -> list[_Entry]:
     try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+        value = parse_json(text)
+    except ParseError as error:
         raise ValueError(f"not JSON: {error}") from None
     if isinstance(value, list):
         value = {name: index for index, name in enumerate(value)} if all(isinstance(n, str) for n in value) else None
@@ -93,7 +96,8 @@ def _parse_json(text: str) -> list[_Entry]:
 def _parse_pair(key: str, value: Any) -> _Entry:
     if isinstance(value, int) and not isinstance(value, bool):
         return _Entry(key, value, key)
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value) and key.isdecimal():
+    is_named = isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
+    if is_named and re.fullmatch(_ID, key):
         return _Entry(value[0], int(key), value[1])
     raise ValueError(f"expected a whole number as the id of {key!r}, got {str(value)[:80]!r}")
 

@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from packer.errors import SourceError
+from packer.parsing import ParseError, parse_json
 from packer.sources.image_names import count, quote
 from packer.sources.items import KEY, Listing, SourceSpec
 from packer.sources.remote_source import ObjectWalk, build_walk
@@ -77,10 +78,10 @@ def list_inventory(spec: SourceSpec) -> Listing:
 
 def _load_manifest(spec: SourceSpec, store: Store, name: str) -> _Manifest:
     try:
-        manifest = msgspec.json.decode(store.view(name), type=_Manifest)
+        manifest = parse_json(store.view(name), _Manifest)
     except ObjectNotFoundError:
         raise SourceError(f"{spec.source}: no such object") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except ParseError as error:
         raise SourceError(f"{spec.source}: expected a manifest of S3 Inventory: {error}; name another SOURCE") from None
     if manifest.file_format not in ("CSV", "Parquet"):
         raise SourceError(

@@ -5,16 +5,39 @@ Slow, plain Python, and only on the way to an error message: the fast readers do
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
-import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import msgspec
+from packer.parsing import ParseError, parse_json
 
-_FAULTS = (OSError, EOFError, csv.Error)
-"""What makes a file unreadable as a whole: damaged gzip, or a field larger than the csv module takes."""
+MAX_LINE_BYTES = 16 << 20
+"""A longer line of a listing is refused, so that a file without line breaks is not held in memory."""
+
+
+_CR = re.compile(r"(?<=\r)(?!\n)")
+"""Behind a carriage return that ends a line by itself, as it did on old Macintoshes."""
+
+
+class LineFault(Exception):
+    """A line that is not read any further; the text names it."""
+
+
+_FAULTS = (OSError, EOFError, LineFault)
+"""What makes a file unreadable as a whole: damaged gzip, a line or a value that is too long."""
+
+
+def iter_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file with their ends. Raises LineFault for one of more than MAX_LINE_BYTES."""
+    number = 1
+    while line := stream.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise LineFault(f"line {number}: expected at most {MAX_LINE_BYTES:,} bytes, got more")
+        yield line
+        number += 1
 
 
 def find_row_lines(path: str, *, delimiter: str | None) -> list[int]:
@@ -37,7 +60,7 @@ def find_csv_fault(path: str, delimiter: str) -> str:
     """Return the first thing wrong in a CSV file, with its line, or nothing."""
     try:
         with _open(path) as stream:
-            for number, line in enumerate(stream, 1):
+            for number, line in enumerate(iter_lines(stream), 1):
                 if not _is_utf8(line):
                     return f"line {number}: not UTF-8; save the listing as UTF-8"
         rows = _iter_csv_rows(path, delimiter)
@@ -68,8 +91,8 @@ def _find_line_fault(line: bytes, number: int, kinds: dict[str, tuple[str, int]]
     if not _is_utf8(line):
         return "not UTF-8; save the listing as UTF-8"
     try:
-        fields = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+        fields = parse_json(line)
+    except ParseError as error:
         return f"expected one JSON object, got {_shorten(line)} ({error})"
     if not isinstance(fields, dict):
         return f"expected one JSON object, got {_shorten(line)}"
@@ -96,18 +119,25 @@ def _name_kind(value: object) -> str:
 
 def _iter_csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line and the values of every row that is not blank, the header included."""
-    with _open(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter)
+    with _open(path) as stream:
+        first = stream.read(len(codecs.BOM_UTF8))
+        if first != codecs.BOM_UTF8:
+            stream.seek(0)
+        texts = (line.decode(errors="replace") for line in iter_lines(stream))
+        reader = csv.reader((part for text in texts for part in _CR.split(text)), delimiter=delimiter)
         start = 1
-        for row in reader:
-            if row:
-                yield start, row
-            start = reader.line_num + 1
+        try:
+            for row in reader:
+                if row:
+                    yield start, row
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise LineFault(f"line {start}: {error}; is a quote opened there that is not closed?") from None
 
 
 def _iter_json_lines(path: str) -> Iterator[tuple[int, bytes]]:
     with _open(path) as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(iter_lines(stream), 1):
             if line.strip():
                 yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 

@@ -45,10 +45,11 @@ def read_list(path: str) -> pa.Table:
 
 
 def _iter_entries(path: str) -> Iterator[tuple[ListEntry, ...]]:
-    with open(path, encoding="utf-8-sig", newline="\n") as stream:
+    with open(path, "rb") as stream:
         first = 0
-        while batch := list(islice(stream, _BATCH_LINES)):
-            text = "".join(batch)
+        whole_lines = lines.iter_lines(stream)
+        while batch := list(islice(whole_lines, _BATCH_LINES)):
+            text = b"".join(batch).decode("utf-8" if first else "utf-8-sig")
             try:
                 entries = parse_list(text, name=path)
             except SourceError:

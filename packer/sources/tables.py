@@ -20,13 +20,15 @@ import pyarrow.json
 import pyarrow.parquet
 
 from packer.errors import SourceError
+from packer.parsing import ParseError
 from packer.sources import lines
+from packer.sources.json_depth import DepthCheckedFile
 from packer.sources.mxnet_list import read_list
 
 NUM_EXAMPLES = 3
 """How many rows or names an error message shows."""
 
-_BLOCK_BYTES = 16 << 20
+_BLOCK_BYTES = lines.MAX_LINE_BYTES
 """A row longer than a block cannot be read; Arrow's own 1 MB is small for a row with a long vector."""
 
 
@@ -132,6 +134,8 @@ def _load_file(path: str, kind: TableKind, heavy: Set[str]) -> pa.Table:
     try:
         table = _read_parquet(path, heavy) if kind is TableKind.PARQUET else readers[kind](path)
         table.validate(full=True)
+    except (ParseError, lines.LineFault) as error:
+        raise SourceError(f"{path}: {error}") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if str(error) in ("Empty CSV file", "Empty JSON file"):
             raise SourceError(f"{path}: nothing in it: expected one row per image") from None
@@ -168,7 +172,9 @@ def _read_json_as(path: str, schema: pa.Schema | None) -> pa.Table:
     reading = pa.json.ReadOptions(block_size=_BLOCK_BYTES)
     with pa.input_stream(path, compression="detect") as stream:
         return pa.json.read_json(
-            stream, read_options=reading, parse_options=pa.json.ParseOptions(explicit_schema=schema)
+            DepthCheckedFile(stream, max_line_bytes=_BLOCK_BYTES),
+            read_options=reading,
+            parse_options=pa.json.ParseOptions(explicit_schema=schema),
         )
 
 

@@ -54,17 +54,26 @@ def share_options(uri: str, options: StoreOptions) -> StoreOptions:
     return S3Store(uri, options).shared_options()
 
 
-def read_file(uri: str, options: StoreOptions = DEFAULT_STORE) -> bytes:
+def read_file(uri: str, options: StoreOptions = DEFAULT_STORE, *, max_bytes: int) -> bytes:
     """Return the bytes of one file or object at a path or URI.
 
     Raises:
-        OptionsError, MissingExtraError: as `open_store`, or the URI names a whole bucket.
+        OptionsError, MissingExtraError: as `open_store`, the URI names a whole bucket, or there are more bytes than
+            `max_bytes`.
         OSError: there is no such file, or it cannot be read.
     """
     parent, _, name = absolute_uri(uri).rpartition("/")
     if parent.endswith(":/"):
         raise OptionsError(f"{parent}/{name}: expected a file or an object, got a whole bucket")
-    return open_store(parent or "/", options).get(name)
+    store = open_store(parent or "/", options)
+    if store.is_near:
+        with store.open(name) as file:
+            data = file.read(max_bytes + 1)
+    else:
+        data = store.get_range(name, 0, max_bytes + 1) if find_scheme(uri) in _S3_SCHEMES else store.get(name)
+    if len(data) > max_bytes:
+        raise OptionsError(f"{uri}: expected a file of at most {max_bytes:,} bytes, got more")
+    return data
 
 
 def find_scheme(uri: str) -> str:

@@ -15,9 +15,10 @@ from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan, Cluster, plan_channels
 from packer.errors import OptionsError
 from packer.localjob.job_spec import GRACE_S as SAGEMAKER_GRACE_S
+from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, FileSystem
 from packer.sagemaker.rules import training_job_faults
-from packer.sagemaker.training_request import METRIC_DEFINITIONS, InstanceGroup, JobSpec, as_json_text, build_job
+from packer.sagemaker.training_request import METRIC_DEFINITIONS, InstanceGroup, JobSpec, build_job
 from packer.trainer.metrics import EpochResult, EvaluationResult, format_epoch
 from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.tools.manifests import make_manifest
