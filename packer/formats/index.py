@@ -23,7 +23,7 @@ _BREAKS = "\n\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
 _SPACES = _BREAKS + "\t\x1f \xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 UNLISTABLE_PATH = f"^$|^[{_SPACES}]|[{_SPACES}]$|[\t{_BREAKS}]"
 """Regular expression of paths that an image list cannot hold, for Python's `re` and Arrow's RE2 alike."""
-_MAX_INDEX_DIGITS = 18
+_MAX_INDEX_DIGITS = 4000
 _UNLISTABLE = re.compile(UNLISTABLE_PATH)
 
 
@@ -190,7 +190,7 @@ def _parse_entry(line: str, where: str) -> ListEntry:
         raise SourceError(f"{where}: expected index, label and path between tabs, got {line[:80]!r}")
     try:
         if len(words[0]) > _MAX_INDEX_DIGITS:
-            raise ValueError(f"the number {words[0][:24]}... has more than {_MAX_INDEX_DIGITS} digits")
+            raise ValueError(f"the number {words[0][:24]}... has more than {_MAX_INDEX_DIGITS:,} digits")
         return ListEntry(index=int(words[0]), labels=tuple(map(float, words[1:-1])), path=words[-1])
     except ValueError as error:
         raise SourceError(f"{where}: expected a whole number and labels before the path: {error}") from None

@@ -65,10 +65,15 @@ def test_configuration_that_is_not_there(bucket: Bucket) -> None:
 def test_files_of_any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = f"memory://{uuid.uuid4().hex}/some"
     RemoteStore(place).put("m.json", [b'["cat", "dog"]'])
-    assert read_file(f"{place}/m.json") == b'["cat", "dog"]'
+    assert read_file(f"{place}/m.json", max_bytes=100) == b'["cat", "dog"]'
     (tmp_path / "x y").write_bytes(b"1")
     monkeypatch.chdir(tmp_path)
-    assert read_file("x y") == read_file(f"file://{tmp_path}/x%20y") == b"1"
+    assert read_file("x y", max_bytes=1) == read_file(f"file://{tmp_path}/x%20y", max_bytes=1) == b"1"
+    (tmp_path / "x y").write_bytes(b"12")
+    with pytest.raises(OptionsError, match="at most 1 bytes"):
+        read_file("x y", max_bytes=1)
+    with pytest.raises(OptionsError, match="at most 1 bytes"):
+        read_file(f"{place}/m.json", max_bytes=1)
 
 
 def test_a_table_read_through_s3fs_gives_the_items_of_s3(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
