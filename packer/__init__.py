@@ -14,6 +14,8 @@ import importlib
 from typing import Any
 
 _PUBLIC = {
+    "ChannelInput": "packer.loading.loader_spec",
+    "Loader": "packer.loading.loader",
     "PackOptions": "packer.options",
     "PackResult": "packer.pipeline",
     "PackerError": "packer.errors",

@@ -39,6 +39,20 @@ class Place:
     local_size: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """The shards of a split that are files on this host, and which of the ranks that read them this one is."""
+
+    files: tuple[ShardFile, ...]
+    """In the manifest's order."""
+    numbers: tuple[int, ...]
+    """Of `files` in the manifest."""
+    is_shared_out: bool
+    """Other hosts have other shards."""
+    local_rank: int
+    local_size: int
+
+
 class _Feed(Protocol):
     """One split as it reaches this rank; the methods' contracts are RecordSource's."""
 
@@ -53,6 +67,7 @@ class _Feed(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FolderFeed:
     share: Share
+    reach: Reach
     own: tuple[ShardFile, ...]
     """This rank's, in the manifest's order."""
 
@@ -128,6 +143,11 @@ class ChannelSource:
         """Return the rank's shards; None for a Pipe. Raises as `check`."""
         return self._feed(split, spec.rank, spec.world).files(spec, epoch)
 
+    def reach(self, split: str, *, rank: int, world: int) -> Reach | None:
+        """Return the split's shards on this host; None for a Pipe. Raises as `check`."""
+        feed = self._feed(split, rank, world)
+        return feed.reach if isinstance(feed, _FolderFeed) else None
+
     def _feed(self, split: str, rank: int, world: int) -> _Feed:
         if (rank, world) != (self._place.rank, self._place.world):
             raise OptionsError(
@@ -170,7 +190,14 @@ class ChannelSource:
             host=self.host,
             own_shards=found.indices if sharded else (),
         )
-        return _FolderFeed(share=share, own=tuple(found.files[index] for index in own))
+        reach = Reach(
+            files=found.files,
+            numbers=found.indices,
+            is_shared_out=sharded,
+            local_rank=place.local_rank,
+            local_size=place.local_size,
+        )
+        return _FolderFeed(share=share, reach=reach, own=tuple(found.files[index] for index in own))
 
 
 def open_channels(

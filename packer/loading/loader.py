@@ -1,0 +1,313 @@
+"""`packer.Loader`: batches of a data set, each a function of (data set, spec, epoch, step, rank, world) alone.
+
+loader = packer.Loader("s3://bucket/shards", "train", batch_size=256, image_px=224, rank=r, world=w)
+for batch in loader:
+    step(batch.images, batch.labels)
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+
+import msgspec
+
+from packer.dataset.manifest import Manifest
+from packer.errors import OptionsError
+from packer.loading.batch import Batch, lease_images
+from packer.loading.batch_feed import BatchFeed, MadeBatch
+from packer.loading.loader_meter import LoaderMeter, MeterReading
+from packer.loading.loader_setup import Start, open_setup, start_threads
+from packer.loading.loader_spec import (
+    ChannelInput,
+    LoaderInput,
+    LoaderSpec,
+    LoaderState,
+    parse_state,
+)
+from packer.loading.record_order import ORDER_VERSION
+from packer.loading.sample_maker import Transform, load_transform
+from packer.specs import DEFAULT_STORE, StoreOptions
+
+_LOGGER = logging.getLogger(__name__)
+_LOCAL_SIZE_VARIABLES = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "HOROVOD_LOCAL_SIZE")
+_SLOTS_AT_WORK = 2
+"""Slots that are never lent: a batch that would hold one of them is copied."""
+
+
+class Loader:
+    """Batches of one split for one rank, made ahead of the loop that takes them.
+
+    A split named ``train`` or ``train-...`` is shuffled, cropped at random and mirrored, and never ends. Any other
+    is read once in stored order and cropped around the centre.
+
+    Args:
+        uri: path or URI of a finished data set, or the channels of a SageMaker job.
+        split: one of its splits.
+        batch_size: samples per rank and step.
+        image_px: width and height of the images.
+        rank: of this process, in [0, world).
+        world: number of ranks; any number.
+        threads: that decode; by default the processors of this process over the ranks of the host.
+        where: ``subprocess`` makes batches in one process beside this one, ``process`` in threads of this one.
+        cache: ``/folder:200GB`` keeps shards of a remote store there; empty reads record by record.
+        transform: called with each image and a generator of its own; a name ``module:function``, or a function
+            (beside ``subprocess`` one that can be imported by name).
+        keys: batches hold the samples' keys.
+        columns: extra columns that batches hold.
+        seed: of order, crops, flips and transforms; the same on every rank.
+        shuffle_records: most records of a block that is shuffled; 0 or 1 keeps each shard's own order.
+        min_area: a training crop covers at least this share of the picture.
+        evaluation_crop: an evaluation crop is the central square of this share of the short side.
+        store: how a remote place is reached.
+        stall_timeout_s: seconds without a sign of life after which a subprocess is given up.
+    """
+
+    def __init__(
+        self,
+        uri: str | ChannelInput,
+        split: str,
+        *,
+        batch_size: int,
+        image_px: int,
+        rank: int = 0,
+        world: int = 1,
+        threads: int | None = None,
+        where: str = "subprocess",
+        cache: str = "",
+        transform: Transform | str | None = None,
+        keys: bool = False,
+        columns: Sequence[str] = (),
+        seed: int = 0,
+        shuffle_records: int = 1024,
+        min_area: float = 0.25,
+        evaluation_crop: float = 0.875,
+        store: StoreOptions = DEFAULT_STORE,
+        stall_timeout_s: float = 60.0,
+    ) -> None:
+        """Open the split; no batch is made before the first one is asked for.
+
+        Raises:
+            NotADataSetError: there is no finished data set.
+            DataSetError: it cannot be read, or has no such split.
+            OptionsError: an option is out of range, or the ranks cannot fill a batch.
+        """
+        _check_where(where)
+        spec = LoaderSpec(
+            split=split,
+            batch_size=batch_size,
+            image_px=image_px,
+            rank=rank,
+            world=world,
+            seed=seed,
+            shuffle_records=shuffle_records,
+            min_area=min_area,
+            evaluation_crop=evaluation_crop,
+            transform=transform if isinstance(transform, str) else _name_of(transform),
+            keys=keys,
+            columns=tuple(columns),
+        )
+        given = LoaderInput(source=uri, store=store, cache=cache, threads=threads or default_threads())
+        self._where, self._stall_timeout_s = where, stall_timeout_s
+        function = load_transform(transform) if isinstance(transform, str) else transform
+        self._setup = open_setup(given, spec, function)
+        self._meter = LoaderMeter(given.threads)
+        self._feed: BatchFeed | None = None
+        self._stop: weakref.finalize[[], Loader] | None = None
+        self._start = Start(epoch=0, position=0)
+        self._steps_done = 0
+        self._lent: set[int] = set()
+
+    @property
+    def spec(self) -> LoaderSpec:
+        return self._setup.spec
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the data set."""
+        return self._setup.shards.manifest
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch, on every rank."""
+        return self._setup.plan.steps
+
+    @property
+    def decoder_id(self) -> str:
+        """Which decoder makes the pixels; all ranks of a run should have the same."""
+        return self._setup.decoder_id
+
+    @property
+    def meter(self) -> MeterReading:
+        """What happened since the first batch was asked for, or since `reset_meter`."""
+        return self._meter.read()
+
+    def reset_meter(self) -> None:
+        """Let the meter begin anew with the next batch."""
+        self._meter.reset()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Size of the batches that are made ahead, the largest part of what a loader takes."""
+        return self._setup.num_slots * self._setup.layout.slot_bytes
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches from where the loader stands: without an end of a training split, one pass of any other.
+
+        Raises, and ends the loader's work:
+            DataSetError: a shard or a sample cannot be read or decoded; it names shard and record.
+            CorruptRecordError: a record's framing or a checksum is wrong.
+            WorkerError: the subprocess ended, or stands still.
+        """
+        if not self.spec.is_training and self._feed is not None:
+            self._halt()  # another pass was left before its end
+            self._start = Start(epoch=self._start.epoch, position=0)
+        while (batch := self._next()) is not None:
+            yield batch
+
+    def state_dict(self) -> dict[str, object]:
+        """Return where the loader stands, after the batches that were handed out, as values that JSON can hold."""
+        setup = self._setup
+        state = LoaderState(
+            manifest_digest=self.manifest.digest,
+            split=self.spec.split,
+            seed=self.spec.seed,
+            shuffle_records=self.spec.shuffle_records,
+            epoch=self._start.epoch,
+            position=self._start.position,
+            steps=self._steps_done,
+            batch_size=self.spec.batch_size * setup.shards.world,
+            spec_digest=self.spec.pixels_digest(self.decoder_id),
+        )
+        found: dict[str, object] = msgspec.to_builtins(state)
+        return found
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Go on after the batches that the loader of a state had handed out, at whatever world and batch size.
+
+        Logs a warning where images differ from then: another size, decoder or transform; and where hosts have shards
+        of their own, which another job may deal anew, so the epoch is begun anew.
+
+        Raises:
+            OptionsError: the state is of another data set, split, seed, order or shuffle_records.
+        """
+        found = parse_state(state)
+        self._check_state(found)
+        self._halt()
+        self._steps_done = found.steps
+        self._start = Start(epoch=found.epoch, position=found.position)
+        if self._setup.shards.is_shared_out and found.position:
+            _LOGGER.warning(
+                "%s: hosts have shards of their own, which each job deals anew: epoch %d is begun anew",
+                self._setup.shards.uri,
+                found.epoch,
+            )
+            self._start = Start(epoch=found.epoch, position=0)
+
+    def close(self) -> None:
+        """Stop making batches. Those that are held stay as they are; iterating begins where it stopped."""
+        self._halt()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _next(self) -> Batch | None:
+        feed = self._feed or self._begin()
+        asked_s = self._meter.start()
+        was_ready = feed.has_batch()
+        try:
+            made = feed.take()
+        except BaseException:
+            self._halt()
+            raise
+        if made is None:
+            self._halt()
+            return None
+        self._meter.count(made, asked_s=asked_s, was_ready=was_ready)
+        epoch, position = self._setup.plan.after(made.place)
+        self._start = Start(epoch=epoch, position=position)
+        self._steps_done += 1
+        return self._hand_out(feed, made)
+
+    def _hand_out(self, feed: BatchFeed, made: MadeBatch) -> Batch:
+        """Return a batch over its slot, or over a copy where too many slots are held already."""
+        slot, number = feed.ring.slots[made.slot], made.slot
+        labels, weights = slot.labels.copy(), slot.weights.copy()
+        if len(self._lent) + _SLOTS_AT_WORK < feed.ring.num_slots:
+            self._lent.add(number)
+            images = lease_images(slot.images, functools.partial(_release, feed, self._lent, number))
+        else:
+            images = slot.images.copy()
+            feed.give_back(number)
+        return Batch(
+            images=images,
+            labels=labels,
+            weights=weights,
+            epoch=made.place.epoch,
+            step=made.place.step,
+            num_samples=made.num_samples,
+            keys=made.keys,
+            columns=made.columns,
+        )
+
+    def _begin(self) -> BatchFeed:
+        self._lent = set()
+        feed = start_threads(self._setup, self._start)
+        self._feed = feed
+        self._stop = weakref.finalize(self, feed.close)
+        return feed
+
+    def _halt(self) -> None:
+        if self._stop is not None:
+            self._stop()
+        self._feed = self._stop = None
+
+    def _check_state(self, state: LoaderState) -> None:
+        spec = self.spec
+        expected = (
+            ("the data set (digest of manifest.json)", state.manifest_digest, self.manifest.digest),
+            ("split", state.split, spec.split),
+            ("seed", state.seed, spec.seed),
+            ("the version of the order", state.order_version, ORDER_VERSION),
+            ("shuffle_records", state.shuffle_records, spec.shuffle_records),
+        )
+        for name, theirs, ours in expected:
+            if theirs != ours:
+                raise OptionsError(
+                    f"state: {name}: it was saved with {theirs!r}, this loader has {ours!r}, so its position means "
+                    "nothing here; open the loader as it was then, or begin without the state"
+                )
+        if state.spec_digest != spec.pixels_digest(self.decoder_id):
+            _LOGGER.warning(
+                "state: image size, crops, decoder or transform differ from those it was saved with: samples come in "
+                "the same order, with other pixels"
+            )
+
+
+def default_threads() -> int:
+    """Return the processors that this process may use over the ranks of its host, as launchers tell their number."""
+    told = next((os.environ[name] for name in _LOCAL_SIZE_VARIABLES if name in os.environ), "1")
+    return max(1, len(os.sched_getaffinity(0)) // (int(told) if told.isdigit() and int(told) else 1))
+
+
+def _check_where(where: str) -> None:
+    if where not in ("subprocess", "process"):
+        raise OptionsError(f"where: expected subprocess or process, got {where!r}")
+
+
+def _release(feed: BatchFeed, lent: set[int], slot: int) -> None:
+    lent.discard(slot)
+    feed.give_back(slot)
+
+
+def _name_of(function: Callable[..., object] | None) -> str:
+    return f"{function.__module__}:{function.__qualname__}" if function is not None else ""

@@ -1,0 +1,113 @@
+"""The shards that a loader reads: those of a data set, or those that reach this host through a job's channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from packer.dataset.manifest import Manifest
+from packer.errors import DataSetError, OptionsError
+from packer.loading.loader_spec import ChannelInput, LoaderInput, LoaderSpec
+from packer.reading.dataset import DataSet, open_dataset
+from packer.reading.job_channels import ChannelSource, Place, open_channels
+from packer.reading.shard_file import ShardFile
+from packer.reading.source import RecordSource
+from packer.specs import StoreOptions
+from packer.stores.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputShards:
+    """What the ranks that share some shards read of a split."""
+
+    uri: str
+    manifest: Manifest
+    files: tuple[ShardFile, ...]
+    """In the manifest's order: all of the split's, or this host's."""
+    numbers: tuple[int, ...]
+    """Of `files` in the manifest."""
+    index_store: Store | None
+    """Holds the shards' indexes; None where only the shards are there."""
+    rank: int
+    world: int
+    """Rank and number of the ranks that share `files`."""
+    num_lanes: int
+    most_records: int
+    """The most records that `world` ranks may have to read in a pass, on this host or another."""
+    is_shared_out: bool
+    """Other hosts have other shards, which the next job may deal anew."""
+
+    @property
+    def shard_counts(self) -> tuple[int, ...]:
+        """Records of each of `files`."""
+        return tuple(file.entry.num_records for file in self.files)
+
+
+def open_source(given: LoaderInput, spec: LoaderSpec) -> RecordSource:
+    """Open the data set or the job's channels.
+
+    Raises as `open_dataset` and `open_channels`.
+    """
+    if isinstance(given.source, str):
+        return open_dataset(given.source, given.store)
+    return _open_channels(given.source, spec, given.store)
+
+
+def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards | None:
+    """Return the shards of the split and who shares them; None where they come as a stream.
+
+    Raises:
+        DataSetError: the split or a shard is missing, or a shard is of another size.
+        OptionsError: the channels are another rank's.
+    """
+    entry = source.manifest.split(spec.split)
+    if entry.num_records == 0:
+        raise DataSetError(f"{source.uri}: expected records in split {spec.split!r}, found none")
+    if isinstance(source, ChannelSource):
+        return _find_in_channels(source, spec)
+    if not isinstance(source, DataSet):
+        raise OptionsError(f"{source.uri}: expected a data set or a job's channels")
+    return InputShards(
+        uri=source.uri,
+        manifest=source.manifest,
+        files=tuple(source.shard_file(shard) for shard in entry.shards),
+        numbers=tuple(range(len(entry.shards))),
+        index_store=source.store,
+        rank=spec.rank,
+        world=spec.world,
+        num_lanes=source.manifest.world,
+        most_records=entry.num_records,
+        is_shared_out=False,
+    )
+
+
+def _open_channels(channels: ChannelInput, spec: LoaderSpec, store: StoreOptions) -> ChannelSource:
+    place = Place(rank=spec.rank, world=spec.world, local_rank=channels.local_rank, local_size=channels.local_size)
+    return open_channels(channels.base_dir, place, manifest_uri=channels.manifest_uri, store=store)
+
+
+def _find_in_channels(source: ChannelSource, spec: LoaderSpec) -> InputShards | None:
+    reach = source.reach(spec.split, rank=spec.rank, world=spec.world)
+    if reach is None:
+        return None
+    shards = source.manifest.split(spec.split).shards
+    num_hosts = spec.world // reach.local_size if reach.is_shared_out else 1
+    counts = sorted((shard.num_records for shard in shards), reverse=True)
+    return InputShards(
+        uri=source.uri,
+        manifest=source.manifest,
+        files=reach.files,
+        numbers=reach.numbers,
+        index_store=None,
+        rank=reach.local_rank if reach.is_shared_out else spec.rank,
+        world=reach.local_size if reach.is_shared_out else spec.world,
+        num_lanes=_lanes_of_host(reach.files, source.manifest.world, num_hosts),
+        most_records=sum(counts[: len(reach.files)]),
+        is_shared_out=reach.is_shared_out,
+    )
+
+
+def _lanes_of_host(files: Sequence[ShardFile], world: int, num_hosts: int) -> int:
+    """Return into how many lanes of equal length a host's shards are cut: its part of all lanes, if there is one."""
+    return math.gcd(len(files), max(1, world // num_hosts))

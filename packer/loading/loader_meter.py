@@ -1,0 +1,112 @@
+"""How a loader keeps up with its consumer: what was waited for, and what would help."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from packer.loading.batch_feed import MadeBatch
+
+_NOTHING_WAITED = 0.02
+"""A consumer that waits for less than this share of its time is what binds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterReading:
+    """What happened since the loader's first batch was asked for, or the meter was reset."""
+
+    num_batches: int
+    num_samples: int
+    elapsed_s: float
+    waited_s: float
+    """The consumer's time in the loader until its batches were there."""
+    handed_over_s: float
+    """The consumer's time in the loader after that: copying a batch, or turning it into tensors."""
+    batches_ready: int
+    """Batches that were there when they were asked for."""
+    store_s: float
+    """Time of all threads spent on reading records."""
+    decode_s: float
+    """Time of all threads spent on decoding and scaling."""
+    num_threads: int
+
+    @property
+    def samples_per_s(self) -> float:
+        return self.num_samples / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def waited_share(self) -> float:
+        """The share of the consumer's time that it waited, in [0, 1]."""
+        return self.waited_s / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def headroom(self) -> float:
+        """How many times as many samples the threads could make as were taken: their time over the time they worked.
+
+        About 1 where the consumer waits.
+        """
+        worked_s = self.store_s + self.decode_s
+        return self.num_threads * self.elapsed_s / worked_s if worked_s else 0.0
+
+    @property
+    def binds(self) -> str:
+        """``consumer``, ``hand-over``, ``store`` or ``decode``: what the rate of batches depends on."""
+        if self.waited_share < _NOTHING_WAITED:
+            return "hand-over" if self.handed_over_s > self.elapsed_s / 2 else "consumer"
+        return "store" if self.store_s > self.decode_s else "decode"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.num_samples:,} samples in {self.elapsed_s:.1f} s ({self.samples_per_s:,.0f}/s); waited "
+            f"{self.waited_s:.2f} s ({self.waited_share:.1%}), {self.batches_ready} of {self.num_batches} batches were "
+            f"ready; bound by the {self.binds}, headroom {self.headroom:.1f}"
+        )
+
+
+class LoaderMeter:
+    """Counts for one loader, on the thread that consumes."""
+
+    def __init__(self, num_threads: int) -> None:
+        self._num_threads = num_threads
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew with the next batch."""
+        self._started_s: float | None = None
+        self._num_batches = self._num_samples = self._batches_ready = 0
+        self._waited_s = self._handed_over_s = self._store_s = self._decode_s = 0.0
+
+    def start(self) -> float:
+        """Note that a batch is asked for; return the time in seconds of a clock that only runs forward."""
+        now_s = time.perf_counter()
+        if self._started_s is None:
+            self._started_s = now_s
+        return now_s
+
+    def count(self, made: MadeBatch, *, asked_s: float, was_ready: bool) -> None:
+        """Note that a batch came that was asked for at a time that `start` gave."""
+        self._waited_s += time.perf_counter() - asked_s
+        self._num_batches += 1
+        self._batches_ready += was_ready
+        self._num_samples += made.num_samples
+        self._store_s += made.store_s
+        self._decode_s += made.decode_s
+
+    def count_hand_over(self, seconds: float) -> None:
+        """Note the time that a batch took after it had come."""
+        self._handed_over_s += seconds
+
+    def read(self) -> MeterReading:
+        """Return what was counted until now."""
+        elapsed_s = 0.0 if self._started_s is None else time.perf_counter() - self._started_s
+        return MeterReading(
+            num_batches=self._num_batches,
+            num_samples=self._num_samples,
+            elapsed_s=elapsed_s,
+            waited_s=self._waited_s,
+            handed_over_s=self._handed_over_s,
+            batches_ready=self._batches_ready,
+            store_s=self._store_s,
+            decode_s=self._decode_s,
+            num_threads=self._num_threads,
+        )

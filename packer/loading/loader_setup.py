@@ -1,0 +1,92 @@
+"""Everything that making batches needs, opened once: in the process that asks, or in the one that makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from packer.errors import OptionsError
+from packer.loading.batch_plan import BatchPlan, create_plan
+from packer.loading.loader_input import InputShards, find_shards, open_source
+from packer.loading.loader_spec import LoaderInput, LoaderSpec
+from packer.loading.picture_decoder import choose_decoder
+from packer.loading.record_reader import ShardOffsets
+from packer.loading.sample_maker import MakerSetup, Transform, count_label_values
+from packer.loading.shard_access import LocalShards, RangedShards, ShardAccess
+from packer.loading.slot_ring import SlotLayout, SlotRing
+from packer.loading.thread_feed import PIECE_SAMPLES, ThreadFeed
+
+_LENT_SLOTS = 2
+"""Slots that a consumer may hold: the batch it works on, and the one it takes meanwhile."""
+_READY_SLOTS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where a feed begins."""
+
+    epoch: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderSetup:
+    """An opened split."""
+
+    given: LoaderInput
+    spec: LoaderSpec
+    shards: InputShards
+    plan: BatchPlan
+    maker: MakerSetup
+    layout: SlotLayout
+    decoder_id: str
+
+    @property
+    def num_slots(self) -> int:
+        """How many batches there is room for: lent, ready and being made."""
+        at_work = max(1, -(-self.given.threads * PIECE_SAMPLES // self.spec.batch_size))
+        return _LENT_SLOTS + _READY_SLOTS + at_work + 1
+
+
+def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None) -> LoaderSetup:
+    """Open a split. Raises as `open_source`, `find_shards` and `create_plan`."""
+    source = open_source(given, spec)
+    shards = find_shards(source, spec)
+    if shards is None:
+        raise OptionsError(f"{source.uri}: a Pipe is a stream")
+    plan = create_plan(shards, spec)
+    maker = MakerSetup(
+        spec=spec,
+        shards=shards,
+        offsets=ShardOffsets(shards.files, spec.split, shards.index_store),
+        access=open_access(given, shards),
+        create_decoder=choose_decoder(source.manifest.image, spec),
+        label_values=0,
+        transform=transform,
+    )
+    label_values = count_label_values(maker)
+    maker = replace(maker, label_values=label_values)
+    return LoaderSetup(
+        given=given,
+        spec=spec,
+        shards=shards,
+        plan=plan,
+        maker=maker,
+        layout=SlotLayout(batch_size=spec.batch_size, image_px=spec.image_px, label_values=label_values),
+        decoder_id=maker.create_decoder().decoder_id,
+    )
+
+
+def open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
+    """Return the way to the bytes of shards."""
+    if all(file.is_local for file in shards.files):
+        return LocalShards(shards.files)
+    return RangedShards(shards.files)
+
+
+def start_threads(setup: LoaderSetup, start: Start) -> ThreadFeed:
+    """Start threads of this process that fill slots of memory of its own."""
+    ring = SlotRing(setup.layout, setup.num_slots)
+    # Each feed closes its access.
+    maker = replace(setup.maker, access=open_access(setup.given, setup.shards))
+    places = setup.plan.places(start.epoch, start.position)
+    return ThreadFeed(maker, setup.plan, places, ring, setup.given.threads)

@@ -1,0 +1,62 @@
+"""Crops of samples of any encoding, by the rules that packing has for them; slower than the decoders of JPEG."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import msgspec
+import numpy as np
+
+from packer.imaging.rejects import RejectError
+from packer.loading.crop_decoder import CreateDecoder, CropDecoder, CropWindow, PictureError, PictureSize, Pixels
+from packer.loading.loader_spec import LoaderSpec
+from packer.loading.whole_decoder import CropScaler, ExactWindow, create_whole_jpeg_decoder
+from packer.specs import Alpha, Encode, Fit, ImageSpec
+
+
+class PictureDecoder:
+    """A CropDecoder of whatever packing reads: pictures come upright, as sRGB, over white."""
+
+    decoder_id = "picture-1"
+
+    def __init__(self, image: ImageSpec) -> None:
+        """Take the size that pictures are brought to, where they do not have it."""
+        self._image = image
+        self._scaler = CropScaler()
+        self._encoded: memoryview | None = None
+        self._pixels: Pixels = np.empty((0, 0, 3), np.uint8)
+
+    def read_size(self, encoded: memoryview) -> PictureSize:
+        # What size it comes in is only known when it is decoded.
+        self._pixels, self._encoded = self._decode(encoded), encoded
+        return PictureSize(*self._pixels.shape[:2])
+
+    def decode_crop(self, encoded: memoryview, window: CropWindow, out: Pixels, is_flipped: bool) -> None:
+        pixels = self._pixels if self._encoded is encoded else self._decode(encoded)
+        self._encoded = None
+        exact = ExactWindow(window.top, window.left, window.height, window.width)
+        self._scaler.scale(pixels, exact, out, is_flipped)
+
+    def _decode(self, encoded: memoryview) -> Pixels:
+        from packer.imaging.transform import sample_pixels  # Pillow, which readers of JPEG do without
+
+        try:
+            return np.array(sample_pixels(bytes(encoded), self._image))
+        except RejectError as error:
+            raise PictureError(str(error)) from None
+
+
+def choose_decoder(image: ImageSpec, spec: LoaderSpec) -> CreateDecoder:
+    """Return what makes the decoder of samples that were packed as `image` says, for a loader's crops."""
+    if image.encode is Encode.JPEG:
+        return create_whole_jpeg_decoder
+    over_white = msgspec.structs.replace(image, alpha=Alpha.WHITE)
+    if image.keeps_all:
+        side = math.ceil(spec.image_px / spec.evaluation_crop)
+        over_white = msgspec.structs.replace(over_white, width=side, height=side, fit=Fit.SHORT)
+    return partial(_create_picture_decoder, over_white)
+
+
+def _create_picture_decoder(image: ImageSpec) -> CropDecoder:
+    return PictureDecoder(image)

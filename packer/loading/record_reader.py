@@ -1,0 +1,126 @@
+"""One record of a split, wherever it is: by the offsets that were packed beside the shard, with all checks."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from packer.errors import CorruptRecordError, DataSetError
+from packer.formats.container import RecordFormat, Sample
+from packer.formats.index import parse_dali_index, parse_mxnet_index
+from packer.formats.registry import get_format
+from packer.loading.record_order import RecordRef
+from packer.loading.shard_access import ReadBuffer, ShardAccess
+from packer.planning.layout import index_key, stem_of
+from packer.reading.shard_file import ShardFile, iter_shard
+from packer.specs import FormatName
+from packer.stores.store import ObjectNotFoundError, Store
+
+_MAX_INDEXES = 4096
+"""Of 2,000 records each they take 64 MB."""
+
+
+class ShardOffsets:
+    """Where the records of shards begin, read when a shard is first asked for; any thread may ask."""
+
+    def __init__(self, files: Sequence[ShardFile], split: str, store: Store | None) -> None:
+        """Take the shards of a split.
+
+        Args:
+            files: its shards.
+            split: its name.
+            store: of the data set, which holds the indexes; None where only the shards are there.
+        """
+        self._files, self._split, self._store = files, split, store
+        self._lock = threading.Lock()
+        self._known: OrderedDict[int, array[int]] = OrderedDict()
+
+    def of(self, shard: int) -> array[int]:
+        """Return the offsets in bytes of a shard's records, and after the last one the shard's size.
+
+        Raises:
+            DataSetError: the index or the shard is not the one that was packed, or cannot be read.
+            CorruptRecordError: a line of the index makes no sense.
+        """
+        with self._lock:
+            known = self._known.get(shard)
+        if known is None:
+            file = self._files[shard]
+            known = self._read_index(file) if self._store is not None else _scan(file)
+            if len(known) - 1 != file.entry.num_records or known[-1] != file.entry.num_bytes:
+                raise DataSetError(
+                    f"{file.name}: expected an index of {file.entry.num_records:,} records in "
+                    f"{file.entry.num_bytes:,} bytes, found {len(known) - 1:,} in {known[-1]:,}"
+                )
+            with self._lock:
+                self._known[shard] = known
+                while len(self._known) > _MAX_INDEXES:
+                    self._known.popitem(last=False)
+        return known
+
+    def _read_index(self, file: ShardFile) -> array[int]:
+        key = index_key(self._split, stem_of(file.key))
+        assert self._store is not None
+        name = f"{self._store.uri.rstrip('/')}/{key}"
+        try:
+            data = self._store.get(key)
+        except ObjectNotFoundError:
+            return _scan(file)
+        except OSError as error:
+            raise DataSetError(f"{name}: cannot read the index: {error}") from error
+        if hashlib.sha256(data).hexdigest() != file.entry.index_sha256:
+            raise DataSetError(
+                f"{name}: expected the index that was packed, of sha256 {file.entry.index_sha256}, found another one; "
+                "shardpack verify lists all such files"
+            )
+        text = data.decode("ascii", "replace")
+        if file.format is FormatName.RECORDIO:
+            return array("q", [*parse_mxnet_index(text, name=name).offsets_bytes, file.entry.num_bytes])
+        spans = parse_dali_index(text, name=name)
+        end = spans.offsets_bytes[-1] + spans.sizes_bytes[-1] if spans.offsets_bytes else 0
+        return array("q", [*spans.offsets_bytes, end])
+
+
+def _scan(file: ShardFile) -> array[int]:
+    """Return the offsets by reading the shard once from start to end."""
+    offsets = array("q", [0])
+    for record in iter_shard(file, check=False):
+        offsets.append(record.offset_bytes + record.num_bytes)
+    return offsets
+
+
+class RecordReader:
+    """Reads and checks single records, on the thread that made it."""
+
+    def __init__(self, files: Sequence[ShardFile], offsets: ShardOffsets, access: ShardAccess) -> None:
+        self._files, self._offsets, self._access = files, offsets, access
+        self._buffer = ReadBuffer()
+
+    def read(self, ref: RecordRef) -> Sample:
+        """Return a record's sample, its framing and checksums checked.
+
+        Raises:
+            DataSetError: the shard is missing, of another size, or cannot be read.
+            CorruptRecordError: the record's framing or a checksum is wrong; it names shard, record and byte.
+        """
+        file = self._files[ref.shard]
+        offsets = self._offsets.of(ref.shard)
+        start, stop = offsets[ref.record], offsets[ref.record + 1]
+        view = self._access.read(ref.shard, start, stop, self._buffer)
+        try:
+            return _parse(get_format(file.format), view)
+        except CorruptRecordError as error:
+            raise CorruptRecordError(file.name, ref.record, start, error.problem) from None
+
+
+def _parse(container: RecordFormat, view: memoryview) -> Sample:
+    """Return the sample of the one record that `view` must be."""
+    for record in container.iter_buffer(view, name=""):
+        if record.num_bytes != len(view):
+            problem = f"expected a record of {len(view):,} bytes, as the index says, found {record.num_bytes:,}"
+            raise CorruptRecordError("", 0, 0, problem)
+        return container.decode_sample(record.payload)
+    raise CorruptRecordError("", 0, 0, "expected a record, found no byte")

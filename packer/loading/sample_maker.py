@@ -1,0 +1,170 @@
+"""From records to the samples of a batch: read, choose a window, decode into the slot, transform, label."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from packer.errors import DataSetError, OptionsError
+from packer.formats.container import ExtraValue, Sample
+from packer.loading.crop_decoder import CreateDecoder, PictureError, PictureSize, Pixels
+from packer.loading.loader_input import InputShards
+from packer.loading.loader_spec import LoaderSpec
+from packer.loading.record_order import RecordRef
+from packer.loading.record_reader import RecordReader, ShardOffsets
+from packer.loading.shard_access import ShardAccess
+from packer.loading.slot_ring import Slot
+from packer.loading.window_choice import central_window, random_window, sample_seed
+
+Transform: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
+"""Takes an image, which it may change, and a generator of its own; returns an image of the same shape and type."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakerSetup:
+    """What all threads of a loader make samples with."""
+
+    spec: LoaderSpec
+    shards: InputShards
+    offsets: ShardOffsets
+    access: ShardAccess
+    create_decoder: CreateDecoder
+    label_values: int
+    """Values of a label vector; 0 for class ids."""
+    transform: Transform | None = None
+
+
+@dataclass(slots=True)
+class SampleNotes:
+    """What is told of some samples beside their pixels, labels and weights."""
+
+    keys: list[str] = field(default_factory=list)
+    columns: dict[str, list[ExtraValue | None]] = field(default_factory=dict)
+    store_s: float = 0.0
+    """Seconds spent on reading records."""
+    decode_s: float = 0.0
+    """Seconds spent on decoding, scaling and transforming."""
+
+
+class SampleMaker:
+    """Makes samples, on the thread that made it."""
+
+    def __init__(self, setup: MakerSetup) -> None:
+        self._setup = setup
+        self._reader = RecordReader(setup.shards.files, setup.offsets, setup.access)
+        self._decoder = setup.create_decoder()
+        self._max_pixels = setup.shards.manifest.image.max_pixels
+
+    def fill(self, slot: Slot, first: int, refs: Sequence[RecordRef], epoch: int) -> SampleNotes:
+        """Put the samples of records into a slot, from its sample number `first` on.
+
+        Raises:
+            DataSetError: a shard cannot be read, or a sample does not decode; it names shard and record.
+            CorruptRecordError: a record's framing or a checksum is wrong.
+        """
+        spec = self._setup.spec
+        notes = SampleNotes(columns={name: [] for name in spec.columns})
+        started_s = time.perf_counter()
+        for index, ref in enumerate(refs, first):
+            sample = self._reader.read(ref)
+            read_s = time.perf_counter()
+            notes.store_s += read_s - started_s
+            slot.labels[index] = self._label(ref, sample)
+            slot.weights[index] = 1
+            self._draw(slot.images[index], ref, sample, epoch)
+            if spec.keys:
+                notes.keys.append(sample.key)
+            for name in spec.columns:
+                notes.columns[name].append(sample.extras.get(name))
+            started_s = time.perf_counter()
+            notes.decode_s += started_s - read_s
+        return notes
+
+    def _draw(self, out: Pixels, ref: RecordRef, sample: Sample, epoch: int) -> None:
+        """Fill `out` with the part of a sample's picture that is wanted in an epoch."""
+        spec = self._setup.spec
+        encoded = memoryview(sample.encoded)
+        seed = sample_seed(spec.seed, epoch, self._setup.shards.numbers[ref.shard], ref.record)
+        try:
+            size = self._decoder.read_size(encoded)
+            self._check_size(size)
+            window = (
+                random_window(size, spec.min_area, seed)
+                if spec.is_training
+                else central_window(size, spec.evaluation_crop)
+            )
+            self._decoder.decode_crop(encoded, window, out, spec.is_training and seed.is_flipped)
+        except PictureError as error:
+            raise self._broken_error(ref, sample, error) from None
+        if self._setup.transform is not None:
+            self._transform(out, ref, seed.number)
+
+    def _check_size(self, size: PictureSize) -> None:
+        if size.height * size.width > self._max_pixels:
+            raise PictureError(f"{size.width} x {size.height} pixels, more than the {self._max_pixels:,} of packing")
+
+    def _transform(self, out: Pixels, ref: RecordRef, seed: int) -> None:
+        assert self._setup.transform is not None
+        changed = self._setup.transform(out, np.random.Generator(np.random.PCG64(seed)))
+        if changed is out:
+            return
+        if getattr(changed, "shape", None) != out.shape or changed.dtype != np.uint8:
+            raise OptionsError(
+                f"transform: expected an image uint8 {list(out.shape)} for {self._name(ref)}, got "
+                f"{getattr(changed, 'dtype', type(changed).__name__)} {list(getattr(changed, 'shape', ()))}"
+            )
+        out[:] = changed
+
+    def _label(self, ref: RecordRef, sample: Sample) -> Any:
+        label, num_values = sample.label, self._setup.label_values
+        if label is None and self._setup.shards.manifest.label_kind == "none":
+            return -1
+        if isinstance(label, int) and not num_values:
+            return label
+        if isinstance(label, tuple) and len(label) == num_values:
+            return label
+        expected = f"{num_values} label values" if num_values else "a class id"
+        raise DataSetError(f"{self._name(ref)}: expected {expected}, found {label!r}")
+
+    def _broken_error(self, ref: RecordRef, sample: Sample, error: Exception) -> DataSetError:
+        return DataSetError(
+            f"{self._name(ref)}: sample {sample.key!r}: expected {sample.image_format or 'an image'} that decodes, "
+            f"found: {error}; shardpack verify --decode lists all such samples"
+        )
+
+    def _name(self, ref: RecordRef) -> str:
+        return f"{self._setup.shards.files[ref.shard].name}: record {ref.record}"
+
+
+def count_label_values(setup: MakerSetup) -> int:
+    """Return how many values a label vector of the split has; 0 for class ids and where there are no labels.
+
+    Reads a record. Raises as `RecordReader.read`.
+    """
+    if setup.shards.manifest.label_kind != "floats":
+        return 0
+    first = next(index for index, count in enumerate(setup.shards.shard_counts) if count)
+    sample = RecordReader(setup.shards.files, setup.offsets, setup.access).read(RecordRef(first, 0))
+    return len(sample.label) if isinstance(sample.label, tuple) else 1
+
+
+def load_transform(name: str) -> Transform | None:
+    """Return the function that ``module:function`` names; None for no name. Raises OptionsError."""
+    if not name:
+        return None
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise OptionsError(f"transform: cannot import {name!r} as module:function: {error}") from None
+    if not callable(found):
+        raise OptionsError(f"transform: expected a function at {name!r}, found {type(found).__name__}")
+    transform: Transform = found
+    return transform

@@ -1,0 +1,86 @@
+"""Memory for a few batches, used again and again: in this process, or in one that both sides of a feed map.
+
+A slot holds images uint8 [batch, px, px, 3], then labels, then weights float32 [batch], each at a multiple of 4,096
+bytes, the size of a page.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+_PAGE_BYTES = 4096
+_MEMORY_NAME = "shardpack-batches"
+
+
+class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """The shape of a batch."""
+
+    batch_size: int
+    image_px: int
+    label_values: int = 0
+    """Values of a label vector; 0 where labels are class ids."""
+
+    @property
+    def image_bytes(self) -> int:
+        return _whole_pages(self.batch_size * self.image_px * self.image_px * 3)
+
+    @property
+    def slot_bytes(self) -> int:
+        label_bytes = _whole_pages(self.batch_size * (4 * self.label_values or 8))
+        return self.image_bytes + label_bytes + _whole_pages(4 * self.batch_size)
+
+
+class Slot:
+    """The arrays of one slot; whoever fills or reads them has it for itself."""
+
+    def __init__(self, memory: memoryview, layout: SlotLayout) -> None:
+        size, px, values = layout.batch_size, layout.image_px, layout.label_values
+        labels_at = layout.image_bytes
+        weights_at = layout.slot_bytes - _whole_pages(4 * size)
+        self.images: npt.NDArray[np.uint8] = np.ndarray((size, px, px, 3), np.uint8, memory)
+        self.labels: npt.NDArray[np.int64] | npt.NDArray[np.float32] = (
+            np.ndarray((size, values), np.float32, memory, labels_at)
+            if values
+            else np.ndarray((size,), np.int64, memory, labels_at)
+        )
+        self.weights: npt.NDArray[np.float32] = np.ndarray((size,), np.float32, memory, weights_at)
+
+
+class SlotRing:
+    """Slots in one piece of memory."""
+
+    def __init__(self, layout: SlotLayout, num_slots: int, descriptor: int | None = None) -> None:
+        """Map the memory.
+
+        Args:
+            layout: of every slot.
+            num_slots: how many.
+            descriptor: of memory that `create_shared_memory` made; None for memory of this process alone.
+        """
+        self.layout, self.num_slots = layout, num_slots
+        self.num_bytes = layout.slot_bytes * num_slots
+        self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.num_bytes)
+        view = memoryview(self._memory)
+        step = layout.slot_bytes
+        self.slots = tuple(Slot(view[index * step : (index + 1) * step], layout) for index in range(num_slots))
+
+
+def create_shared_memory(layout: SlotLayout, num_slots: int) -> int:
+    """Return the descriptor of new memory for a ring, which another process inherits. Raises OSError."""
+    # Not /dev/shm: most containers have 64 MB of it, and a write beyond them kills the process.
+    descriptor = os.memfd_create(_MEMORY_NAME)
+    try:
+        os.posix_fallocate(descriptor, 0, layout.slot_bytes * num_slots)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _whole_pages(num_bytes: int) -> int:
+    return -(-num_bytes // _PAGE_BYTES) * _PAGE_BYTES
