@@ -65,6 +65,11 @@ class Loader:
         evaluation_crop: an evaluation crop is the central square of this share of the short side.
         store: how a remote place is reached.
         stall_timeout_s: seconds without a sign of life after which a subprocess is given up.
+
+    Raises:
+        NotADataSetError: there is no finished data set.
+        DataSetError: it cannot be read, or has no such split.
+        OptionsError: an option is out of range, or the ranks cannot fill a batch.
     """
 
     def __init__(
@@ -89,13 +94,7 @@ class Loader:
         store: StoreOptions = DEFAULT_STORE,
         stall_timeout_s: float = 60.0,
     ) -> None:
-        """Open the split; no batch is made before the first one is asked for.
-
-        Raises:
-            NotADataSetError: there is no finished data set.
-            DataSetError: it cannot be read, or has no such split.
-            OptionsError: an option is out of range, or the ranks cannot fill a batch.
-        """
+        """Open the split; no batch is made before the first one is asked for."""
         _check_where(where)
         spec = LoaderSpec(
             split=split,
@@ -113,6 +112,9 @@ class Loader:
         )
         given = LoaderInput(source=uri, store=store, cache=cache, threads=threads or default_threads())
         self._where, self._stall_timeout_s = where, stall_timeout_s
+        self._open(given, spec, transform)
+
+    def _open(self, given: LoaderInput, spec: LoaderSpec, transform: Transform | str | None) -> None:
         function = load_transform(transform) if isinstance(transform, str) else transform
         self._setup = open_setup(given, spec, function)
         self._meter = LoaderMeter(given.threads)

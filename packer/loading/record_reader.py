@@ -8,8 +8,8 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from packer.errors import CorruptRecordError, DataSetError
-from packer.formats.container import RecordFormat, Sample
+from packer.errors import DataSetError
+from packer.formats.container import Sample
 from packer.formats.index import parse_dali_index, parse_mxnet_index
 from packer.formats.registry import get_format
 from packer.loading.record_order import RecordRef
@@ -39,7 +39,7 @@ class ShardOffsets:
         self._known: OrderedDict[int, array[int]] = OrderedDict()
 
     def of(self, shard: int) -> array[int]:
-        """Return the offsets in bytes of a shard's records, and after the last one the shard's size.
+        """Return the offsets in bytes of a shard's records, and where the last one ends.
 
         Raises:
             DataSetError: the index or the shard is not the one that was packed, or cannot be read.
@@ -50,10 +50,11 @@ class ShardOffsets:
         if known is None:
             file = self._files[shard]
             known = self._read_index(file) if self._store is not None else _scan(file)
-            if len(known) - 1 != file.entry.num_records or known[-1] != file.entry.num_bytes:
+            end = file.entry.num_bytes - get_format(file.format).mark_bytes
+            if len(known) - 1 != file.entry.num_records or known[-1] != end:
                 raise DataSetError(
-                    f"{file.name}: expected an index of {file.entry.num_records:,} records in "
-                    f"{file.entry.num_bytes:,} bytes, found {len(known) - 1:,} in {known[-1]:,}"
+                    f"{file.name}: expected an index of {file.entry.num_records:,} records in {end:,} bytes, found "
+                    f"{len(known) - 1:,} in {known[-1]:,}"
                 )
             with self._lock:
                 self._known[shard] = known
@@ -79,9 +80,11 @@ class ShardOffsets:
         text = data.decode("ascii", "replace")
         if file.format is FormatName.RECORDIO:
             return array("q", [*parse_mxnet_index(text, name=name).offsets_bytes, file.entry.num_bytes])
-        spans = parse_dali_index(text, name=name)
-        end = spans.offsets_bytes[-1] + spans.sizes_bytes[-1] if spans.offsets_bytes else 0
-        return array("q", [*spans.offsets_bytes, end])
+        if file.format is FormatName.TFRECORD:
+            spans = parse_dali_index(text, name=name)
+            end = spans.offsets_bytes[-1] + spans.sizes_bytes[-1] if spans.offsets_bytes else 0
+            return array("q", [*spans.offsets_bytes, end])
+        return _scan(file)
 
 
 def _scan(file: ShardFile) -> array[int]:
@@ -109,18 +112,7 @@ class RecordReader:
         file = self._files[ref.shard]
         offsets = self._offsets.of(ref.shard)
         start, stop = offsets[ref.record], offsets[ref.record + 1]
-        view = self._access.read(ref.shard, start, stop, self._buffer)
-        try:
-            return _parse(get_format(file.format), view)
-        except CorruptRecordError as error:
-            raise CorruptRecordError(file.name, ref.record, start, error.problem) from None
-
-
-def _parse(container: RecordFormat, view: memoryview) -> Sample:
-    """Return the sample of the one record that `view` must be."""
-    for record in container.iter_buffer(view, name=""):
-        if record.num_bytes != len(view):
-            problem = f"expected a record of {len(view):,} bytes, as the index says, found {record.num_bytes:,}"
-            raise CorruptRecordError("", 0, 0, problem)
-        return container.decode_sample(record.payload)
-    raise CorruptRecordError("", 0, 0, "expected a record, found no byte")
+        record = self._access.read(ref.shard, start, stop, self._buffer)
+        return get_format(file.format).decode_record(
+            record, name=file.name, record_index=ref.record, offset_bytes=start
+        )

@@ -364,9 +364,8 @@ class TestFaults:
         with open_loader(own_data) as loader:
             found = []
             with pytest.raises(DataSetError, match="record 1"):
-                for batch in loader:
-                    found += batch.labels.tolist()
-        assert found == expected[: 6 * bad]
+                found.extend(batch.labels.tolist() for batch in loader)
+        assert [label for batch in found for label in batch] == expected[: 6 * bad]
 
     def test_a_shard_that_is_gone_or_cut_is_named(self, own_data):
         shard = own_data / "train/train-00001-of-00004.tfrecord"
