@@ -3,6 +3,8 @@
 #
 #   make demo SOURCE=/a/folder/of/images     your own photographs: one folder per class, or flat
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
+#   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
+#   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
 #   make test-core | test-all | test-torch | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
@@ -23,6 +25,7 @@ LATEST := .venv-latest/.installed
 FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
 SDK := .venv-sdk/.installed
+WHEELS := .venv-wheels/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
@@ -33,6 +36,7 @@ FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst ma
     jsonl image zip tar augmented
 
 .PHONY: help demo photographs test test-core test-all test-torch lint types contracts bench fuzz schemas clean
+.PHONY: crop-decoder wheels
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -96,6 +100,17 @@ fuzz: $(FUZZ)
 	  .venv-fuzz/bin/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) 2>&1 | tail -n 12; \
 	done
 
+# With gcc and Debian's libjpeg62-turbo-dev; its tests are skipped where it was not made.
+crop-decoder: packer/loading/libjpegregion.so
+
+packer/loading/libjpegregion.so: packer/loading/jpeg_region.c tests/tools/region_library.py
+	$(PYTHON) tests/tools/region_library.py
+
+# On Debian and its like. The wheel for this machine is tried in an environment of its own.
+wheels: $(WHEELS)
+	.venv-wheels/bin/python tests/tools/build_wheels.py build/wheels
+	tests/tools/check_wheel.sh $(PYTHON) build/wheels
+
 schemas: $(LATEST)
 	.venv-latest/bin/python tests/tools/write_schemas.py
 
@@ -134,6 +149,12 @@ $(TORCH): pyproject.toml tests/tools/torch.txt
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
 
+# Zig comes with a C library of every glibc for every machine.
+$(WHEELS): Makefile
+	$(PYTHON) -m venv .venv-wheels
+	.venv-wheels/bin/python $(PIP) install 'setuptools>=69' 'wheel>=0.45' 'ziglang>=0.16,<0.17'
+	@touch $@
+
 # SageMaker's Python SDK, whose requirements do not go with the trainers'.
 $(SDK): tests/tools/sagemaker_sdk.txt
 	$(PYTHON) -m venv .venv-sdk
@@ -147,4 +168,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-torch .venv-latest .venv-fuzz .venv-pipemode .venv-sdk build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-torch .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so

@@ -55,7 +55,7 @@ def test_a_worker_loads_what_it_packs_with_and_nothing_for_other_places() -> Non
 @pytest.mark.slow
 def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    shutil.copytree(ROOT / "packer", tree / "packer", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "packer", tree / "packer", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, "."]

@@ -18,7 +18,7 @@ _TRIANGLE = ResizeAlg.convolution(FilterType.bilinear)
 _DRAFT_FACTOR = 2
 """The decoder may shrink a window to no less than this many times what is wanted."""
 _LEAST_SIDE_PX = 64
-"""In smaller pictures two scales of the decoder may have the same size."""
+"""In smaller pictures two scales of the decoder may have the same size; a window is never larger than its picture."""
 _CHANNELS = 3
 
 
@@ -40,7 +40,7 @@ class WholeJpegDecoder:
 
     def decode_crop(self, encoded: memoryview, window: CropWindow, out: Pixels, is_flipped: bool) -> None:
         size = self.read_size(encoded)
-        by = _shrinks_by(size, window, out)
+        by = shrink_factor(window, out)
         height, width = -(-size.height // by), -(-size.width // by)
         if len(self._buffer) < height * width * _CHANNELS:
             self._buffer = np.empty(height * width * _CHANNELS, np.uint8)
@@ -54,10 +54,10 @@ class WholeJpegDecoder:
         self._scaler.scale(pixels, exact, out, is_flipped)
 
 
-def _shrinks_by(size: PictureSize, window: CropWindow, out: Pixels) -> int:
+def shrink_factor(window: CropWindow, out: Pixels) -> int:
     """Return 8, 4 or 2 where that many pixels of the window and _DRAFT_FACTOR more make one of `out`, otherwise 1."""
     most = min(window.height // out.shape[0], window.width // out.shape[1]) // _DRAFT_FACTOR
-    if min(size.height, size.width) < _LEAST_SIDE_PX:
+    if min(window.height, window.width) < _LEAST_SIDE_PX:
         return 1
     return 8 if most >= 8 else 4 if most >= 4 else 2 if most >= 2 else 1
 
