@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
+from dataclasses import dataclass
 
 from PIL import Image
 
 from packer.errors import PackerError
 from packer.imaging.rejects import RejectError, RejectReason
-
-_WEAK_SIGNATURES = frozenset({"BMP", "PPM"})
-"""Any text may begin with two such letters, so an unreadable header means that the file is no image."""
 
 _TRUNCATED_WORDS = ("truncat", "premature", "end of file", "not enough", "incomplete", "read error", "out of order")
 _RARE_FIELDS = "unsupported bmp bitfields"
@@ -31,30 +28,22 @@ _TIFF_MEMORY = "decoder error -9"
 _MOST_STRIP_BYTES = 2**31 - 1
 """What Pillow gives a strip or tile at most."""
 
-JPEG_END = b"\xff\xd9"
-_PNG_END = b"IEND\xaeB`\x82"
 
-_IS_CUT: Mapping[str, Callable[[bytes], bool]] = MappingProxyType(
-    {
-        "JPEG": lambda data: not data.rstrip(b"\0").endswith(JPEG_END),
-        "PNG": lambda data: data.rfind(_PNG_END) < 0,
-        "GIF": lambda data: not data.rstrip(b"\0").endswith(b";"),
-        "WEBP": lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
-        "BMP": lambda data: int.from_bytes(data[2:6], "little") > len(data),
-    }
-)
-"""By format: whether the file's end, or a length in its header, shows that a part is missing."""
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """What tells the faults of one format's files apart."""
 
-
-def is_cut(kind: str, data: bytes) -> bool:
-    """Say whether a file of format `kind` visibly ends too early. Formats without a visible end never do."""
-    check = _IS_CUT.get(kind)
-    return check is not None and check(data)
+    name: str
+    """Pillow's name."""
+    is_cut: Callable[[bytes], bool] = lambda data: False
+    """Says whether a file visibly ends too early: by its end, or by a length in its header."""
+    has_weak_signature: bool = False
+    """Any text may begin as its files do, so an unreadable header means that the file is no image."""
 
 
 @contextmanager
-def rejecting(kind: str, data: bytes, *, is_header: bool = False, num_pixels: int = 0) -> Iterator[None]:
-    """Turn every error inside the block, which decodes `data` of format `kind`, into a RejectError.
+def rejecting(form: FileFormat, data: bytes, *, is_header: bool = False, num_pixels: int = 0) -> Iterator[None]:
+    """Turn every error inside the block, which decodes `data` of one format, into a RejectError.
 
     What is packed must not depend on a host: a PackerError passes, and so does a MemoryError. Few decoders tell that
     memory ran out, so any error is taken for that where there is less than decoding `num_pixels` may take.
@@ -66,8 +55,9 @@ def rejecting(kind: str, data: bytes, *, is_header: bool = False, num_pixels: in
     # Decoders raise anything on mangled bytes: OSError, SyntaxError, struct.error, ValueError, ZeroDivisionError ...
     except Exception as error:
         notes = "; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", [])])
-        _check_memory(error, f"{kind}: {notes}", num_pixels)
-        raise RejectError(_reason(error, notes, kind, data, is_header), f"{kind}: {notes}") from error
+        text = f"{form.name}: {notes}"
+        _check_memory(error, text, num_pixels)
+        raise RejectError(_reason(error, notes, form, data, is_header), text) from error
 
 
 def _check_memory(error: Exception, text: str, num_pixels: int) -> None:
@@ -83,13 +73,13 @@ def _check_memory(error: Exception, text: str, num_pixels: int) -> None:
         raise MemoryError(f"{text}; or the file is damaged: there are no {num_bytes // 10**6:,} MB to tell") from error
 
 
-def _reason(error: Exception, text: str, kind: str, data: bytes, is_header: bool) -> RejectReason:
+def _reason(error: Exception, text: str, form: FileFormat, data: bytes, is_header: bool) -> RejectReason:
     lower = text.lower()
     if isinstance(error, Image.DecompressionBombError):
         return RejectReason.TOO_MANY_PIXELS
-    if is_header and kind in _WEAK_SIGNATURES and _RARE_FIELDS not in lower:
+    if is_header and form.has_weak_signature and _RARE_FIELDS not in lower:
         return RejectReason.NOT_AN_IMAGE
-    if is_cut(kind, data):
+    if form.is_cut(data):
         return RejectReason.TRUNCATED
     if _DAMAGE in lower:
         return RejectReason.CORRUPT

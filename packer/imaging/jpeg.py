@@ -16,8 +16,8 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
-from packer.imaging.faults import JPEG_END
 from packer.imaging.geometry import Extent, Size
+from packer.imaging.jpegrestarts import is_padded
 from packer.imaging.rejects import RejectError, RejectReason
 
 _LAYOUTS: Mapping[str, tuple[str, str]] = MappingProxyType({"RGB": ("RGBX", "RGBX"), "L": ("GRAY", "L")})
@@ -28,22 +28,15 @@ Pillow too stores RGB in four bytes a pixel, so these need no copy.
 
 _DAMAGE = re.compile(
     r"Corrupt JPEG data: (premature end|bad Huffman code|bad arithmetic code|found marker"
-    r"|(?P<left_over>\d+) extraneous bytes before marker 0x(c4|d[0-79a]))"
+    r"|(?P<left_over>\d+) extraneous bytes before marker 0x(c4|d[9a]|(?P<restart>d[0-7])))"
 )
 """libjpeg's warnings (jerror.h) of picture data that end early, make no sense, lack a restart or leave bytes over."""
+JPEG_END = b"\xff\xd9"
 _LEAST_SIDE_PX = 8
 """The decoder shrinks by eighths, and only in larger pictures do two of its scales never give the same size."""
 _NO_MEMORY = "Insufficient memory"
 _VECTOR_BYTES = 32
 """libjpeg-turbo's code for AVX2 writes a row that begins at a multiple of this past the processor's caches."""
-
-# Second bytes of markers (ITU T.81, table B.1).
-_LOSSLESS_FRAME = 0xC3
-_FILL = 0xFF
-_ENDS = frozenset({0xDA, 0xD9})
-"""Start of scan, end of image."""
-_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), _FILL})
-"""Those without a length: a stuffed zero, TEM, restarts, fill bytes."""
 
 
 def shrink(source: Size, request: Size) -> tuple[Size, Extent]:
@@ -95,31 +88,10 @@ def _check_damage(data: bytes, warning: str) -> None:
     if warning.startswith(_NO_MEMORY):
         raise MemoryError(f"JPEG: {warning}")
     damage = _DAMAGE.match(warning)
-    if damage and not _is_padding(data, int(damage["left_over"] or 0)):
+    if damage and not (_is_padding(data, int(damage["left_over"] or 0)) or (damage["restart"] and is_padded(data))):
         raise RejectError(RejectReason.CORRUPT, f"JPEG: {warning}")
 
 
 def _is_padding(data: bytes, num_bytes: int) -> bool:
     """Say whether the bytes before an end marker are zeros, as some cameras fill up their files."""
     return num_bytes > 0 and bytes(num_bytes) + JPEG_END in data
-
-
-def is_lossless(data: bytes) -> bool:
-    """Look for the frame header SOF3 as libjpeg does: up to the first scan, by the lengths of the segments.
-
-    A lossless picture cannot be shrunk, and simplejpeg 1.9 would write beyond its memory where that is asked for.
-    """
-    at, last = 2, len(data) - 4
-    while 0 <= at <= last:
-        marker = data[at + 1]
-        if data[at] != _FILL:
-            at = data.find(b"\xff", at)
-        elif marker in _ENDS:
-            return False
-        elif marker == _LOSSLESS_FRAME:
-            return True
-        elif marker in _ALONE:
-            at += 1 if marker == _FILL else 2
-        else:
-            at += 2 + (data[at + 2] << 8 | data[at + 3])
-    return False

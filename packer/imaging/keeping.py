@@ -13,7 +13,6 @@ from PIL import Image
 from packer.imaging.colour import is_srgb
 from packer.imaging.decoding import DecodedImage, decode_image
 from packer.imaging.geometry import Geometry
-from packer.imaging.modes import over_white
 from packer.imaging.orientation import UPRIGHT
 from packer.imaging.values import TransformedImage
 
@@ -63,6 +62,5 @@ def _count_colours(pixels: Image.Image) -> tuple[int, ...]:
     counts = [0] * _NUM_COUNTS
     for top in range(0, height, rows):
         strip = pixels.crop((0, top, width, min(top + rows, height)))
-        rgb = over_white(strip) if strip.mode == "RGBa" else strip.convert("RGB")
-        counts = list(map(add, counts, rgb.histogram()))
+        counts = list(map(add, counts, strip.convert("RGB").histogram()))
     return tuple(counts)

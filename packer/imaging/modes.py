@@ -5,10 +5,12 @@
     1, and I;16, I, F scaled to 8 bits, and LA over white                   L           RGB, all three equal
     RGB, and YCbCr, LAB and whatever else Pillow converts                   RGB         RGB
     P (never its indices)                                                   RGB         RGB
-    RGBA, PA, P or RGB with a transparent colour: premultiplied             RGBa        over white
+    RGBA, PA, P or RGB with a transparent colour: over white                RGB         RGB
     CMYK                                                                    CMYK        its profile, or the plain rule
 
-Where alpha is kept, everything with an alpha channel or a transparent colour is resampled as RGBa and becomes RGBA.
+A picture stands on white before it is resampled: both are sums of products, so their order does not matter but for
+rounding, and a resampled alpha would have lost what lies above 1 and below 0 at the edges. Where alpha is kept,
+everything with an alpha channel or a transparent colour is resampled as RGBa (premultiplied) and becomes RGBA.
 
 Scaling to 8 bits is linear and clips nothing. I;16 spans 0 to 65535, or what the fewer bits of a TIFF hold. I spans
 0 to 65535, F spans 0 to 1, 0 to 255 or 0 to 65535, whichever is the first to hold every pixel; otherwise they span what
@@ -27,6 +29,7 @@ from typing import cast
 
 import numpy as np
 from cykooz_resizer import AlphaMulDiv
+from cykooz_resizer.alpha import set_image_mode
 from PIL import Image, ImageChops
 
 from packer.imaging.rejects import RejectError, RejectReason
@@ -46,14 +49,14 @@ _UNSIGNED = (1,)
 
 
 def to_resampled_mode(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
-    """Return loaded pixels as L, RGB, RGBa or CMYK; `image` itself where it is one of these, else `image` is used up.
+    """Return loaded pixels as L, RGB or CMYK; `image` itself where it is one of these, else `image` is used up.
 
-    With `keep_alpha` all that has transparency becomes RGBa.
+    With `keep_alpha` all that has transparency becomes RGBa, otherwise it stands on white.
 
     Raises RejectError for floating-point pixels that are infinite.
     """
     has_key = "transparency" in image.info
-    if image.mode in ("L", "RGB", "CMYK", "RGBa") and not has_key:
+    if image.mode in ("L", "RGB", "CMYK") and not has_key:
         return image
     if keep_alpha and image.has_transparency_data:
         return _premultiplied(_grey_with_alpha(image) if image.mode.startswith("I") else image)
@@ -65,16 +68,7 @@ def to_resampled_mode(image: Image.Image, *, keep_alpha: bool = False) -> Image.
         return _by_strips(image, _grey_over_white)
     if image.mode == "1" and not has_key:
         return image.convert("L")
-    if image.has_transparency_data:
-        return _premultiplied(image)
-    return image.convert("RGB")
-
-
-def over_white(image: Image.Image) -> Image.Image:
-    """Return premultiplied RGBa pixels on a white ground, as RGB."""
-    *colours, alpha = image.split()
-    ground = ImageChops.invert(alpha)
-    return Image.merge("RGB", [ImageChops.add(colour, ground) for colour in colours])
+    return _over_white(image) if image.has_transparency_data else image.convert("RGB")
 
 
 def to_straight_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -86,11 +80,27 @@ def to_straight_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image]:
     return image.convert("RGB"), image.getchannel("A")
 
 
+def _over_white(image: Image.Image) -> Image.Image:
+    """Return pixels of any mode with transparency on a white ground, as RGB, each value rounded once."""
+    target = image if image.mode in ("RGB", "RGBA") else Image.new("RGB", image.size, None)
+    for top, strip in strips(image):
+        colours = strip.convert("RGBA")
+        ground = Image.new("RGB", strip.size, (_WHITE,) * 3)
+        ground.paste(colours, mask=colours)
+        target.paste(ground, (0, top))
+    if target.mode == "RGBA":
+        set_image_mode(target, "RGB")  # the same bytes; a conversion would hold them twice
+    target.info.pop("transparency", None)
+    return target
+
+
 def _premultiplied(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         image.putalpha(_by_strips(image, lambda strip: strip.convert("RGBA").getchannel("A")))
     elif image.mode == "La":
         image = image.convert("LA")
+    elif image.mode == "RGBa":
+        return image
     image = image if image.mode == "RGBA" else image.convert("RGBA")
     AlphaMulDiv().multiply_alpha_pil_inplace(image)
     return image

@@ -15,7 +15,7 @@ from packer.imaging.decoding import DecodedImage, decode_image
 from packer.imaging.encoding import encoder_of
 from packer.imaging.geometry import Geometry, Size, plan_geometry, scale_box
 from packer.imaging.keeping import keep_image, kept, satisfies
-from packer.imaging.modes import over_white, to_straight_alpha
+from packer.imaging.modes import to_straight_alpha
 from packer.imaging.orientation import apply_orientation, is_transposed
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.resampling import resample
@@ -40,7 +40,7 @@ def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
     decoded, geometry = _decode(data, spec)
     if spec.encode is Encode.KEEP and satisfies(decoded, geometry):
         return kept(data, decoded)
-    encoder, pixels = encoder_of(spec), _shape(decoded, geometry, spec.alpha)
+    encoder, pixels = encoder_of(spec), _shape(decoded, geometry)
     return TransformedImage(
         encoded=encoder.encode(pixels, spec),
         image_format=encoder.image_format,
@@ -53,7 +53,7 @@ def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
 
 def sample_pixels(data: bytes, spec: ImageSpec) -> Image.Image:
     """Return the pixels of a sample before encoding, in mode RGB or RGBA. Raises as `transform_image`."""
-    return _shape(*_decode(data, spec), spec.alpha)
+    return _shape(*_decode(data, spec))
 
 
 def _decode(data: bytes, spec: ImageSpec) -> tuple[DecodedImage, Geometry]:
@@ -71,10 +71,10 @@ def _decode(data: bytes, spec: ImageSpec) -> tuple[DecodedImage, Geometry]:
     return decoded, plan(decoded.source, decoded.orientation)
 
 
-def _shape(decoded: DecodedImage, geometry: Geometry, alpha: Alpha) -> Image.Image:
+def _shape(decoded: DecodedImage, geometry: Geometry) -> Image.Image:
     """Return decoded pixels as they are asked for."""
     box = scale_box(geometry.box, decoded.source, decoded.extent)
-    pixels = _to_rgb(resample(decoded.pixels, box, geometry.resized), decoded.icc_profile, alpha)
+    pixels = _to_rgb(resample(decoded.pixels, box, geometry.resized), decoded.icc_profile)
     return _place(apply_orientation(pixels, decoded.orientation), decoded.orientation, geometry)
 
 
@@ -94,14 +94,12 @@ def _check_output(canvas: Size, max_pixels: int, max_side_px: int) -> None:
         )
 
 
-def _to_rgb(pixels: Image.Image, icc_profile: bytes | None, alpha: Alpha) -> Image.Image:
-    if pixels.mode == "RGBa" and alpha is Alpha.KEEP:
+def _to_rgb(pixels: Image.Image, icc_profile: bytes | None) -> Image.Image:
+    if pixels.mode == "RGBa":
         colours, opacity = to_straight_alpha(pixels)
         colours = to_srgb(colours, icc_profile)
         colours.putalpha(opacity)
         return colours
-    if pixels.mode == "RGBa":
-        pixels = over_white(pixels)
     pixels = to_srgb(pixels, icc_profile)
     return pixels.convert("RGB") if pixels.mode == "L" else pixels
 

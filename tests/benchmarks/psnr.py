@@ -18,7 +18,7 @@ from PIL import Image
 import packer.imaging.transform as transform
 from packer.imaging.colour import to_srgb
 from packer.imaging.encoding import Encoder
-from packer.imaging.orientation import UPRIGHT, parse_orientation
+from packer.imaging.orientation import UPRIGHT, find_orientation
 from packer.options import parse_options
 from packer.specs import ImageSpec
 from tests.benchmarks.measure import add_photographs, create_parser, list_photographs, median, report
@@ -60,7 +60,7 @@ def _is_plain(image: Image.Image) -> bool:
     """Say that neither orientation nor a colour profile changes anything."""
     profile = image.info.get("icc_profile")
     is_srgb = image.mode != "CMYK" and to_srgb(sample := image.resize((64, 64)), profile) is sample
-    return is_srgb and parse_orientation(image.info.get("exif")) == UPRIGHT
+    return is_srgb and find_orientation(image.info.get("exif"), image.info.get("xmp")) == UPRIGHT
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
-from packer.imaging.jpeg import decode_jpeg, is_lossless
+from packer.imaging.jpeg import decode_jpeg
+from packer.imaging.jpegmarkers import is_lossless
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.imaging.transform import transform_image
 from tests.imaging.images import file_of, image_spec, noise, quadrants

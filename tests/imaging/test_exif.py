@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from packer.imaging.orientation import parse_orientation
+from packer.imaging.orientation import find_orientation
 from packer.imaging.transform import sample_pixels
 from packer.specs import Fit
 from tests.imaging.images import (
@@ -105,17 +105,17 @@ def test_a_png_may_keep_its_exif_behind_the_pixels():
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_orientations_that_do_not_exist_are_upright(orientation):
-    assert parse_orientation(exif_block(orientation)) == 1
+    assert find_orientation(exif_block(orientation), None) == 1
 
 
 def test_every_cut_block_is_upright_or_right():
     block = exif_block(6)
 
-    assert {parse_orientation(block[:end]) for end in range(len(block))} <= {1, 6}
-    assert parse_orientation(block) == parse_orientation(b"Exif\0\0" + block) == 6
-    assert parse_orientation(None) == 1
+    assert {find_orientation(block[:end], None) for end in range(len(block))} <= {1, 6}
+    assert find_orientation(block, None) == find_orientation(b"Exif\0\0" + block, None) == 6
+    assert find_orientation(None, None) == 1
 
 
 @given(st.binary(max_size=64), st.sampled_from([b"", b"II*\0", b"MM\0*", b"Exif\0\0II*\0\x08\0\0\0"]))
 def test_any_bytes_give_an_orientation(tail, head):
-    assert parse_orientation(head + tail) in range(1, 9)
+    assert find_orientation(head + tail, None) in range(1, 9)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, features
 
 from packer.errors import PackerError
-from packer.imaging.faults import rejecting
+from packer.imaging.faults import FileFormat, rejecting
 from packer.imaging.rejects import RejectError, RejectReason
 from tests.imaging.images import file_of, noise, png_file, tiff_file
 
@@ -160,18 +160,18 @@ def test_a_decoder_that_runs_out_of_memory_rejects_nothing(kind, tmp_path):
     ],
 )
 def test_decoders_words_for_memory(text):
-    with pytest.raises(MemoryError, match=text), rejecting("PNG", b""):
+    with pytest.raises(MemoryError, match=text), rejecting(FileFormat("PNG"), b""):
         raise OSError(text)
 
 
 def test_a_strip_of_a_tiff_that_makes_no_sense_is_damage():
     """Pillow has one number for that and for memory; here there is enough."""
-    with pytest.raises(RejectError) as caught, rejecting("TIFF", b""):
+    with pytest.raises(RejectError) as caught, rejecting(FileFormat("TIFF"), b""):
         raise OSError("decoder error -9")
     assert caught.value.reason is RejectReason.CORRUPT
 
 
 def test_errors_of_the_host_pass_the_boundary_of_decoders():
-    with pytest.raises(PackerError, match="^no descriptors$") as caught, rejecting("TIFF", b""):
+    with pytest.raises(PackerError, match="^no descriptors$") as caught, rejecting(FileFormat("TIFF"), b""):
         raise PackerError("no descriptors")
     assert not isinstance(caught.value, RejectError)

@@ -40,13 +40,16 @@ def pillow_header(data: bytes) -> JpegHeader:
     with without_warnings:
         image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
     assert image.fp is not None
-    info = image.info
+    info, scan_start = image.info, image.fp.tell()
+    num_scanned = data[data.rfind(b"\xff\xda", 0, scan_start) + 4]
     return JpegHeader(
         size=image.size,
         mode=image.mode,
         exif=info.get("exif"),
+        xmp=info.get("xmp"),
         icc_profile=info.get("icc_profile"),
-        scan_start=image.fp.tell(),
+        scan_start=scan_start,
+        has_many_scans="progressive" in info or num_scanned < image.layers,
     )
 
 

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from packer.imaging.faults import FileFormat
+from packer.imaging.pillowimage import PillowImage
+
 _BRANDS = frozenset({b"avif", b"avis"})
 _MOST_BYTES = 1024
 """Of a box that lists brands; the longest ones about have a dozen, of 4 bytes each."""
+
+
+class AvifImage(PillowImage):
+    format = FileFormat("AVIF")
+    module = "AvifImagePlugin"
+
+    @classmethod
+    def open(cls, data: bytes) -> Self | None:
+        """See `OpenedImage.open`."""
+        return super().open(data) if has_avif_brand(data) else None
 
 
 def has_avif_brand(data: bytes) -> bool:
