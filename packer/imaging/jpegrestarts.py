@@ -4,11 +4,13 @@ Encoders in webcams and scanners fill up the data between two restart markers, w
 alike to a decoder: codes that were changed are used up too late or too early. So each interval is decoded by itself, as
 a picture of its own, which tells whether its codes make sense and how many bytes they leave over:
 
-    header | interval RST0 interval RST1 ... interval EOI    ->    small header | interval EOI, for each
+    header | interval RST0 interval RST1 ... EOI    ->    small header | interval RST0 same interval EOI, for each
+
+(Twice, because libjpeg does not count at the end of a picture what it has read ahead.)
 
 The file is whole if all intervals are there, in order, with nothing wrong in any of them, and what they leave over is
-filling: a few bytes, equal bytes, or something in half of the intervals or more, since an encoder does so in all of the
-file and damage is in one place.
+filling: a few bytes, equal bytes, or about as many in half of the intervals or more, since an encoder does so in all of
+the file and damage is in one place.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from packer.imaging.jpegmarkers import iter_segments
 _WORD_BYTES = 3
 """What is missing to a word of four bytes: encoders that write words leave no more."""
 _MAX_SIDE_PX = 65_500
-_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
+_LEFT_OVER = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd[09]")
 _RESTARTS = re.compile(rb"\xff([\xd0-\xd7])")
 _END = b"\xff\xd9"
+_STUFFED = b"\xff\x00"
 
 # Second bytes of markers (ITU T.81, table B.1).
 _BASELINE_FRAMES = frozenset({0xC0, 0xC1})
@@ -35,6 +38,7 @@ _RESTART_INTERVAL = 0xDD
 _COPIED = frozenset({0xC4, 0xDB, 0xDA})
 """Tables, and the header of the scan; colour does not matter."""
 _FIRST_RESTART = 0xD0
+_FILL = 0xFF
 _BLOCK_PX = 8
 
 
@@ -69,12 +73,24 @@ def is_padded(data: bytes) -> bool:
         if num_bytes is None:
             return False
         if num_bytes:
-            left_over.append(interval[-num_bytes:])
-    return 2 * len(left_over) >= len(intervals) or all(map(_is_filling, left_over))
+            left_over.append(_tail(interval, num_bytes))
+    return all(map(_is_filling, left_over)) or _is_everywhere(left_over, num_intervals=len(intervals))
+
+
+def _tail(interval: bytes, num_bytes: int) -> bytes:
+    """Return the last bytes of an interval as they were before zeros were stuffed behind each 0xFF."""
+    is_cut = interval[-num_bytes - 1 : -num_bytes + 1 or None] == _STUFFED
+    return interval[-num_bytes - is_cut :].replace(_STUFFED, b"\xff")
 
 
 def _is_filling(left_over: bytes) -> bool:
     return len(left_over) <= _WORD_BYTES or len(set(left_over)) == 1
+
+
+def _is_everywhere(left_over: list[bytes], *, num_intervals: int) -> bool:
+    """Say whether at least half of the intervals leave something over, and none much more than the others."""
+    lengths = sorted(map(len, left_over))
+    return 2 * len(lengths) >= num_intervals and lengths[-1] <= 2 * lengths[len(lengths) // 2] + _WORD_BYTES
 
 
 def _split(scan: bytes) -> list[bytes] | None:
@@ -87,11 +103,13 @@ def _split(scan: bytes) -> list[bytes] | None:
 
 def _count_left_over(interval: bytes, num_units: int, layout: _Layout) -> int | None:
     """Return how many bytes are left when an interval has been decoded; None where it does not decode."""
-    width, height = num_units * layout.unit_size[0], layout.unit_size[1]
+    width, height = num_units * layout.unit_size[0], 2 * layout.unit_size[1]
     header = bytearray(layout.header)
     struct.pack_into(">HH", header, layout.frame_at, height, width)
+    twice = interval + bytes((_FILL, _FIRST_RESTART)) + interval + _END
+    restarts = struct.pack(">BBHH", _FILL, _RESTART_INTERVAL, 4, num_units)
     try:
-        simplejpeg.decode_jpeg(bytes(header) + interval + _END, "GRAY", min_width=1, min_height=1)
+        simplejpeg.decode_jpeg(header[:2] + restarts + header[2:] + twice, "GRAY", min_width=1, min_height=1)
     except ValueError as error:
         found = _LEFT_OVER.match(str(error))
         return int(found[1]) if found else None

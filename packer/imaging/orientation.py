@@ -20,7 +20,7 @@ _TAG_ORIENTATION = 0x0112
 _FORMATS: Mapping[int, str] = MappingProxyType({3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 13: "I"})
 """By the type of a tag that holds a number in four bytes or fewer: how that is stored."""
 _KNOWN_TYPES = frozenset({*range(1, 14), 16})
-"""Pillow passes tags of other types over."""
+"""Pillow passes tags of other types over, and those without a value."""
 _ENTRY_BYTES = 12
 _VALUE_AT = 8
 _EXIF = b"Exif\0\0"
@@ -60,18 +60,17 @@ def parse_exif(exif: bytes) -> int | None:
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return None
-    orientation = None
     try:
         (directory,) = struct.unpack_from(order + "I", tiff, 4)
         (num_entries,) = struct.unpack_from(order + "H", tiff, directory)
         for at in range(directory + 2, directory + 2 + num_entries * _ENTRY_BYTES, _ENTRY_BYTES):
             tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
-            if tag == _TAG_ORIENTATION and kind in _KNOWN_TYPES:
-                value = struct.unpack_from(order + _FORMATS.get(kind, "0s"), tiff, at + _VALUE_AT)[0]
-                orientation = value if count == 1 and kind in _FORMATS else 0
+            if tag == _TAG_ORIENTATION and kind in _KNOWN_TYPES and count:
+                (value,) = struct.unpack_from(order + _FORMATS.get(kind, "4s"), tiff, at + _VALUE_AT)
+                return value if count == 1 and kind in _FORMATS else 0
     except struct.error:
-        return orientation
-    return orientation
+        return None
+    return None
 
 
 def _from_hex(profile: str) -> bytes | None:

@@ -6,12 +6,11 @@ import re
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
-    ".jp2", ".j2k", ".jpx", ".j2c", ".jpf", ".avif", ".avifs", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga", ".ico",
-    ".icns", ".dds", ".pcx", ".sgi",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif",
+    ".tiff", ".jp2", ".jpx", ".jpf", ".j2k", ".j2c", ".jpc", ".avif", ".avifs", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
 })
 # fmt: on
-"""Lower-case endings of the files that are taken for images."""
+"""Lower-case endings of the files that are taken for images: those of the formats that are decoded."""
 
 # fmt: off
 _SYSTEM_NAMES = frozenset({
