@@ -1,4 +1,4 @@
-"""The trainer's command line.
+"""The trainer's command line. Its options are the fields of `TrainOptions` and of the values in it.
 
 Exit codes: 0 done, 1 the work failed, 2 bad options or input, 130 interrupted, 143 stopped by SIGTERM.
 """
@@ -6,105 +6,133 @@ Exit codes: 0 done, 1 the work failed, 2 bad options or input, 130 interrupted, 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
 
+import msgspec
 import typer
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
-from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.shown_text import shown
 from packer.specs import StoreOptions
-from packer.trainer.failure import put_failure
-from packer.trainer.stopping import ending_at_sigterm
-from packer.trainer.train_options import TrainOptions
-from packer.trainer.training_run import run
-from packer.trainer.world import World, parse_world
+from packer.trainer.core.failure import put_failure
+from packer.trainer.core.recipe import PRESETS, Recipe, find_preset
+from packer.trainer.core.stopping import Stopper, ending_at_sigterm
+from packer.trainer.core.train_options import PLAIN_FIELDS, CheckpointOptions, LogOptions, TrainOptions
+from packer.trainer.core.training_input import option_name
+from packer.trainer.core.training_run import Voice, run
+from packer.trainer.core.world import World, parse_world
+from packer.trainer.frameworks import NAMES, open_framework
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_EVALUATE_ONLY = "evaluate the last checkpoint of --model-dir on --eval-split instead of training"
-_FLAGS = ("--evaluate-only", "--anonymous", "--requester-pays")
-_PIPE_TIMEOUT = "seconds to wait for a Pipe channel's epoch or its next byte"
 
-
-@app.command()
-def train_command(
-    data: Annotated[
-        str, typer.Option(help="path or URI of a data set (default: the channels of a SageMaker job)")
-    ] = "",
-    manifest: Annotated[str, typer.Option(help="data set in the channels, if none of them carries its manifest")] = "",
-    epochs: Annotated[int, typer.Option(help="epochs in all, those of a checkpoint included")] = 1,
-    batch_size: Annotated[int, typer.Option(help="samples per rank and step")] = 32,
-    image_size: Annotated[int, typer.Option(help="width and height of the images in pixels")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="for one rank; multiplied by the number of ranks")] = 0.05,
-    warmup_epochs: Annotated[float, typer.Option(help="epochs over which the rate climbs")] = 1.0,
-    model_dir: Annotated[str, typer.Option(help="folder for rank 0's checkpoints; goes on from one there")] = "",
-    export: Annotated[str, typer.Option(help="folder in which rank 0 puts the trained model as 1/, a SavedModel")] = "",
-    metrics: Annotated[str, typer.Option(help="JSON file that rank 0 writes at the end")] = "",
-    seed: Annotated[int, typer.Option(help="seed of weights, order and crops")] = 0,
-    split: Annotated[str, typer.Option(help="training split")] = "train",
-    eval_split: Annotated[str, typer.Option(help="split to evaluate after each epoch (default: none)")] = "",
-    evaluate_only: Annotated[bool, typer.Option("--evaluate-only", help=_EVALUATE_ONLY)] = False,
-    pipe_timeout: Annotated[float, typer.Option(help=_PIPE_TIMEOUT)] = DEFAULT_PIPE_TIMEOUT_S,
+def train(
+    given: dict[str, Any],
+    *,
+    framework: Annotated[str, typer.Option(help=f"{' or '.join(NAMES)} (default: torch where it is installed)")] = "",
+    collective: Annotated[str, typer.Option(help="how ranks speak: ddp or horovod (default: the launcher's way)")] = "",
+    preset: Annotated[str, typer.Option(help=f"a published recipe: {', '.join(PRESETS)}")] = "",
     endpoint_url: Annotated[str, typer.Option(help="address of an S3 server (default: as boto3 finds it)")] = "",
     profile: Annotated[str, typer.Option(help="AWS profile (default: as boto3 finds it)")] = "",
     anonymous: Annotated[bool, typer.Option("--anonymous", help="read public data without credentials")] = False,
     requester_pays: Annotated[bool, typer.Option("--requester-pays", help="pay for requests")] = False,
     timeout: Annotated[int, typer.Option(help="seconds a request to a bucket may stand still")] = 30,
 ) -> None:
-    """Train a small image classifier on a packed data set, as one process or one of many."""
-    with _reporting(_base_dir()) as world:
-        options = TrainOptions(
-            data=data,
-            manifest=manifest,
-            base_dir=_base_dir(),
-            epochs=epochs,
-            batch_size=batch_size,
-            image_size=image_size,
-            learning_rate=learning_rate,
-            warmup_epochs=warmup_epochs,
-            model_dir=model_dir,
-            export=export,
-            metrics=metrics,
-            seed=seed,
-            split=split,
-            eval_split=eval_split,
-            evaluate_only=evaluate_only,
-            pipe_timeout=pipe_timeout,
-            store=_store_options(endpoint_url, profile, anonymous, requester_pays, timeout),
+    """Train an image classifier on a packed data set, as one process or one of many."""
+    with _reporting(_base_dir()) as place:
+        store = StoreOptions(
+            endpoint_url=endpoint_url or None,
+            profile=profile or None,
+            anonymous=anonymous,
+            requester_pays=requester_pays,
+            timeout_s=timeout,
         )
-        run(options, world, announce=_announce, warn=_warn)
+        options = build_options(given, preset=preset, base_dir=_base_dir(), store=store)
+        chosen = open_framework(framework, place.world, collective)
+        run(options, place.world, chosen, place.stopper, Voice(announce=_announce, warn=_warn))
+
+
+def build_options(given: Mapping[str, Any], *, preset: str, base_dir: str, store: StoreOptions) -> TrainOptions:
+    """Return the options that were given over those of a preset over the defaults. Raises OptionsError."""
+
+    def pick(names: Sequence[str]) -> dict[str, Any]:
+        return {name: given[name] for name in names if name in given}
+
+    return TrainOptions(
+        **pick(PLAIN_FIELDS),
+        base_dir=base_dir,
+        recipe=msgspec.structs.replace(find_preset(preset), **pick(Recipe.__struct_fields__)),
+        checkpoints=CheckpointOptions(**pick(CheckpointOptions.__struct_fields__)),
+        log=LogOptions(**pick(LogOptions.__struct_fields__)),
+        store=store,
+    )
+
+
+def list_fields() -> list[msgspec.structs.FieldInfo]:
+    """Return the fields that are options, in the order of the help."""
+    plain = [field for field in msgspec.structs.fields(TrainOptions) if field.name in PLAIN_FIELDS]
+    nested = (msgspec.structs.fields(struct) for struct in (Recipe, CheckpointOptions, LogOptions))
+    return [*plain, *(field for fields in nested for field in fields)]
+
+
+def _make_command() -> Any:
+    """Return `train` with one parameter for each field, in the place of `given`."""
+    own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.name != "given"]
+    generated = [_parameter(field) for field in list_fields()]
+
+    def command(**parameters: Any) -> None:
+        given = {field.name: parameters.pop(field.name) for field in list_fields()}
+        train({name: value for name, value in given.items() if value is not None}, **parameters)
+
+    command.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
+    command.__doc__ = train.__doc__
+    return command
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
+    kind, about = get_args(field.type)[:2]
+    flag = option_name(field.name)
+    is_list = get_origin(kind) is tuple
+    described = ",".join(map(str, field.default)) if is_list else field.default
+    text = about.description if described in ("", False) else f"{about.description} [default: {described}]"
+    declaration = (f"{flag}/--no-{flag[2:]}" if field.default else flag) if kind is bool else flag
+    option = typer.Option(declaration, help=text, show_default=False)
+    if is_list:
+        option = typer.Option(declaration, help=text, metavar="N,...", parser=_parse_numbers, show_default=False)
+    hint: Any = Any if is_list else kind | None
+    annotation = Annotated[hint, option]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _parse_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _base_dir() -> str:
     return os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
 
 
-def _store_options(
-    endpoint_url: str, profile: str, anonymous: bool, requester_pays: bool, timeout_s: int
-) -> StoreOptions:
-    return StoreOptions(
-        endpoint_url=endpoint_url or None,
-        profile=profile or None,
-        anonymous=anonymous,
-        requester_pays=requester_pays,
-        timeout_s=timeout_s,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    world: World
+    stopper: Stopper
 
 
 @contextlib.contextmanager
-def _reporting(base_dir: str) -> Iterator[World]:
+def _reporting(base_dir: str) -> Iterator[_Place]:
     """Yield this process's place; tell a person and SageMaker of an error, and end at SIGTERM."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     world = World()
     try:
         world = parse_world(os.environ)
-        with ending_at_sigterm():
-            yield world
+        with ending_at_sigterm() as stopper:
+            yield _Place(world=world, stopper=stopper)
     except PackerError as error:
         put_failure(base_dir, world, str(error))
         typer.echo(f"error: {shown(str(error))}", err=True)
@@ -119,17 +147,31 @@ def main() -> None:
     app(drop_flag_values(sys.argv[1:]), prog_name="python -m packer.trainer")
 
 
+def list_flags() -> dict[str, bool]:
+    """Return the options that take no value, with what holds where they are not given."""
+    own = inspect.signature(train).parameters.values()
+    flags = {option_name(p.name): False for p in own if p.default is False}
+    for field in list_fields():
+        if isinstance(field.default, bool):
+            flags[option_name(field.name)] = field.default
+    return flags
+
+
 def drop_flag_values(arguments: Sequence[str]) -> list[str]:
     """Return a command line whose flags have no values: a flag with true stands alone, one with false is left out.
 
     SageMaker's toolkit gives each option a value, so the hyperparameter anonymous=true comes as ``--anonymous True``.
     """
+    flags = list_flags()
     kept: list[str] = []
     for argument in arguments:
-        if kept and kept[-1] in _FLAGS and argument.lower() in ("true", "1"):
+        flag = kept[-1] if kept else ""
+        if flag in flags and argument.lower() in ("true", "1"):
             continue
-        if kept and kept[-1] in _FLAGS and argument.lower() in ("false", "0"):
+        if flag in flags and argument.lower() in ("false", "0"):
             kept.pop()
+            if flags[flag]:
+                kept.append(f"--no-{flag[2:]}")
             continue
         kept.append(argument)
     return kept
@@ -141,3 +183,7 @@ def _announce(line: str) -> None:
 
 def _warn(line: str) -> None:
     typer.echo(f"warning: {shown(line)}", err=True)
+
+
+train_command = _make_command()
+app.command(name="train")(train_command)

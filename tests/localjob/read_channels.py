@@ -11,7 +11,7 @@ from pathlib import Path
 from packer.reading.job_channels import Place, open_channels
 from packer.reading.read_spec import ReadSpec
 from packer.reading.records import iter_samples
-from packer.trainer.world import parse_world
+from packer.trainer.core.world import parse_world
 
 out, seed = Path(sys.argv[1]), int(sys.argv[2])
 world = parse_world(os.environ)

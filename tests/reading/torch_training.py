@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from packer.reading.dataset import open_dataset
 from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.torch_data import BatchLoader
-from packer.trainer.world import parse_world
+from packer.trainer.core.world import parse_world
 
 
 def main() -> None:

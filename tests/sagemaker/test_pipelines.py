@@ -15,7 +15,7 @@ from packer.errors import OptionsError
 from packer.sagemaker.documents import check_document
 from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
 from packer.trainer.cli import app
-from packer.trainer.metrics import Evaluation, EvaluationResult
+from packer.trainer.core.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE
 from tests.sagemaker.editing import GONE, JSON_VALUES, edited, paths_in
 

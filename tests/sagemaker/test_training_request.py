@@ -19,7 +19,7 @@ from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, FileSystem
 from packer.sagemaker.rules import training_job_faults
 from packer.sagemaker.training_request import METRIC_DEFINITIONS, InstanceGroup, JobSpec, build_job
-from packer.trainer.metrics import EpochResult, EvaluationResult, format_epoch
+from packer.trainer.core.metrics import EpochResult, EvaluationResult, format_epoch
 from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.tools.manifests import make_manifest
 

@@ -4,35 +4,49 @@ import os
 import sys
 import time
 
-import tensorflow as tf
-
+from packer.dataset.manifest import PixelStatistics
 from packer.errors import WorkerError
-from packer.trainer.collective import open_collective
-from packer.trainer.small_network import build_optimizer
-from packer.trainer.world import parse_world
+from packer.trainer.core.collective import total
+from packer.trainer.core.feed import Batch
+from packer.trainer.core.framework import ModelSpec, StepOrder
+from packer.trainer.core.recipe import Recipe
+from packer.trainer.core.world import parse_world
+from packer.trainer.frameworks import open_framework
 
 
-def check_all(world, collective):
+def check_all(world, framework):
+    import numpy as np
+
+    collective = framework.collective
     assert collective.allgather(f"from {world.rank}") == ["from 0", "from 1"]
-    assert collective.broadcast(world.rank + 7) == 7
-    assert collective.total([1.0, 2.0**40 + world.rank]) == (2.0, 2.0**41 + 1)
-    weights = tf.Variable([float(world.rank), 10.0 + world.rank])
-    collective.broadcast_variables([weights])
-    assert weights.numpy().tolist() == [0.0, 10.0]
-    optimizer = collective.wrap_optimizer(build_optimizer())
-    optimizer.learning_rate = 1.0
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(weights * [2.0, 4.0 * world.rank])
-    optimizer.minimize(loss, [weights], tape=tape)
-    assert weights.numpy().tolist() == [-2.0, 8.0], "the mean over ranks of the gradients is 2, 2"
+    assert total(collective, [1.0, 2.0**40 + world.rank]) == (2.0, 2.0**41 + 1)
+    spec = ModelSpec(
+        recipe=Recipe(image_size=16),
+        num_classes=3,
+        pixels=PixelStatistics(mean=(127.0,) * 3, std=(50.0,) * 3),
+        seed=world.rank,
+        total_steps=1,
+    )
+    learner = framework.build(spec)
+    learner.broadcast()
+    assert len(set(collective.allgather(learner.save()))) == 1, "rank 0 began with other weights"
+    batch = Batch(
+        images=np.full([2, 16, 16, 3], 100 * world.rank, np.uint8),
+        labels=np.array([world.rank, 2]),
+        weights=np.ones(2, np.float32),
+    )
+    numbers = learner.step([batch], StepOrder(learning_rate=0.1, seed=0, stop=world.rank == 1)).read()
+    assert (numbers.stop, numbers.save) == (True, False), "rank 1 was told to end"
+    assert len(set(collective.allgather(numbers.loss))) == 1
+    assert len(set(collective.allgather(learner.save()))) == 1
 
 
-def check_stall(world, collective):
+def check_stall(world, framework):
     """Rank 1 stops answering; rank 0 must not wait for ever."""
     if world.rank == 1:
         time.sleep(55)
     try:
-        collective.total([1.0])
+        total(framework.collective, [1.0])
     except WorkerError as error:
         print(f"error: rank {world.rank}: {error}", flush=True)
         os._exit(1)  # an ordinary exit waits for rank 1
@@ -40,5 +54,6 @@ def check_stall(world, collective):
 
 if __name__ == "__main__":
     this = parse_world(os.environ)
-    {"all": check_all, "stall": check_stall}[sys.argv[1]](this, open_collective(this))
+    check = {"all": check_all, "stall": check_stall}[sys.argv[1]]
+    check(this, open_framework(sys.argv[2], this, sys.argv[3] if len(sys.argv) > 3 else ""))
     print(f"rank {this.rank} of {this.size} under {this.launcher}: all is right", flush=True)

@@ -2,7 +2,7 @@ import pytest
 
 from packer.errors import DataSetError, OptionsError
 from packer.reading.source import Share
-from packer.trainer.agreement import RankReport, check_agreement
+from packer.trainer.core.agreement import RankReport, check_agreement
 
 
 def report(rank, digest="aaaa", steps="14", **fields):

@@ -2,10 +2,11 @@ import inspect
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
-from packer.trainer.cli import _FLAGS, drop_flag_values, train_command
+from packer.trainer.cli import drop_flag_values, list_flags, train_command
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,8 @@ from packer.trainer.cli import _FLAGS, drop_flag_values, train_command
         ("--anonymous False --evaluate-only 1 --epochs 1", "--evaluate-only --epochs 1"),
         ("--anonymous --requester-pays", "--anonymous --requester-pays"),
         ("--anonymous 0 --seed 0", "--seed 0"),
+        ("--channels-last False --seed 0", "--no-channels-last --seed 0"),
+        ("--channels-last true", "--channels-last"),
         ("--anonymous maybe", "--anonymous maybe"),  # which the command line refuses
         ("", ""),
     ],
@@ -26,8 +29,8 @@ def test_flags_may_have_the_values_that_the_toolkit_gives_them(arguments, expect
 
 def test_every_flag_is_known():
     parameters = inspect.signature(train_command).parameters.values()
-    flags = {f"--{parameter.name.replace('_', '-')}" for parameter in parameters if parameter.default is False}
-    assert flags == set(_FLAGS)
+    flags = {p.name for p in parameters if get_args(p.annotation)[0] in (bool, bool | None)}
+    assert {f"--{name.replace('_', '-')}" for name in flags} == set(list_flags())
 
 
 @pytest.mark.slow

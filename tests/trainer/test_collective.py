@@ -3,15 +3,15 @@ import sys
 import pytest
 
 from packer.errors import MissingExtraError, OptionsError
-from packer.trainer.collective import SoloCollective, lost_rank_error, open_collective, parse_stall_limit
-from packer.trainer.world import Launcher, World
+from packer.trainer.core.collective import SoloCollective, lost_rank_error, parse_stall_limit, total
+from packer.trainer.core.world import Launcher, World
+from packer.trainer.horovod_ranks import HorovodCollective
 
 
 def test_one_process_speaks_to_itself():
     solo = SoloCollective()
     assert solo.allgather("a") == ["a"]
-    assert solo.broadcast(7) == 7
-    assert solo.total([1.5, 2.0]) == (1.5, 2.0)
+    assert total(solo, [1.5, 2.0]) == (1.5, 2.0)
 
 
 def test_without_horovod_the_command_that_compiles_it_is_named(monkeypatch):
@@ -20,7 +20,7 @@ def test_without_horovod_the_command_that_compiles_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "horovod", None)
     monkeypatch.setitem(sys.modules, "horovod.tensorflow", None)
     with pytest.raises(MissingExtraError, match=r"'\.\[tensorflow\]' .*--no-build-isolation horovod=="):
-        open_collective(World(size=2, launcher=Launcher.HOROVOD))
+        HorovodCollective(World(size=2, launcher=Launcher.HOROVOD), "horovod.tensorflow")
 
 
 @pytest.mark.parametrize(("text", "limit_s"), [("300", 300.0), ("0", 0.0)])

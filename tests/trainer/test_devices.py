@@ -1,8 +1,12 @@
 import pytest
 
 from packer.errors import OptionsError
-from packer.trainer.devices import Device, choose_gpu, find_device
-from packer.trainer.world import World
+from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.world import World
+
+
+def found(gpu, environ):
+    return find_device(gpu, environ, library="PyTorch", remedy="install another")
 
 
 @pytest.mark.parametrize(
@@ -22,14 +26,14 @@ def test_more_ranks_than_gpus_are_refused():
     ("device", "name", "is_suspicious"),
     [
         (Device(gpu="NVIDIA A10G", nvidia_file="/dev/nvidia0"), "NVIDIA A10G", False),
-        (Device(nvidia_file="/dev/nvidia0"), "the CPU", True),
+        (Device(nvidia_file="/dev/nvidia0", library="PyTorch"), "the CPU", True),
         (Device(nvidia_file="/dev/nvidia0", is_hidden=True), "the CPU", False),
         (Device(), "the CPU", False),
     ],
 )
 def test_a_gpu_that_nobody_uses_is_suspicious(device, name, is_suspicious):
     assert device.name == name
-    assert ("(/dev/nvidia0), but TensorFlow sees no GPU" in device.warning) is is_suspicious
+    assert ("(/dev/nvidia0), but PyTorch sees no GPU" in device.warning) is is_suspicious
 
 
 @pytest.mark.parametrize(
@@ -37,12 +41,12 @@ def test_a_gpu_that_nobody_uses_is_suspicious(device, name, is_suspicious):
 )
 def test_gpus_can_be_hidden_on_purpose(hiding, is_hidden):
     environ = {} if hiding is None else {"CUDA_VISIBLE_DEVICES": hiding}
-    assert find_device("", environ).is_hidden is is_hidden
-    assert find_device("NVIDIA A10G", environ).gpu == "NVIDIA A10G"
+    assert found("", environ).is_hidden is is_hidden
+    assert found("NVIDIA A10G", environ).gpu == "NVIDIA A10G"
 
 
 def test_the_files_of_an_nvidia_device_are_found(monkeypatch, tmp_path):
     (tmp_path / "nvidiactl").touch()
     files = (str(tmp_path / "nvidia0"), str(tmp_path / "nvidiactl"))
-    monkeypatch.setattr("packer.trainer.devices._NVIDIA_FILES", files)
-    assert find_device("", {}).nvidia_file == files[1]
+    monkeypatch.setattr("packer.trainer.core.devices._NVIDIA_FILES", files)
+    assert found("", {}).nvidia_file == files[1]

@@ -1,5 +1,5 @@
-from packer.trainer.failure import put_failure
-from packer.trainer.world import World
+from packer.trainer.core.failure import put_failure
+from packer.trainer.core.world import World
 
 WORLD = World(rank=1, local_rank=1, size=2, local_size=2)
 

@@ -8,7 +8,7 @@ import pytest
 
 HEAD = (
     "import contextlib, ctypes, signal, sys, time\n"
-    "from packer.trainer.stopping import ending_at_sigterm\n"
+    "from packer.trainer.core.stopping import ending_at_sigterm\n"
     "ready = lambda: print('ready', flush=True)\n"
 )
 BODIES = {
@@ -44,7 +44,7 @@ def test_whatever_runs_is_ended(body):
     output, said = process.communicate(timeout=30)
     assert process.returncode == 143
     assert output == ""
-    assert said == "stopped by SIGTERM; the same command goes on after the last epoch that has a checkpoint\n"
+    assert said == "stopped by SIGTERM; the same command goes on after the last checkpoint\n"
 
 
 def test_other_signals_and_the_end_of_the_body_end_nothing():
@@ -61,3 +61,26 @@ def test_other_signals_and_the_end_of_the_body_end_nothing():
         "assert signal.set_wakeup_fd(-1) == -1"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def run_deferring(body, **attributes):
+    """Run code that defers its end, send it SIGTERM once it is ready, and return its exit code, output and errors."""
+    settings = "".join(f"stopping.{name} = {value!r}\n" for name, value in attributes.items())
+    code = HEAD + "import packer.trainer.core.stopping as stopping\n" + settings
+    code += "with ending_at_sigterm() as stopper:\n    with stopper.deferring():\n        ready()\n        " + body
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    output, said = process.communicate(timeout=30)
+    return process.returncode, output, said
+
+
+def test_what_defers_its_end_is_marked_and_ends_itself():
+    body = "while not stopper.is_marked: time.sleep(0.001)\n        stopper.end('saved')"
+    assert run_deferring(body) == (143, "", "saved\n")
+
+
+def test_what_defers_its_end_for_too_long_is_ended():
+    status, output, said = run_deferring("time.sleep(60)", SAVE_LIMIT_S=0.1)
+    assert (status, output) == (143, "")
+    assert said.startswith("stopped by SIGTERM; the state could not be saved within 0.1 s; the same command goes on")

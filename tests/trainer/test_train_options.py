@@ -1,7 +1,8 @@
 import pytest
 
 from packer.errors import OptionsError
-from packer.trainer.train_options import TrainOptions
+from packer.trainer.core.recipe import PRESETS, Recipe, find_preset
+from packer.trainer.core.train_options import CheckpointOptions, LogOptions, TrainOptions
 
 
 @pytest.mark.parametrize(
@@ -9,12 +10,62 @@ from packer.trainer.train_options import TrainOptions
     [
         ({"epochs": 0}, "--epochs: expected at least 1, got 0"),
         ({"batch_size": 0}, "--batch-size: expected at least 1, got 0"),
+        ({"accumulation": 0}, "--accumulation: expected at least 1, got 0"),
         ({"image_size": 15}, "--image-size: expected at least 16, got 15"),
         ({"learning_rate": 0.0}, "--learning-rate: expected a number above 0, got 0"),
         ({"learning_rate": float("nan")}, "--learning-rate: expected a number above 0, got nan"),
         ({"learning_rate": float("inf")}, "--learning-rate: expected a number above 0, got inf"),
         ({"warmup_epochs": -1.0}, "--warmup-epochs: expected 0 to 1"),
         ({"warmup_epochs": 1.5}, "--warmup-epochs: expected 0 to 1"),
+        ({"min_area": 0.0}, "--min-area: expected a share above 0, up to 1, got 0"),
+        ({"momentum": 1.0}, "--momentum: expected 0 or more, below 1, got 1"),
+        ({"ema": 1.0}, "--ema: expected 0 or more, below 1, got 1"),
+        ({"label_smoothing": -0.1}, "--label-smoothing: expected 0 or more, below 1"),
+        ({"weight_decay": float("inf")}, "--weight-decay: expected a number of at least 0, got inf"),
+        ({"decay_factor": 1.0}, "--decay-factor: expected a factor between 0 and 1, got 1"),
+        ({"decay_epochs": (60, 30)}, "--decay-epochs: expected epochs above 0 in ascending order"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(fields, message):
+    with pytest.raises(OptionsError, match=message):
+        Recipe(**fields)
+
+
+def test_a_preset_is_found_by_its_name():
+    assert find_preset("") == Recipe()
+    assert find_preset("imagenet") is PRESETS["imagenet"]
+    assert (PRESETS["imagenet"].model, PRESETS["imagenet"].epochs) == ("resnet50", 90)
+    with pytest.raises(OptionsError, match="--preset: expected one of imagenet, got 'cifar'"):
+        find_preset("cifar")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"checkpoint_steps": -1, "model_dir": "m"}, "--checkpoint-steps: expected at least 0, got -1"),
+        ({"checkpoint_seconds": float("nan"), "model_dir": "m"}, "--checkpoint-seconds: expected at least 0, got nan"),
+        ({"keep_checkpoints": 0}, "--keep-checkpoints: expected at least 1, got 0"),
+        ({"checkpoint_steps": 5}, "--model-dir: expected a place for checkpoints of steps or seconds, got none"),
+    ],
+)
+def test_checkpoints_that_cannot_be_are_refused(fields, message):
+    with pytest.raises(OptionsError, match=message):
+        CheckpointOptions(**fields)
+
+
+def test_events_need_a_distance():
+    with pytest.raises(OptionsError, match="--log-steps: expected at least 1, got 0"):
+        LogOptions(log_steps=0)
+    with pytest.raises(OptionsError, match="--log-seconds: expected at least 0, got -1"):
+        LogOptions(log_seconds=-1.0)
+
+
+KEPT = CheckpointOptions(model_dir="m")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
         ({"split": "val"}, "--split: expected a training split"),
         ({"pipe_timeout": 0.0}, "--pipe-timeout: expected seconds above 0, got 0"),
         ({"manifest": "y"}, "--manifest: expected it with the channels of a SageMaker job, got --data too"),
@@ -22,7 +73,10 @@ from packer.trainer.train_options import TrainOptions
             {"evaluate_only": True, "eval_split": "val"},
             "--evaluate-only: expected --eval-split and --model-dir with it",
         ),
-        ({"evaluate_only": True, "model_dir": "m"}, "--evaluate-only: expected --eval-split and --model-dir with it"),
+        (
+            {"evaluate_only": True, "checkpoints": KEPT},
+            "--evaluate-only: expected --eval-split and --model-dir with it",
+        ),
         ({"eval_split": "train"}, "--eval-split: expected an evaluation split"),
     ],
 )
@@ -36,7 +90,7 @@ def test_options_that_cannot_be_are_refused(fields, message):
     [
         ({}, ("train",)),
         ({"eval_split": "val"}, ("train", "val")),
-        ({"eval_split": "val", "model_dir": "m", "evaluate_only": True}, ("val",)),
+        ({"eval_split": "val", "checkpoints": KEPT, "evaluate_only": True}, ("val",)),
     ],
 )
 def test_splits_that_are_read(fields, splits):

@@ -7,12 +7,13 @@ import pytest
 
 from packer.errors import DataSetError, OptionsError
 from packer.reading.dataset import open_dataset
-from packer.trainer.agreement import check_agreement
-from packer.trainer.collective import SoloCollective, open_collective
-from packer.trainer.metrics import EpochResult, EvaluationResult, Metrics, format_epoch, put_metrics
-from packer.trainer.train_options import TrainOptions
-from packer.trainer.training_input import agree_on_job, load_job, report_job
-from packer.trainer.world import Launcher, World
+from packer.trainer.core.agreement import check_agreement
+from packer.trainer.core.collective import SoloCollective
+from packer.trainer.core.metrics import EpochResult, EvaluationResult, Metrics, format_epoch, put_metrics
+from packer.trainer.core.recipe import Recipe
+from packer.trainer.core.train_options import TrainOptions
+from packer.trainer.core.training_input import agree_on_job, load_job, report_job
+from packer.trainer.core.world import World
 from tests.reading.containers import place_shards, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
@@ -26,7 +27,7 @@ def root(tmp_path):
 
 
 def test_steps_come_from_the_manifest(root):
-    options = TrainOptions(data=str(root), batch_size=3, eval_split="val")
+    options = TrainOptions(data=str(root), recipe=Recipe(batch_size=3), eval_split="val")
     job = load_job(options, World(rank=1, local_rank=1, size=2, local_size=2))
     assert (job.num_records, job.steps, job.eval_steps) == (12, 2, 2)
     facts = dict(report_job(job).facts)
@@ -36,7 +37,7 @@ def test_steps_come_from_the_manifest(root):
 
 def test_a_missing_shard_is_found_before_the_first_step(root):
     (root / "val/val-00003-of-00004.tfrecord").unlink()
-    options = TrainOptions(data=str(root), batch_size=3, eval_split="val")
+    options = TrainOptions(data=str(root), recipe=Recipe(batch_size=3), eval_split="val")
     load_job(options, World(rank=0, size=2, local_size=2))
     with pytest.raises(DataSetError, match=r"val-00003-of-00004.tfrecord: expected a shard"):
         load_job(options, World(rank=1, local_rank=1, size=2, local_size=2))
@@ -44,7 +45,7 @@ def test_a_missing_shard_is_found_before_the_first_step(root):
 
 def test_a_rank_that_cannot_start_says_so_to_all(root):
     with pytest.raises(OptionsError, match=r"rank 0 \(.*\) cannot start: batch size: expected 1 to 12"):
-        agree_on_job(TrainOptions(data=str(root), batch_size=13), World(), SoloCollective())
+        agree_on_job(TrainOptions(data=str(root), recipe=Recipe(batch_size=13)), World(), SoloCollective())
     with pytest.raises(OptionsError, match=r"rank 0 \(.*\) cannot start: .*expected a finished data set"):
         agree_on_job(TrainOptions(data=str(root / "val")), World(), SoloCollective())
 
@@ -52,7 +53,7 @@ def test_a_rank_that_cannot_start_says_so_to_all(root):
 def test_labels_must_be_classes(tmp_path):
     make_dataset(tmp_path, {"train": [make_samples(4)]}, label_kind="none")
     with pytest.raises(DataSetError, match="expected class labels to train on, found none"):
-        load_job(TrainOptions(data=str(tmp_path), batch_size=1), World())
+        load_job(TrainOptions(data=str(tmp_path), recipe=Recipe(batch_size=1)), World())
 
 
 def test_without_data_there_must_be_a_job(tmp_path):
@@ -69,7 +70,7 @@ def test_the_channels_of_a_job_are_read_without_data(root, tmp_path):
     splits = open_dataset(str(root)).manifest.splits
     place_shards(files, "train", root, splits["train"].shards[:2])
     place_shards(files, "val", root, splits["val"].shards)
-    options = TrainOptions(base_dir=str(tmp_path / "base"), batch_size=3, eval_split="val")
+    options = TrainOptions(base_dir=str(tmp_path / "base"), recipe=Recipe(batch_size=3), eval_split="val")
     report = report_job(load_job(options, World(rank=1, size=2)))
     assert report.host == "algo-2"
     facts = dict(report.facts)
@@ -85,12 +86,6 @@ def test_a_pipe_that_would_not_be_read_stops_the_job(root, tmp_path):
     write_job(tmp_path / "base", root, dict.fromkeys(("train0", "val0"), ("Pipe", "ShardedByS3Key")))
     with pytest.raises(OptionsError, match="channel 'val0': expected Pipe channels of the splits that are read alone"):
         load_job(TrainOptions(base_dir=str(tmp_path / "base")), World())
-
-
-def test_torchrun_is_refused_for_several_ranks():
-    with pytest.raises(OptionsError, match="expected horovodrun or mpirun"):
-        open_collective(World(size=2, local_size=2, launcher=Launcher.TORCHRUN))
-    assert isinstance(open_collective(World(launcher=Launcher.TORCHRUN)), SoloCollective)
 
 
 EPOCH = EpochResult(epoch=1, steps=14, loss=2.30259, learning_rate=0.1, images_per_second=512.4)

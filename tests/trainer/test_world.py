@@ -1,7 +1,7 @@
 import pytest
 
 from packer.errors import OptionsError
-from packer.trainer.world import Launcher, World, parse_world
+from packer.trainer.core.world import Launcher, World, parse_world
 
 HOROVOD = {"HOROVOD_RANK": "5", "HOROVOD_LOCAL_RANK": "1", "HOROVOD_SIZE": "8", "HOROVOD_LOCAL_SIZE": "4"}
 OPEN_MPI = {

@@ -10,10 +10,11 @@ from packer.errors import DataSetError, OptionsError, PackerError
 from packer.reading.dataset import open_dataset
 from packer.reading.job_channels import open_channels
 from packer.reading.source import RecordSource, Share, count_steps
-from packer.trainer.agreement import RankReport, check_agreement
-from packer.trainer.collective import Collective
-from packer.trainer.train_options import TrainOptions
-from packer.trainer.world import World
+from packer.trainer.core.agreement import RankReport, check_agreement
+from packer.trainer.core.collective import Collective
+from packer.trainer.core.recipe import Recipe
+from packer.trainer.core.train_options import TrainOptions
+from packer.trainer.core.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,12 @@ class Job:
     """0 without an evaluation split."""
     shares: tuple[Share, ...]
     """How this rank is fed, by split."""
+
+    @property
+    def global_batch(self) -> int:
+        """Samples of one step, of all ranks together."""
+        recipe = self.options.recipe
+        return recipe.batch_size * recipe.accumulation * self.world.size
 
     @property
     def num_records(self) -> int:
@@ -47,8 +54,10 @@ def load_job(options: TrainOptions, world: World) -> Job:
     source = open_source(options, world)
     if source.manifest.label_kind != "class":
         raise DataSetError(f"{source.uri}: expected class labels to train on, found {source.manifest.label_kind}")
+    recipe = options.recipe
+    step_sizes = {options.split: recipe.batch_size * recipe.accumulation, options.eval_split: recipe.batch_size}
     steps = {
-        split: count_steps(source, split, world=world.size, batch_size=options.batch_size) for split in options.splits
+        split: count_steps(source, split, world=world.size, batch_size=step_sizes[split]) for split in options.splits
     }
     shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
     return Job(
@@ -109,11 +118,8 @@ def report_job(job: Job) -> RankReport:
         "the evaluation split": options.eval_split or "none",
         "the evaluation steps": job.eval_steps,
         **{f"how split {share.split!r} is read": share.way for share in job.shares},
-        "--batch-size": options.batch_size,
-        "--epochs": options.epochs,
-        "--image-size": options.image_size,
-        "--learning-rate": options.learning_rate,
-        "--warmup-epochs": options.warmup_epochs,
+        **{option_name(name): getattr(options.recipe, name) for name in Recipe.__struct_fields__},
+        "--checkpoint-steps": options.checkpoints.checkpoint_steps,
         "--seed": options.seed,
     }
     return RankReport(
@@ -122,6 +128,11 @@ def report_job(job: Job) -> RankReport:
         facts=tuple((name, str(value)) for name, value in facts.items()),
         shares=job.shares,
     )
+
+
+def option_name(field: str) -> str:
+    """Return ``--image-size`` for ``image_size``."""
+    return f"--{field.replace('_', '-')}"
 
 
 def _report_error(world: World, error: PackerError) -> RankReport:

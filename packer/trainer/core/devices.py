@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TypeVar
 
 from packer.errors import OptionsError
-from packer.trainer.world import World
+from packer.trainer.core.world import World
 
 Gpu = TypeVar("Gpu")
 
@@ -22,7 +21,11 @@ class Device:
     """What a rank computes on, as far as it could be found out."""
 
     gpu: str = ""
-    """TensorFlow's name of the rank's GPU; empty for the CPU."""
+    """Name of the rank's GPU; empty for the CPU."""
+    library: str = ""
+    """What is to see the GPU, for messages."""
+    remedy: str = ""
+    """How to install a library that sees it."""
     nvidia_file: str = ""
     """A file by which the host shows an NVIDIA device; empty where there is none."""
     is_hidden: bool = False
@@ -39,16 +42,17 @@ class Device:
         if self.gpu or self.is_hidden or not self.nvidia_file:
             return ""
         return (
-            f"this host has an NVIDIA device ({self.nvidia_file}), but TensorFlow sees no GPU, so the CPU does all the "
-            "work; for GPUs install a TensorFlow with CUDA (pip install 'tensorflow[and-cuda]==2.15.1') and start "
-            f"containers with the GPUs (docker run --gpus all); if the CPU is meant, set {_HIDING}=-1"
+            f"this host has an NVIDIA device ({self.nvidia_file}), but {self.library} sees no GPU, so the CPU does all "
+            f"the work; for GPUs {self.remedy} and start containers with the GPUs (docker run --gpus all); if the CPU "
+            f"is meant, set {_HIDING}=-1"
         )
 
 
-def find_device(gpu: str, environ: Mapping[str, str]) -> Device:
+def find_device(gpu: str, environ: Mapping[str, str], *, library: str, remedy: str) -> Device:
     """Return what this process computes on, given the name of its GPU or nothing."""
     nvidia_file = next(filter(os.path.exists, _NVIDIA_FILES), "")
-    return Device(gpu=gpu, nvidia_file=nvidia_file, is_hidden=environ.get(_HIDING, "0") in ("", "-1"))
+    is_hidden = environ.get(_HIDING, "0") in ("", "-1")
+    return Device(gpu=gpu, library=library, remedy=remedy, nvidia_file=nvidia_file, is_hidden=is_hidden)
 
 
 def choose_gpu(gpus: Sequence[Gpu], world: World) -> Gpu:
@@ -66,18 +70,3 @@ def choose_gpu(gpus: Sequence[Gpu], world: World) -> Gpu:
             f"got {world.local_size} ranks"
         )
     return gpus[world.local_rank]
-
-
-def pin_gpu(tf: ModuleType, world: World) -> str:
-    """Let TensorFlow use this rank's GPU alone and take its memory as needed; return its name, empty without GPUs.
-
-    To be called before TensorFlow touches a device. Raises as `choose_gpu`.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return ""
-    gpu = choose_gpu(gpus, world)
-    tf.config.set_visible_devices(gpu, "GPU")
-    tf.config.experimental.set_memory_growth(gpu, True)
-    details = tf.config.experimental.get_device_details(gpu)
-    return str(details.get("device_name") or gpu.name)

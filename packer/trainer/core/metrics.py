@@ -19,6 +19,8 @@ class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     steps: int
     """Of each rank."""
+    accuracy_top5: float = 0.0
+    """Share of records whose class was among the five best guesses."""
 
 
 class EpochResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class EpochResult(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last step."""
     images_per_second: float
     """Of all ranks together, from first step to last."""
+    data_wait_s: float = 0.0
+    """Seconds that rank 0 waited for batches."""
     evaluation: EvaluationResult | None = None
 
 
@@ -62,8 +66,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def format_evaluation(result: EvaluationResult) -> str:
-    """Return ``eval steps 2 loss 1.5000 accuracy 0.2500``."""
-    return f"eval steps {result.steps} loss {result.loss:.4f} accuracy {result.accuracy:.4f}"
+    """Return ``eval steps 2 loss 1.5000 accuracy 0.2500 top-5 0.7500``."""
+    return (
+        f"eval steps {result.steps} loss {result.loss:.4f} accuracy {result.accuracy:.4f} "
+        f"top-5 {result.accuracy_top5:.4f}"
+    )
 
 
 def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> str:

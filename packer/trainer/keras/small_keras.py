@@ -7,28 +7,17 @@ from typing import Any
 from packer.dataset.manifest import PixelStatistics
 from packer.reading.tf_data import import_tensorflow
 
-MID_GREY = PixelStatistics(mean=(127.5,) * 3, std=(64.0,) * 3)
-"""Stands in for the statistics of a data set that has none."""
-
-MOMENTUM = 0.9
 _STAGE_CHANNELS = (32, 64, 128)
 
 
-def build_model(*, image_px: int, num_classes: int, pixels: PixelStatistics | None) -> Any:
+def build_model(*, image_px: int, num_classes: int, pixels: PixelStatistics) -> Any:
     """Return a Keras model from uint8 images [batch, image_px, image_px, 3] to logits [batch, num_classes]."""
     keras = import_tensorflow().keras
-    known = pixels or MID_GREY
     image = keras.Input([image_px, image_px, 3], dtype="uint8")
-    tensor = keras.layers.Normalization(mean=known.mean, variance=[max(std, 1.0) ** 2 for std in known.std])(image)
+    tensor = keras.layers.Normalization(mean=pixels.mean, variance=[max(std, 1.0) ** 2 for std in pixels.std])(image)
     for channels in _STAGE_CHANNELS:
         tensor = keras.layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(tensor)
-        # Not batch normalisation: its running statistics would differ from rank to rank.
         tensor = keras.layers.GroupNormalization(groups=8)(tensor)
         tensor = keras.layers.ReLU()(tensor)
     tensor = keras.layers.GlobalAveragePooling2D()(tensor)
     return keras.Model(image, keras.layers.Dense(num_classes)(tensor))
-
-
-def build_optimizer() -> Any:
-    """Return SGD with momentum; the rate is set before each step. Horovod 0.28 wraps Keras's legacy optimizers only."""
-    return import_tensorflow().keras.optimizers.legacy.SGD(learning_rate=0.0, momentum=MOMENTUM)

@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from packer.channels.jobfiles import is_training_container
-from packer.trainer.world import World
+from packer.trainer.core.world import World
 
 MAX_CHARS = 1024
 """SageMaker reads no more."""

@@ -1,0 +1,1 @@
+"""What every trainer does, whatever computes its gradients. Nothing here knows a framework; `framework` is the seam."""

@@ -1,0 +1,108 @@
+"""What a user can ask of the trainer, checked once. Field names are the command line's with underscores."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Annotated
+
+import msgspec
+
+from packer.channels.jobfiles import DEFAULT_BASE_DIR
+from packer.errors import OptionsError
+from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
+from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
+from packer.trainer.core.recipe import Recipe, about
+
+
+class Resume(enum.StrEnum):
+    """What to do with checkpoints that are in the folder already."""
+
+    AUTO = "auto"
+    """Go on from the newest whole one."""
+    NEVER = "never"
+    """Remove them and start anew."""
+
+
+class CheckpointOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how often the state is kept."""
+
+    model_dir: Annotated[str, about("folder or s3://... for checkpoints of each epoch; goes on from the newest")] = ""
+    checkpoint_steps: Annotated[int, about("also a checkpoint after every so many steps")] = 0
+    checkpoint_seconds: Annotated[float, about("also one when so many seconds have passed since the last")] = 0.0
+    keep_checkpoints: Annotated[int, about("newest ones that stay, beside the best on --eval-split")] = 2
+    resume: Annotated[Resume, about("what to do with checkpoints that are there: go on, or remove them")] = Resume.AUTO
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_steps < 0:
+            raise OptionsError(f"--checkpoint-steps: expected at least 0, got {self.checkpoint_steps}")
+        if not 0 <= self.checkpoint_seconds < math.inf:
+            raise OptionsError(f"--checkpoint-seconds: expected at least 0, got {self.checkpoint_seconds:g}")
+        if self.keep_checkpoints < 1:
+            raise OptionsError(f"--keep-checkpoints: expected at least 1, got {self.keep_checkpoints}")
+        if (self.checkpoint_steps or self.checkpoint_seconds) and not self.model_dir:
+            raise OptionsError("--model-dir: expected a place for checkpoints of steps or seconds, got none")
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What rank 0 tells while it trains."""
+
+    log: Annotated[str, about("file that rank 0 adds events to, as JSON lines")] = ""
+    log_steps: Annotated[int, about("steps from one event to the next")] = 10
+    log_seconds: Annotated[float, about("seconds from one line for people to the next, at least")] = 30.0
+    tensorboard: Annotated[str, about("folder in which rank 0 writes for TensorBoard")] = ""
+
+    def __post_init__(self) -> None:
+        if self.log_steps < 1:
+            raise OptionsError(f"--log-steps: expected at least 1, got {self.log_steps}")
+        if not self.log_seconds >= 0:
+            raise OptionsError(f"--log-seconds: expected at least 0, got {self.log_seconds:g}")
+
+
+class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of a training run."""
+
+    data: Annotated[str, about("path or URI of a data set (default: the channels of a SageMaker job)")] = ""
+    manifest: Annotated[str, about("data set in the channels, if none of them carries its manifest")] = ""
+    split: Annotated[str, about("training split")] = "train"
+    eval_split: Annotated[str, about("split to evaluate after each epoch (default: none)")] = ""
+    evaluate_only: Annotated[
+        bool, about("evaluate the last checkpoint of --model-dir on --eval-split instead of training")
+    ] = False
+    seed: Annotated[int, about("seed of weights, order and crops")] = 0
+    metrics: Annotated[str, about("JSON file that rank 0 writes at the end")] = ""
+    export: Annotated[str, about("folder in which rank 0 puts the trained model")] = ""
+    pipe_timeout: Annotated[float, about("seconds to wait for a Pipe channel's epoch or its next byte")] = (
+        DEFAULT_PIPE_TIMEOUT_S
+    )
+    base_dir: str = DEFAULT_BASE_DIR
+    """Where a job's channels are; no option, but an environment variable of SageMaker's toolkit."""
+    recipe: Recipe = Recipe()
+    checkpoints: CheckpointOptions = CheckpointOptions()
+    log: LogOptions = LogOptions()
+    store: StoreOptions = DEFAULT_STORE
+    """How `data` or `manifest`, and what is written to a remote place, are reached."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.pipe_timeout < math.inf:
+            raise OptionsError(f"--pipe-timeout: expected seconds above 0, got {self.pipe_timeout:g}")
+        if self.data and self.manifest:
+            raise OptionsError("--manifest: expected it with the channels of a SageMaker job, got --data too")
+        if self.evaluate_only and not (self.eval_split and self.checkpoints.model_dir):
+            raise OptionsError("--evaluate-only: expected --eval-split and --model-dir with it")
+        if not is_training_split(self.split):
+            raise OptionsError(f"--split: expected a training split (train or train-...), got {self.split!r}")
+        if self.eval_split and is_training_split(self.eval_split):
+            raise OptionsError(f"--eval-split: expected an evaluation split, got training split {self.eval_split!r}")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that are read."""
+        names = (*(() if self.evaluate_only else (self.split,)), self.eval_split)
+        return tuple(name for name in names if name)
+
+
+PLAIN_FIELDS = tuple(
+    name for name in TrainOptions.__struct_fields__ if name not in ("base_dir", "recipe", "checkpoints", "log", "store")
+)
+"""Fields of `TrainOptions` that are options by themselves."""

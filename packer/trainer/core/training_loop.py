@@ -1,0 +1,196 @@
+"""Training and evaluation of one rank: exactly the steps that all ranks agreed on, or an error.
+
+A step is read one step later, so that a GPU is never waited for while there is work to give it. What a step carries
+from rank to rank, that one was told to end or wants a checkpoint, is therefore acted upon one step later, by all ranks
+after the same step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packer.errors import DataSetError
+from packer.trainer.core.checkpoint_keeper import Keeper
+from packer.trainer.core.collective import Collective, total
+from packer.trainer.core.feed import Batch, Feed
+from packer.trainer.core.framework import Learner, PendingStep, StepNumbers, StepOrder
+from packer.trainer.core.journal import Journal
+from packer.trainer.core.meter import Meter
+from packer.trainer.core.metrics import EpochResult, EvaluationResult
+from packer.trainer.core.progress_state import TrainingProgress
+from packer.trainer.core.schedule import schedule_of
+from packer.trainer.core.stopping import Stopper
+from packer.trainer.core.training_input import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """What a rank trains with."""
+
+    job: Job
+    collective: Collective
+    learner: Learner
+    feed: Feed
+    keeper: Keeper
+    journal: Journal
+    stopper: Stopper
+
+
+class TrainingLoop:
+    """One run, from where it begins or goes on."""
+
+    def __init__(self, rank: Rank) -> None:
+        self._rank, self._job = rank, rank.job
+        recipe = rank.job.options.recipe
+        self._schedule = schedule_of(recipe, steps_per_epoch=rank.job.steps, world=rank.job.world.size)
+        self.progress = TrainingProgress()
+        self._pending: PendingStep | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs that have been trained to their end."""
+        return self.progress.epoch + (0 if self._steps_left else 1)
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint if there is one, and say whether. Raises as `Keeper.resume`."""
+        document = self._rank.keeper.resume(self._rank.collective)
+        if document is None:
+            return False
+        self.progress = document.progress
+        is_evaluated = document.evaluation is not None or not self._job.options.eval_split
+        if document.is_epoch_end and is_evaluated:
+            self.progress = self.progress.next_epoch()
+        return True
+
+    def run_epochs(self) -> Iterator[EpochResult]:
+        """Train what is left, epoch by epoch.
+
+        Raises:
+            DataSetError: a shard cannot be read or holds fewer records than the manifest says.
+            WorkerError: another rank stopped, or the framework could not run a step.
+        """
+        while self.progress.epoch < self._job.options.recipe.epochs:
+            yield self._run_epoch()
+
+    def evaluate(self) -> EvaluationResult:
+        """Return the results over the evaluation split. Raises as `run_epochs`, also where records are missing."""
+        job, rank = self._job, self._rank
+        split = job.options.eval_split
+        rank.learner.average()
+        own = rank.learner.evaluate(rank.feed.evaluation())
+        loss, correct, top5, num_records = total(
+            rank.collective, [own.loss, own.correct, own.correct_top5, own.records]
+        )
+        expected = job.source.manifest.split(split).num_records
+        if num_records != expected:
+            raise DataSetError(
+                f"{job.source.uri}: expected {expected:,} records in split {split!r} over all ranks, "
+                f"found {num_records:,.0f}; shardpack verify names the damaged shards"
+            )
+        return EvaluationResult(
+            loss=loss / expected,
+            accuracy=correct / expected,
+            accuracy_top5=top5 / expected,
+            records=expected,
+            steps=job.eval_steps,
+        )
+
+    def _run_epoch(self) -> EpochResult:
+        rank, job = self._rank, self._job
+        position = self.progress.position
+        rank.journal.begin_epoch()
+        meter = Meter()
+        if rank.keeper.is_keeping:
+            with rank.stopper.deferring():
+                self._train(meter)
+                if self.progress.position > position:
+                    self._save(stop=False)
+                self._end_if_told(any(rank.collective.allgather(rank.stopper.is_marked)))
+        else:
+            self._train(meter)
+        rates = meter.read()
+        done = self.progress
+        steps = (done.position - position) // job.global_batch
+        self.progress = done.next_epoch()
+        result = EpochResult(
+            epoch=done.epoch + 1,
+            steps=job.steps,
+            loss=done.loss_sum / max(1, done.loss_steps),
+            learning_rate=done.learning_rate,
+            images_per_second=steps * job.global_batch / rates.seconds,
+            data_wait_s=rates.data_wait_s,
+            evaluation=self._evaluate_epoch(),
+        )
+        rank.journal.epoch(done, result)
+        return result
+
+    def _evaluate_epoch(self) -> EvaluationResult | None:
+        if not self._job.options.eval_split:
+            return None
+        result = self.evaluate()
+        self._rank.keeper.put_evaluation(result)
+        return result
+
+    def _train(self, meter: Meter) -> None:
+        """Take the steps that are left of the epoch."""
+        rank, job = self._rank, self._job
+        for batches in meter.count_waits(rank.feed.training(self.progress)):
+            self._step(batches, meter)
+        self._settle(meter)
+        if self._steps_left:
+            raise DataSetError(f"{job.source.uri}: expected {self._steps_left} more steps of the epoch, found the end")
+
+    def _step(self, batches: tuple[Batch, ...], meter: Meter) -> None:
+        rank, job = self._rank, self._job
+        steps_in_epoch = self.progress.position / job.global_batch
+        rate = self._schedule.rate(self.progress.epoch * job.steps + steps_in_epoch)
+        order = StepOrder(
+            learning_rate=rate,
+            seed=(job.options.seed * 1_000_003 + self.progress.steps_done) * job.world.size + job.world.rank,
+            stop=rank.stopper.is_marked,
+            save=rank.keeper.wants_save,
+        )
+        with rank.collective.waiting("a step of the other ranks"):
+            pending = rank.learner.step(batches, order)
+        before = self._settle(meter)
+        self._pending = pending
+        self.progress = self.progress.after_step(num_samples=job.global_batch, learning_rate=rate)
+        if self._steps_left and (before.stop or before.save or rank.keeper.is_due(self.progress)):
+            own = self._settle(meter)
+            self._save(stop=before.stop or own.stop)
+
+    def _settle(self, meter: Meter) -> StepNumbers:
+        """Read the step that is under way, if there is one, and count its loss."""
+        if self._pending is None:
+            return StepNumbers(loss=0.0, stop=False, save=False)
+        pending, self._pending = self._pending, None
+        with self._rank.collective.waiting("a step of the other ranks"):
+            numbers = pending.read()
+        self.progress = self.progress.with_loss(numbers.loss)
+        self._rank.journal.step(self.progress, numbers.loss, meter)
+        return numbers
+
+    def _save(self, *, stop: bool) -> None:
+        """Write a checkpoint after the last step, which has been read; then end, if `stop` says so to all ranks."""
+        rank = self._rank
+        started_s = time.perf_counter()
+        rank.learner.average()
+        num_bytes = rank.keeper.save(self.progress, is_epoch_end=not self._steps_left, loader=rank.feed.state())
+        if num_bytes:
+            rank.journal.checkpoint(self.progress, state_bytes=num_bytes, seconds=time.perf_counter() - started_s)
+        self._end_if_told(stop)
+
+    def _end_if_told(self, stop: bool) -> None:
+        if not stop:
+            return
+        self._rank.collective.allgather("saved")  # whoever ends first, has the launcher end the others
+        self._rank.journal.close()
+        self._rank.stopper.end(
+            f"stopped by SIGTERM after step {self.progress.steps_done}, which is saved; the same command goes on there"
+        )
+
+    @property
+    def _steps_left(self) -> int:
+        return (self._job.num_records - self.progress.position) // self._job.global_batch

@@ -1,0 +1,131 @@
+"""A whole training run, from the first word between ranks to the metrics file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from packer.errors import DataSetError
+from packer.trainer.core.checkpoint_keeper import Keeper
+from packer.trainer.core.framework import MID_GREY, Framework, ModelSpec
+from packer.trainer.core.journal import Journal
+from packer.trainer.core.metrics import EpochResult, Evaluation, Metrics, format_epoch, format_evaluation, put_metrics
+from packer.trainer.core.stopping import Stopper
+from packer.trainer.core.train_options import TrainOptions
+from packer.trainer.core.training_input import Job, agree_on_job
+from packer.trainer.core.training_loop import Rank, TrainingLoop
+from packer.trainer.core.world import World
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """Where lines of text go."""
+
+    announce: Announce
+    """What happens: on rank 0, and on each rank after each epoch."""
+    warn: Announce
+    """What is suspicious, on rank 0."""
+
+
+def run(options: TrainOptions, world: World, framework: Framework, stopper: Stopper, voice: Voice) -> None:
+    """Train, or evaluate only, as one rank of `world`; rank 0 writes the metrics file.
+
+    Every rank of the job must call this with the same options.
+
+    Raises:
+        OptionsError, DataSetError: on every rank before the first step, when one rank cannot start or sees another
+            data set than the others; later, on the rank whose shard cannot be read.
+        WorkerError: another rank stopped.
+    """
+    job = agree_on_job(options, world, framework.collective)
+    if world.rank == 0:
+        voice.announce(f"rank 0/{world.size} runs on {framework.device.name}")
+        if framework.device.warning:
+            voice.warn(framework.device.warning)
+    trainer = _Training(job, framework, stopper, voice)
+    metrics: Metrics | Evaluation = trainer.evaluate() if options.evaluate_only else trainer.train()
+    if options.metrics and world.rank == 0:
+        put_metrics(options.metrics, metrics, options.store)
+    framework.collective.close()
+
+
+class _Training:
+    def __init__(self, job: Job, framework: Framework, stopper: Stopper, voice: Voice) -> None:
+        self._job, self._framework, self._voice = job, framework, voice
+        options, manifest = job.options, job.source.manifest
+        self._learner = framework.build(
+            ModelSpec(
+                recipe=options.recipe,
+                num_classes=manifest.num_classes,
+                pixels=manifest.pixels or MID_GREY,
+                seed=options.seed,
+                total_steps=job.steps * options.recipe.epochs,
+            )
+        )
+        self._journal = Journal(job, voice.announce)
+        feed = framework.open_feed(job)
+        self._loop = TrainingLoop(
+            Rank(
+                job=job,
+                collective=framework.collective,
+                learner=self._learner,
+                feed=feed,
+                keeper=Keeper(job, self._learner, framework=framework.name, warn=voice.warn),
+                journal=self._journal,
+                stopper=stopper,
+            )
+        )
+
+    def train(self) -> Metrics:
+        job, loop, voice = self._job, self._loop, self._voice
+        options, world = job.options, job.world
+        if loop.resume():
+            voice.announce(f"rank {world.rank}/{world.size} goes on after {_describe(loop)}")
+        self._journal.start(framework=self._framework.name, device=self._framework.device.name, progress=loop.progress)
+        results = []
+        for result in loop.run_epochs():
+            results.append(result)
+            voice.announce(format_epoch(result, rank=world.rank, world=world.size, epochs=options.recipe.epochs))
+        if options.export and world.rank == 0:
+            self._learner.export(options.export)
+        self._journal.close()
+        return summarise(job, results)
+
+    def evaluate(self) -> Evaluation:
+        job, loop = self._job, self._loop
+        options, world = job.options, job.world
+        if not loop.resume():
+            raise DataSetError(
+                f"{options.checkpoints.model_dir}: expected a checkpoint to evaluate, found none; train first"
+            )
+        result = loop.evaluate()
+        self._voice.announce(f"rank {world.rank}/{world.size} after {_describe(loop)} {format_evaluation(result)}")
+        return Evaluation(
+            manifest_digest=job.source.manifest.digest,
+            split=options.eval_split,
+            world=world.size,
+            batch_size=options.recipe.batch_size,
+            epochs_done=loop.epochs_done,
+            evaluation=result,
+        )
+
+
+def _describe(loop: TrainingLoop) -> str:
+    progress = loop.progress
+    is_between = progress.is_at_start or loop.epochs_done > progress.epoch
+    return f"epoch {loop.epochs_done}" if is_between else f"step {progress.steps_done}"
+
+
+def summarise(job: Job, results: list[EpochResult]) -> Metrics:
+    """Return the document of a training run."""
+    return Metrics(
+        manifest_digest=job.source.manifest.digest,
+        split=job.options.split,
+        records=job.num_records,
+        steps_per_epoch=job.steps,
+        world=job.world.size,
+        batch_size=job.options.recipe.batch_size,
+        epochs=tuple(results),
+    )

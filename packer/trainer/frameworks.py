@@ -1,0 +1,34 @@
+"""The table of frameworks: the one place that knows them all."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from packer.errors import OptionsError
+from packer.trainer.core.framework import Framework
+from packer.trainer.core.world import World
+
+NAMES = ("torch", "keras")
+
+
+def open_framework(name: str, world: World, collective: str) -> Framework:
+    """Join the other ranks with a framework.
+
+    Args:
+        name: one of `NAMES`; empty for PyTorch where it is installed, else Keras.
+        collective: how ranks speak to each other; empty for the framework's and launcher's usual way.
+
+    Raises:
+        MissingExtraError: the framework, or what ranks speak through, is not installed.
+        OptionsError: there is no such framework, or it cannot be started so.
+    """
+    chosen = name or ("torch" if importlib.util.find_spec("torch") else "keras")
+    if chosen == "torch":
+        from packer.trainer.torch.torch_framework import TorchFramework
+
+        return TorchFramework(world, collective)
+    if chosen == "keras":
+        from packer.trainer.keras.keras_framework import KerasFramework
+
+        return KerasFramework(world, collective)
+    raise OptionsError(f"--framework: expected one of {', '.join(NAMES)}, got {name!r}")

@@ -1,0 +1,1 @@
+"""Training with Keras in TensorFlow, on several ranks with Horovod."""

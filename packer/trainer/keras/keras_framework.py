@@ -1,0 +1,95 @@
+"""Keras on this rank: its GPU, its place among the others, and what it trains."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from packer.errors import OptionsError
+from packer.reading.tf_data import import_tensorflow
+from packer.trainer.core.collective import Collective, SoloCollective
+from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.feed import Feed
+from packer.trainer.core.framework import Learner, ModelSpec
+from packer.trainer.core.recipe import Precision
+from packer.trainer.core.training_input import Job
+from packer.trainer.core.world import Launcher, World
+from packer.trainer.horovod_ranks import HorovodCollective
+from packer.trainer.keras.keras_feed import KerasFeed
+from packer.trainer.keras.keras_learner import KerasLearner
+
+NAME = "keras"
+
+
+class KerasFramework:
+    """TensorFlow, which has joined the other ranks through Horovod."""
+
+    def __init__(self, world: World, collective: str) -> None:
+        """Take this rank's GPU and join the others.
+
+        Args:
+            collective: ``horovod``, or empty for the same.
+
+        Raises:
+            MissingExtraError: TensorFlow, or with several ranks Horovod, is not installed.
+            OptionsError: another collective or launcher than Horovod knows, or too few GPUs.
+        """
+        if collective not in ("", "horovod"):
+            raise OptionsError(f"--collective: expected horovod for Keras, got {collective!r}")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        self._tf = import_tensorflow()
+        self._device = find_device(
+            pin_gpu(self._tf, world),
+            os.environ,
+            library="TensorFlow",
+            remedy="install a TensorFlow with CUDA (pip install 'tensorflow[and-cuda]==2.15.1')",
+        )
+        self._horovod: HorovodCollective | None = None
+        if world.size > 1:
+            if world.launcher is Launcher.TORCHRUN:
+                raise OptionsError(
+                    "launcher: expected horovodrun or mpirun for TensorFlow on several ranks, got torchrun"
+                )
+            self._horovod = HorovodCollective(world, "horovod.tensorflow", self._tf.errors.OpError)
+        self._solo = SoloCollective()
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def collective(self) -> Collective:
+        return self._horovod or self._solo
+
+    def open_feed(self, job: Job) -> Feed:
+        return KerasFeed(job)
+
+    def build(self, spec: ModelSpec) -> Learner:
+        recipe = spec.recipe
+        for option, is_asked in (
+            ("--ema", recipe.ema > 0),
+            ("--compile", recipe.compile),
+            ("--precision", recipe.precision is not Precision.FP32),
+        ):
+            if is_asked:
+                raise OptionsError(f"{option}: expected it with --framework torch; Keras does not know it here")
+        return KerasLearner(spec, self._horovod)
+
+
+def pin_gpu(tf: ModuleType, world: World) -> str:
+    """Let TensorFlow use this rank's GPU alone and take its memory as needed; return its name, empty without GPUs.
+
+    To be called before TensorFlow touches a device. Raises as `choose_gpu`.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return ""
+    gpu = choose_gpu(gpus, world)
+    tf.config.set_visible_devices(gpu, "GPU")
+    tf.config.experimental.set_memory_growth(gpu, True)
+    details = tf.config.experimental.get_device_details(gpu)
+    return str(details.get("device_name") or gpu.name)

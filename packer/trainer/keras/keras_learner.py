@@ -1,0 +1,165 @@
+"""A Keras model and its optimizer on one rank."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from packer.errors import OptionsError, PackerError, WorkerError
+from packer.reading.tf_data import import_tensorflow
+from packer.trainer.core.collective import lost_rank_error
+from packer.trainer.core.feed import Batch
+from packer.trainer.core.framework import (
+    TOP_K,
+    EvaluationSums,
+    ModelSpec,
+    StepNumbers,
+    StepOrder,
+    evaluation_sums,
+    riders,
+)
+from packer.trainer.core.recipe import SMALL_MODEL, Optimizer
+from packer.trainer.horovod_ranks import HorovodCollective
+from packer.trainer.keras.keras_feed import describe_tf_error
+from packer.trainer.keras.small_keras import build_model
+
+
+class KerasLearner:
+    """Variables are equal on all ranks: gradients are averaged before the optimizer sees them."""
+
+    def __init__(self, spec: ModelSpec, horovod: HorovodCollective | None) -> None:
+        """Raises OptionsError when there is no such model."""
+        if spec.recipe.model != SMALL_MODEL:
+            raise OptionsError(f"--model: expected {SMALL_MODEL!r} for Keras, got {spec.recipe.model!r}")
+        self._tf = import_tensorflow()
+        self._recipe, self._horovod = spec.recipe, horovod
+        self._tf.keras.utils.set_random_seed(spec.seed)
+        self._model = build_model(image_px=spec.recipe.image_size, num_classes=spec.num_classes, pixels=spec.pixels)
+        self._optimizer = self._build_optimizer()
+        self._optimizer.build(self._model.trainable_variables)
+        self._zero = [self._tf.zeros_like(variable) for variable in self._model.trainable_variables]
+        self._gradient_step = self._tf.function(self._compute_gradients)
+        self._apply_step = self._tf.function(self._apply)
+        self._evaluate_step = self._tf.function(self._evaluate_batch)
+
+    def broadcast(self) -> None:
+        if self._horovod is not None:
+            with self._horovod.exchanging("the variables of rank 0"):
+                self._horovod.hvd.broadcast_variables(self._variables(), root_rank=0)
+
+    def step(self, batches: Sequence[Batch], order: StepOrder) -> _DoneStep:
+        self._optimizer.learning_rate.assign(order.learning_rate)
+        try:
+            gradients, loss = self._zero, self._tf.zeros([])
+            for batch in batches:
+                own, own_loss = self._gradient_step(
+                    self._tf.constant(batch.images), self._tf.constant(batch.labels), float(len(batches))
+                )
+                gradients = [total + gradient for total, gradient in zip(gradients, own, strict=True)]
+                loss += own_loss
+            rider = self._tf.stack([loss, *riders(order)])
+            return _DoneStep(self._apply_step(gradients, rider).numpy().tolist())
+        except self._tf.errors.OpError as error:
+            raise self._step_error(error) from None
+
+    def evaluate(self, batches: Iterable[Batch]) -> EvaluationSums:
+        own = np.zeros(4)
+        for batch in batches:
+            arrays = (self._tf.constant(array) for array in (batch.images, batch.labels, batch.weights))
+            own += self._evaluate_step(*arrays).numpy()
+        return evaluation_sums(own.tolist())
+
+    def average(self) -> None:
+        """Nothing: the network has no running statistics."""
+
+    def save(self) -> bytes:
+        content = io.BytesIO()
+        arrays = {f"{index:05d}": variable.numpy() for index, variable in enumerate(self._variables())}
+        np.savez(content, **arrays)
+        return content.getvalue()
+
+    def load(self, content: bytes) -> None:
+        variables = self._variables()
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                values = [arrays[name] for name in sorted(arrays.files)]
+        except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
+            raise ValueError(f"it cannot be read ({error})") from None
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+            raise ValueError("expected the variables of this model and optimizer, found others")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def export(self, folder: str) -> None:
+        """Write version 1 of a SavedModel."""
+        self._tf.saved_model.save(self._model, os.path.join(folder, "1"))
+
+    def _build_optimizer(self) -> Any:
+        optimizers, recipe = self._tf.keras.optimizers, self._recipe
+        if recipe.optimizer is Optimizer.ADAMW:
+            optimizer = optimizers.AdamW(learning_rate=0.0, weight_decay=recipe.weight_decay)
+            optimizer.exclude_from_weight_decay(
+                var_list=[variable for variable in self._model.trainable_variables if len(variable.shape) < 2]
+            )
+            return optimizer
+        return optimizers.SGD(learning_rate=0.0, momentum=recipe.momentum)
+
+    def _compute_gradients(self, images: Any, labels: Any, num_batches: Any) -> Any:
+        """Return this batch's part of the mean gradient and loss over `num_batches`."""
+        with self._tf.GradientTape() as tape:
+            logits = self._model(images, training=True)
+            loss = self._tf.reduce_mean(self._losses(logits, labels, self._recipe.label_smoothing)) / num_batches
+        return tape.gradient(loss, self._model.trainable_variables), loss
+
+    def _apply(self, gradients: Any, rider: Any) -> Any:
+        """Average over ranks, take the step and return the averaged rider."""
+        variables = self._model.trainable_variables
+        if self._horovod is not None:
+            hvd = self._horovod.hvd
+            *gradients, rider = hvd.grouped_allreduce([*gradients, rider], op=hvd.Average)
+        if self._recipe.optimizer is Optimizer.MOMENTUM and self._recipe.weight_decay:
+            gradients = [
+                gradient + self._recipe.weight_decay * variable if len(variable.shape) > 1 else gradient
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
+        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return rider
+
+    def _evaluate_batch(self, images: Any, labels: Any, weights: Any) -> Any:
+        tf = self._tf
+        logits = self._model(images, training=False)
+        hits = [tf.math.in_top_k(labels, logits, k) for k in (1, min(TOP_K, logits.shape[-1]))]
+        values = [self._losses(logits, labels, 0.0), *(tf.cast(hit, tf.float32) for hit in hits), tf.ones_like(weights)]
+        return tf.stack([tf.reduce_sum(tf.cast(weights * value, tf.float64)) for value in values])
+
+    def _losses(self, logits: Any, labels: Any, smoothing: float) -> Any:
+        tf = self._tf
+        if not smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        num_classes = logits.shape[-1]
+        target = tf.one_hot(labels, num_classes) * (1 - smoothing) + smoothing / num_classes
+        return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits)
+
+    def _variables(self) -> list[Any]:
+        own = self._optimizer.variables
+        return [*self._model.variables, *(own() if callable(own) else own)]
+
+    def _step_error(self, error: Exception) -> PackerError:
+        if "Horovod" in str(error):
+            return lost_rank_error(describe_tf_error(error))
+        return WorkerError(f"TensorFlow could not run a step: {describe_tf_error(error)}")
+
+
+class _DoneStep:
+    """TensorFlow has run the step when the call returns."""
+
+    def __init__(self, means: list[float]) -> None:
+        self._means = means
+
+    def read(self) -> StepNumbers:
+        return StepNumbers.of_means(self._means)

@@ -1,0 +1,1 @@
+"""Training with PyTorch: DistributedDataParallel over NCCL or Gloo, or Horovod."""

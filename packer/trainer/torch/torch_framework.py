@@ -1,0 +1,93 @@
+"""PyTorch on this rank: its GPU, its place among the others, and what it trains."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR, is_training_container, load_job_files
+from packer.errors import OptionsError
+from packer.trainer.core.collective import Collective
+from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.feed import Feed
+from packer.trainer.core.framework import Learner, ModelSpec
+from packer.trainer.core.training_input import Job
+from packer.trainer.core.world import Launcher, World
+from packer.trainer.torch.ddp_ranks import DdpRanks
+from packer.trainer.torch.horovod_torch import HorovodRanks
+from packer.trainer.torch.rendezvous import find_meeting
+from packer.trainer.torch.torch_batches import TorchFeed
+from packer.trainer.torch.torch_library import import_torch
+from packer.trainer.torch.torch_ranks import SoloRanks, TorchRanks
+
+NAME = "torch"
+COLLECTIVES = ("ddp", "horovod")
+
+
+class TorchFramework:
+    """PyTorch, which has joined the other ranks."""
+
+    def __init__(self, world: World, collective: str) -> None:
+        """Take this rank's GPU and join the others.
+
+        Args:
+            collective: one of `COLLECTIVES`; empty for Horovod under horovodrun, else DistributedDataParallel.
+
+        Raises:
+            MissingExtraError: PyTorch, or Horovod for it where that is asked for, is not installed.
+            OptionsError: there is no such collective, too few GPUs, or no way to the other ranks.
+            WorkerError: the other ranks do not come.
+        """
+        if collective and collective not in COLLECTIVES:
+            raise OptionsError(f"--collective: expected one of {', '.join(COLLECTIVES)}, got {collective!r}")
+        torch = import_torch()
+        self._torch_device, gpu = pin_gpu(torch, world)
+        self._device = find_device(
+            gpu, os.environ, library="PyTorch", remedy="install a PyTorch with CUDA (pytorch.org/get-started)"
+        )
+        self._ranks = _join(world, collective, self._torch_device)
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def collective(self) -> Collective:
+        return self._ranks.collective
+
+    def open_feed(self, job: Job) -> Feed:
+        return TorchFeed(job)
+
+    def build(self, spec: ModelSpec) -> Learner:
+        from packer.trainer.torch.torch_learner import TorchLearner
+
+        return TorchLearner(spec, self._ranks, self._torch_device)
+
+
+def _join(world: World, collective: str, device: Any) -> TorchRanks:
+    if world.size == 1:
+        return SoloRanks()
+    if collective == "horovod" or (not collective and world.launcher is Launcher.HOROVOD):
+        return HorovodRanks(world)
+    if world.launcher is Launcher.TORCHRUN:
+        return DdpRanks(world, device, None)
+    return DdpRanks(world, device, find_meeting(world, os.environ, _list_hosts()))
+
+
+def _list_hosts() -> tuple[str, ...]:
+    """Return the hosts of a SageMaker job in their order; none elsewhere."""
+    base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
+    return load_job_files(base_dir).resources.hosts if is_training_container(base_dir) else ()
+
+
+def pin_gpu(torch: Any, world: World) -> tuple[Any, str]:
+    """Return this rank's device and its GPU's name, empty on the CPU. Raises as `choose_gpu`."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu"), ""
+    index = choose_gpu(range(torch.cuda.device_count()), world)
+    torch.cuda.set_device(index)
+    return torch.device("cuda", index), torch.cuda.get_device_name(index)
