@@ -16,10 +16,16 @@ from dataclasses import dataclass
 
 from packer.channels.key_lists import key_lists_of
 from packer.dataset.commit import Closing, Inherited, check_rejects, clear_scaffolding, commit
-from packer.dataset.destination import check_destination, check_is_pack, check_same_options, claim_destination
+from packer.dataset.destination import (
+    check_destination,
+    check_is_pack,
+    check_same_options,
+    claim_destination,
+    mend_claim,
+)
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
-from packer.dataset.planfile import PlanDocument, load_plan
+from packer.dataset.planfile import PlanDocument, is_claim_cut, load_plan
 from packer.dataset.report import run_report
 from packer.engines.create import create_engine
 from packer.engines.engine import Engine
@@ -67,7 +73,7 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     with engine_of(options, engine) as engine:
         document = _claimed_plan(dest, options, engine, progress)
         if (finished := load_manifest(dest, missing_ok=True)) is not None:
-            clear_scaffolding(dest, document.header)
+            clear_scaffolding(dest, document.header, progress)
             num_shards = document.header.num_tasks
             return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
         with _leaving_nothing_half_written(dest, options, engine):
@@ -77,11 +83,16 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
             if options.part is None:
                 report = run_report(options, started=started, num_reused=num_reused)
                 manifest = commit(dest, document, closing(document, options.max_rejects, report))
+                clear_scaffolding(dest, document.header, progress)
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
 
 
 def commit_parts(
-    uri: str, store: StoreOptions = DEFAULT_STORE, *, max_rejects: float | str | None = None
+    uri: str,
+    store: StoreOptions = DEFAULT_STORE,
+    *,
+    max_rejects: float | str | None = None,
+    progress: Progress | None = None,
 ) -> PackResult:
     """Make a data set of shards that several runs with ``part`` packed.
 
@@ -89,6 +100,7 @@ def commit_parts(
         uri: the destination.
         store: how a remote place is reached.
         max_rejects: share of the items, from 0 to 1, that may have been rejected; by default that of the first part.
+        progress: is told of what could not be tidied up.
 
     Raises:
         NotADataSetError: the destination has no plan.
@@ -107,8 +119,7 @@ def commit_parts(
         check_is_pack(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, closing(document, options.max_rejects, report))
-    else:
-        clear_scaffolding(dest, document.header)
+    clear_scaffolding(dest, document.header, progress or SilentProgress())
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
 
 
@@ -157,6 +168,9 @@ def engine_of(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
 def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: Progress) -> PlanDocument:
     """Return the plan that the destination is claimed for: a stored one to go on with, or a new one."""
     if options.resume or options.part is not None:
+        if is_claim_cut(dest):
+            plan, document = make_plan(options, engine=engine, progress=progress)
+            mend_claim(dest, plan, document)
         stored = load_plan(dest)
         if stored is not None:
             check_is_pack(dest, stored)

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.dataset.commit import Inherited, clear_scaffolding, commit
-from packer.dataset.destination import check_destination, check_same_options, claim_destination
+from packer.dataset.destination import check_destination, check_same_options, claim_destination, mend_claim
 from packer.dataset.itemcheck import check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.manifest import Manifest
-from packer.dataset.planfile import PlanDocument, load_plan
+from packer.dataset.planfile import PlanDocument, is_claim_cut, load_plan
 from packer.dataset.recordstable import decode_records
 from packer.dataset.report import run_report
 from packer.dataset.shardcheck import manifest_shards
@@ -69,7 +69,7 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     with engine_of(options, engine) as engine:
         document = _claimed_plan(_Copy(source, manifest, dest), options, engine, progress)
         if (finished := load_manifest(dest, missing_ok=True)) is not None:
-            clear_scaffolding(dest, document.header)
+            clear_scaffolding(dest, document.header, progress)
             num_shards = document.header.num_tasks
             return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
         context = ReshardContext(
@@ -88,11 +88,14 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=source.get(REJECTS_KEY))
     run = run_report(options, started=started, num_reused=num_reused)
     copied = commit(dest, document, closing(document, 0, run, inherited))
+    clear_scaffolding(dest, document.header, progress)
     return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
 
 
 def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: Progress) -> PlanDocument:
     """Return the plan that the destination is claimed for: a stored one to go on with, or a new one."""
+    if options.resume and is_claim_cut(copy.dest):
+        mend_claim(copy.dest, *_plan(copy.source, copy.manifest, options))
     stored = load_plan(copy.dest) if options.resume else None
     if stored is not None:
         check_same_options(stored, lasting_options(options))

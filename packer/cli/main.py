@@ -83,7 +83,8 @@ def commit(given: dict[str, Any], dest: _Dest, max_rejects: _MaxRejects = None, 
     from packer.pipeline import commit_parts
 
     store = place_options(dest, given).dest_store()
-    Output(as_json=json).packed(commit_parts(dest, store, max_rejects=max_rejects))
+    output = Output(as_json=json)
+    output.packed(commit_parts(dest, store, max_rejects=max_rejects, progress=output.progress))
 
 
 @app.command()

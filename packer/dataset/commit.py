@@ -1,4 +1,4 @@
-"""From receipts to a data set: side documents first, `manifest.json` last, then the scaffolding goes."""
+"""From receipts to a data set: side documents first, `manifest.json` last; then the scaffolding may go."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
 from packer.dataset.sidefiles import iter_split_index
-from packer.errors import DataSetError, DestinationTakenError, TooManyRejectsError
+from packer.errors import DataSetError, DestinationTakenError, StoreError, TooManyRejectsError
 from packer.formats.registry import get_format
 from packer.planning.layout import (
     LABELS_KEY,
@@ -26,12 +26,14 @@ from packer.planning.layout import (
     REJECTS_KEY,
     RUN_KEY,
     merged_index_key,
-    receipt_key,
+    old_receipt_key,
+    receipts_prefix,
     records_key,
     shard_stem,
     stem_of,
 )
 from packer.planning.plan import PlanHeader, PlannedSplit
+from packer.progress import Progress
 from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
 
@@ -99,7 +101,6 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
         dest.put(key, [companion])
     check_claim(dest, header)
     dest.put(MANIFEST_KEY, [data])
-    clear_scaffolding(dest, header)
     return msgspec.json.decode(data, type=Manifest)
 
 
@@ -120,13 +121,29 @@ def check_claim(dest: Store, header: PlanHeader) -> None:
         raise DestinationTakenError(f"{dest.uri}: another run took it over meanwhile; nothing was committed")
 
 
-def clear_scaffolding(dest: Store, header: PlanHeader) -> None:
-    """Remove what only an unfinished run needs, and what runs left that were killed before they could claim."""
-    receipts = (
-        receipt_key(shard_stem(split.name, shard_index, split.num_shards))
+def clear_scaffolding(dest: Store, header: PlanHeader, progress: Progress) -> None:
+    """Remove what only an unfinished run needs, and what runs left that were killed before they could claim.
+
+    The data set is whole without this, so what cannot be removed is noted and no error.
+    """
+    try:
+        _clear_scaffolding(dest, header)
+    except OSError as error:
+        problem = str(error) if isinstance(error, StoreError) else f"{error.filename or dest.uri}: {error.strerror}"
+        progress.note(
+            f"the data set is whole, but {RECEIPTS_PREFIX} was not removed: {problem}; remove it by hand, or leave it"
+        )
+
+
+def _clear_scaffolding(dest: Store, header: PlanHeader) -> None:
+    stems = (
+        shard_stem(split.name, shard_index, split.num_shards)
         for split in header.splits
         for shard_index in range(split.num_shards)
     )
+    old = {old_receipt_key(stem) for stem in stems}
+    prefix = receipts_prefix(header.plan_id)
+    receipts = (info.key for info in dest.list(RECEIPTS_PREFIX) if info.key.startswith(prefix) or info.key in old)
     own = PLAN_PARTS_PREFIX + header.plan_id[:16]
     left = (info.key for info in dest.list(PLAN_PARTS_PREFIX) if not info.key.startswith(own))
     dest.delete_all([*receipts, *left])
@@ -143,7 +160,7 @@ def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[
         expected = split.num_items_of(shard_index)
         if found != expected or (split.is_training and receipt.shard.num_records != split.records_per_shard):
             raise DataSetError(
-                f"{dest.uri}/{RECEIPTS_PREFIX}{stem}.json: expected {expected} items and, when training, "
+                f"{dest.uri}: receipt of {stem}: expected {expected} items and, when training, "
                 f"{split.records_per_shard} records, found {found} and {receipt.shard.num_records}"
             )
         yield receipt

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from packer.dataset.planfile import PlanDocument, claim, load_plan, store_plan
-from packer.errors import DestinationTakenError, OptionsError
+from packer.dataset.load import load_manifest
+from packer.dataset.planfile import PlanDocument, claim, load_plan, replace_claim, store_plan
+from packer.dataset.receipt import receipts_plan
+from packer.errors import DataSetError, DestinationTakenError, OptionsError
 from packer.options import option_name
 from packer.planning.layout import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
 from packer.planning.plan import Plan
@@ -66,6 +68,24 @@ def claim_destination(
     elif shared:
         return
     raise DestinationTakenError(_taken_text(dest))
+
+
+def mend_claim(dest: Store, plan: Plan, document: PlanDocument) -> None:
+    """Write a claim anew that a power cut has emptied, for the plan that what was packed already is of.
+
+    Raises:
+        DataSetError: what is there is of another plan.
+    """
+    manifest = load_manifest(dest, missing_ok=True)
+    packed = manifest.plan_id[:16] if manifest is not None else receipts_plan(dest)
+    if packed is not None and packed != document.plan_id[:16]:
+        raise DataSetError(
+            f"{dest.uri}/{PLAN_KEY}: a power cut has emptied it, and what was packed is of plan {packed}, while these "
+            f"options and this source make plan {document.plan_id[:16]}; give the same options and source as before, "
+            f"or start anew with --overwrite"
+        )
+    store_plan(dest, plan)
+    replace_claim(dest, document)
 
 
 def _is_taken(dest: Store) -> bool:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from packer.dataset.document import decode_document
-from packer.errors import DataSetError
+from packer.errors import DataSetError, StoreError
 from packer.imaging.values import EncoderFingerprint
 from packer.planning.layout import PLAN_KEY, plan_part_key
 from packer.planning.plan import Plan, PlanHeader
@@ -63,8 +63,29 @@ def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:
 
 def claim(store: Store, document: PlanDocument) -> bool:
     """Write `meta/plan.json` unless one is there; return whether the destination is now this run's."""
-    data = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2)
-    return store.put_if_absent(PLAN_KEY, [data])
+    return store.put_if_absent(PLAN_KEY, [_encode(document)])
+
+
+def _encode(document: PlanDocument) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=2)
+
+
+def replace_claim(store: Store, document: PlanDocument) -> None:
+    """Write `meta/plan.json` in the place of one that is cut."""
+    store.put(PLAN_KEY, [_encode(document)])
+
+
+def is_claim_cut(store: Store) -> bool:
+    """Say whether there is a claim that holds no JSON, such as nothing or zeros: a power cut leaves such files."""
+    try:
+        msgspec.json.decode(store.get(PLAN_KEY))
+    except ObjectNotFoundError:
+        return False
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    except RecursionError:
+        return False
+    return False
 
 
 def load_plan(store: Store) -> PlanDocument | None:
@@ -92,7 +113,9 @@ def load_shard_items(store: Store, header: PlanHeader, task: int) -> pa.Table:
     name = f"{store.uri}/{key}"
     try:
         content = store.view(key)
-    except ObjectNotFoundError as error:
+    except StoreError:
+        raise
+    except OSError as error:
         raise _unreadable(name, error) from None
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)

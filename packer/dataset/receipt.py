@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from packer.dataset.document import decode_document
 from packer.dataset.manifest import ShardEntry
 from packer.dataset.pixels import PixelSums
-from packer.planning.layout import receipt_key
+from packer.errors import DataSetError
+from packer.planning.layout import RECEIPTS_PREFIX, old_receipt_key, receipt_key
 from packer.stores.store import ObjectNotFoundError, Store
+
+_REMEDY = "delete it, then --resume"
 
 
 class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +27,7 @@ class RejectedItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """One packed shard, as found in `meta/receipts/` until the commit."""
+    """One packed shard, as found in `meta/receipts/<first 16 digits of the plan id>/` until the commit."""
 
     plan_id: str
     shard: ShardEntry
@@ -33,15 +38,38 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 def put_receipt(store: Store, stem: str, receipt: Receipt) -> None:
     """Write a shard's receipt, after everything that it vouches for."""
-    store.put(receipt_key(stem), [msgspec.json.encode(receipt, order="sorted")])
+    store.put(receipt_key(receipt.plan_id, stem), [msgspec.json.encode(receipt, order="sorted")])
 
 
 def load_receipt(store: Store, stem: str, *, plan_id: str) -> Receipt | None:
     """Return a shard's receipt, or None where there is none of this plan."""
-    try:
-        data = store.get(receipt_key(stem))
-    except ObjectNotFoundError:
-        return None
-    name = f"{store.uri}/{receipt_key(stem)}"
-    receipt = decode_document(data, Receipt, name=name, remedy="delete it, then --resume")
-    return receipt if receipt.plan_id == plan_id else None
+    for key in (receipt_key(plan_id, stem), old_receipt_key(stem)):
+        try:
+            data = store.get(key)
+        except ObjectNotFoundError:
+            continue
+        receipt = decode_document(data, Receipt, name=f"{store.uri}/{key}", remedy=_REMEDY)
+        if receipt.plan_id == plan_id:
+            return receipt
+    return None
+
+
+def receipts_plan(store: Store) -> str | None:
+    """Return the first 16 digits of the id of the plan that receipts are of; None where there are none.
+
+    Raises DataSetError where they are of several plans.
+    """
+    plans = set[str]()
+    for info in store.list(RECEIPTS_PREFIX):
+        folder, is_in_folder, _ = info.key.removeprefix(RECEIPTS_PREFIX).partition("/")
+        if is_in_folder:
+            plans.add(folder)
+            continue
+        with contextlib.suppress(DataSetError, ObjectNotFoundError):  # one that is cut tells nothing
+            name = f"{store.uri}/{info.key}"
+            plans.add(decode_document(store.get(info.key), Receipt, name=name, remedy=_REMEDY).plan_id[:16])
+    if len(plans) > 1:
+        raise DataSetError(
+            f"{store.uri}/{RECEIPTS_PREFIX}: holds receipts of several plans; start anew with --overwrite"
+        )
+    return next(iter(plans), None)

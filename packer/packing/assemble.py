@@ -21,7 +21,7 @@ from packer.dataset.pixels import PixelSums, pixel_sums
 from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
 from packer.dataset.sidefiles import side_files
-from packer.errors import DataSetError, PackerError
+from packer.errors import DataSetError, PackerError, StoreError
 from packer.formats.container import Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
@@ -31,7 +31,7 @@ from packer.planning.fills import choose_fills
 from packer.planning.layout import index_key, records_key, shard_key, shard_stem, stem_of
 from packer.planning.plan import PlanHeader
 from packer.specs import MAX_SHARD_BYTES
-from packer.stores.store import ObjectNotFoundError, Store
+from packer.stores.store import Store
 
 
 class ShardSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,13 +152,15 @@ def reuse_shard(dest: Store, header: PlanHeader, task: int) -> ShardSummary | No
     try:
         receipt = load_receipt(dest, stem, plan_id=header.plan_id)
         is_intact = receipt is not None and _is_intact(dest, header, split.name, receipt)
-    except (ObjectNotFoundError, DataSetError):
+    except StoreError:
+        raise
+    except (OSError, DataSetError):  # it is not there, or lies on a bad sector of the disk
         return None
     return _summary(task, receipt, reused=True) if receipt is not None and is_intact else None
 
 
 def _is_intact(dest: Store, header: PlanHeader, split: str, receipt: Receipt) -> bool:
-    """Compare a shard and its side files with its receipt. Raises ObjectNotFoundError or DataSetError."""
+    """Compare a shard and its side files with its receipt. Raises OSError or DataSetError."""
     shard = receipt.shard
     stem = stem_of(shard.key)
     key = records_key(split, stem)

@@ -48,8 +48,18 @@ def records_key(split: str, stem: str) -> str:
     return f"meta/records/{split}/{stem}.parquet"
 
 
-def receipt_key(stem: str) -> str:
+def receipts_prefix(plan_id: str) -> str:
+    """Return what the keys of a plan's receipts begin with; those of different plans never meet."""
+    return f"{RECEIPTS_PREFIX}{plan_id[:16]}/"
+
+
+def receipt_key(plan_id: str, stem: str) -> str:
     """Return where a packed shard's receipt is kept until the commit."""
+    return f"{receipts_prefix(plan_id)}{stem}.json"
+
+
+def old_receipt_key(stem: str) -> str:
+    """Return where runs kept it before receipts lay apart by plan."""
     return f"{RECEIPTS_PREFIX}{stem}.json"
 
 

@@ -1,35 +1,35 @@
 """A folder as a store.
 
 A write goes to a temporary name of its own under ``.shardpack-tmp`` and is renamed (or, if the key must be absent,
-linked) into place, so a killed process leaves nothing under any key.
+linked) into place, so a killed process leaves nothing under any key. The file is on the disk before that and its name
+after it, so what a run has written outlasts a power cut.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import mmap
 import os
 import shutil
 import stat
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from packer.stores.local_files import NotDurableError, make_folders, sync, sync_folder, write_all
 from packer.stores.store import Buffers, ObjectInfo, ObjectNotFoundError
 
 TEMPORARY_FOLDER = ".shardpack-tmp"
 _MAX_ATTEMPTS = 100
 """At a folder that others remove; a link to nowhere in its place must not be tried for ever."""
-_MAX_BUFFERS_PER_WRITE = 512
-"""Linux takes at most 1,024 buffers in one writev."""
-_BYTES_PER_WRITE = 1 << 17
-"""Writes end at multiples of it, so that a file system which caches files in large pieces of memory can take one for
-each: such files are read at three quarters of the CPU time. A larger writev cost up to five times the CPU on ext4,
-where it touched memory that the machine had not used yet."""
+_MAX_WRITES = 3
+"""Of a file that does not get to the disk."""
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What `os.link` answers on a file system without hard links, such as FAT and some that are mounted from afar."""
+_LOCK_PATIENCE_S = 3.0
+"""How long the lock of a claim may be seen without the claim, which follows it at once unless its run was killed."""
 
 
 class LocalStore:
@@ -54,6 +54,8 @@ class LocalStore:
         descriptor, num_bytes = self._open(key)
         try:
             return _read_all(descriptor, num_bytes)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path(key)) from None
         finally:
             os.close(descriptor)
 
@@ -65,41 +67,46 @@ class LocalStore:
                 parts.append(part)
                 at += len(part)
             return b"".join(parts)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path(key)) from None
         finally:
             os.close(descriptor)
 
     def view(self, key: str) -> memoryview:
-        descriptor, num_bytes = self._open(key)
-        try:
-            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) if num_bytes else b"")
-        finally:
-            os.close(descriptor)
+        # Never a mapping: behind a bad sector, or where another shortens the file, it would end the process (SIGBUS).
+        return memoryview(self.get(key))
 
     def open(self, key: str) -> BinaryIO:
-        # Read in turn, this costs less CPU than `view`, whose faults are dearer than a copy.
         descriptor, _ = self._open(key)
         return os.fdopen(descriptor, "rb")
 
     def put(self, key: str, buffers: Buffers) -> None:
-        temporary = self._write_temporary(buffers)
-        try:
-            self._place(key, lambda path: os.replace(temporary, path))
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        path = self._path(key)
+
+        def place(temporary: str) -> bool:
+            os.replace(temporary, path)
+            sync_folder(os.path.dirname(path))
+            return True
+
+        self._write(path, buffers, place)
 
     def put_if_absent(self, key: str, buffers: Buffers) -> bool:
-        temporary = self._write_temporary(buffers)
+        path = self._path(key)
+
+        def place(temporary: str) -> bool:
+            if not _link(temporary, path):
+                return False
+            try:
+                sync_folder(os.path.dirname(path))
+            except NotDurableError:
+                os.unlink(path)
+                raise
+            return True
+
         try:
-            self._place(key, lambda path: os.link(temporary, path))
-        except FileExistsError:
-            return False
+            return self._write(path, buffers, place)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            self._prune(os.path.dirname(temporary))  # where a claim is refused, nothing is left
-        return True
+            self._prune(self._temporaries)  # where a claim is refused, nothing is left
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
@@ -119,13 +126,18 @@ class LocalStore:
                         yield ObjectInfo(key, entry.stat().st_size)
 
     def delete(self, key: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path(key))
-        self._prune(os.path.dirname(self._path(key)))
+        self.delete_all([key])
+        folder = os.path.dirname(self._path(key))
+        while folder.startswith(self._root) and not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        if folder.startswith(self._root):
+            sync_folder(folder)
 
     def delete_all(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self.delete(key)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(key))
+            self._prune(os.path.dirname(self._path(key)))
 
     def sweep(self) -> None:
         shutil.rmtree(os.path.join(self._root, TEMPORARY_FOLDER), ignore_errors=True)
@@ -146,38 +158,47 @@ class LocalStore:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         return descriptor, status.st_size
 
-    def _write_temporary(self, buffers: Buffers) -> str:
-        path, descriptor = self._create_temporary()
-        try:
-            _write_all(descriptor, buffers)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            raise
-        finally:
-            os.close(descriptor)
-        return path
+    @property
+    def _temporaries(self) -> str:
+        return os.path.join(self._root, TEMPORARY_FOLDER)
+
+    def _write(self, path: str, buffers: Buffers, place: Callable[[str], bool]) -> bool:
+        """Write a temporary file and return what `place` does with it; anew where it does not get to the disk.
+
+        Raises OSError.
+        """
+        num_failures = 0
+        for _ in range(_MAX_ATTEMPTS):
+            temporary, descriptor = self._create_temporary()
+            try:
+                try:
+                    make_folders(os.path.dirname(path))
+                    write_all(descriptor, buffers)
+                    sync(descriptor, path)
+                finally:
+                    os.close(descriptor)
+                return place(temporary)
+            except NotDurableError:
+                num_failures += 1
+                if num_failures == _MAX_WRITES:
+                    raise
+            except FileNotFoundError as error:  # others sweep here, and remove folders that became empty
+                problem = error
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+        raise problem
 
     def _create_temporary(self) -> tuple[str, int]:
-        folder = os.path.join(self._root, TEMPORARY_FOLDER)
-        path = os.path.join(folder, uuid.uuid4().hex)
+        path = os.path.join(self._temporaries, uuid.uuid4().hex)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         for _ in range(_MAX_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 return path, os.open(path, flags, 0o666)
             # Nobody made the folder yet, or another run has just swept it away, and may do so at any moment.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
-                os.makedirs(folder, exist_ok=True)
+                os.makedirs(self._temporaries, exist_ok=True)
         return path, os.open(path, flags, 0o666)
-
-    def _place(self, key: str, place: Callable[[str], None]) -> None:
-        """Call `place` with the key's path, making its folder first where it is missing."""
-        path = self._path(key)
-        try:
-            place(path)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            place(path)
 
     def _prune(self, folder: str) -> None:
         """Remove folders that became empty, up to the root."""
@@ -200,64 +221,43 @@ def _read_all(descriptor: int, num_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _write_all(descriptor: int, buffers: Buffers) -> None:
-    pieces = [
-        buffer if isinstance(buffer, bytes) else memoryview(buffer).cast("B") for buffer in buffers if len(buffer)
-    ]
-    num_bytes = sum(map(len, pieces))
-    if num_bytes > _BYTES_PER_WRITE:
-        _reserve(descriptor, num_bytes)
-    for batch in _batches(pieces):
-        _write_batch(descriptor, batch)
+def _link(temporary: str, path: str) -> bool:
+    """Give a file its name unless another has it; return whether it got it. Raises OSError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _rename_locked(temporary, path)
+    return True
 
 
-def _batches(pieces: Iterable[bytes | memoryview]) -> Iterator[list[bytes | memoryview]]:
-    """Collect pieces for writes that end at multiples of _BYTES_PER_WRITE, cutting those that pass one."""
-    batch: list[bytes | memoryview] = []
-    missing = _BYTES_PER_WRITE
-    for piece in pieces:
-        while len(piece) >= missing:
-            yield [*batch, memoryview(piece)[:missing]]
-            batch, piece, missing = [], memoryview(piece)[missing:], _BYTES_PER_WRITE
-        if piece:
-            batch.append(piece)
-            missing -= len(piece)
-        if len(batch) == _MAX_BUFFERS_PER_WRITE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _rename_locked(temporary: str, path: str) -> bool:
+    """Do the same without hard links: who makes the lock may look and rename.
 
-
-def _reserve(descriptor: int, num_bytes: int) -> None:
-    """Ask the file system for a new file's blocks at once, which spares ext4 a search for each page that is written.
-
-    Not by `os.posix_fallocate`: it writes to every block where a file system has no such call. What fails here fails
-    with a better message, or not at all, when the bytes are written.
+    A lock that stays was left by a run that was killed in between; it is taken away.
     """
-    if fallocate := _fallocate():
-        fallocate(descriptor, 0, 0, num_bytes)
-
-
-@cache
-def _fallocate() -> Callable[[int, int, int, int], int] | None:
-    """Return Linux's fallocate(descriptor, mode, offset, length), or None on other systems."""
-    function = getattr(ctypes.CDLL(None), "fallocate64", None)
-    if function is not None:
-        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-    return function
-
-
-def _write_batch(descriptor: int, batch: Sequence[bytes | memoryview]) -> None:
-    missing = sum(map(len, batch))
-    while missing > (written := os.writev(descriptor, batch)):  # a disk that is almost full, or a signal
-        batch, missing = _drop(batch, written), missing - written
-
-
-def _drop(buffers: Sequence[bytes | memoryview], num_bytes: int) -> Sequence[bytes | memoryview]:
-    """Return what is left of the buffers after their first `num_bytes` bytes."""
-    for index, buffer in enumerate(buffers):
-        if num_bytes < len(buffer):
-            return [memoryview(buffer)[num_bytes:], *buffers[index + 1 :]]
-        num_bytes -= len(buffer)
-    return []
+    lock = os.path.splitext(path)[0] + ".lock"
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while True:
+        try:
+            os.close(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+            break
+        except FileExistsError:
+            if os.path.lexists(path):
+                return False
+        if time.monotonic() > deadline:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(lock, temporary + ".lock")  # of several that wait one gets it
+                os.unlink(temporary + ".lock")
+        time.sleep(0.02)
+    try:
+        if os.path.lexists(path):
+            return False
+        os.rename(temporary, path)
+        return True
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)

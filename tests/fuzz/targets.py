@@ -162,7 +162,9 @@ TARGETS: Mapping[str, Target] = {
     "plan": _stored("meta/plan.json", load_plan, b'{"plan_id": "0", "header": {"splits": []}}'),
     "labels": _stored("meta/labels.json", load_labels, b'{"kind": "class", "num_classes": 1, "names": {"0": "cat"}}'),
     "receipt": _stored(
-        "meta/receipts/s.json", lambda store: load_receipt(store, "s", plan_id="0"), b'{"plan_id": "0", "rejects": []}'
+        "meta/receipts/0/s.json",
+        lambda store: load_receipt(store, "s", plan_id="0"),
+        b'{"plan_id": "0", "rejects": []}',
     ),
     "keylist": Target(
         lambda data: _ignore(parse_key_list(data, name="fuzz")), (b'[{"prefix": "s3://b/train/"}, "train-0.rec"]',)

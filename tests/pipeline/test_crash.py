@@ -219,8 +219,8 @@ MOMENTS = {
     "plan's items written": "meta/plan/*.parquet",
     "claimed": "meta/plan.json",
     "a shard written": "train/*",
-    "a receipt written": "meta/receipts/*",
-    "half of the receipts": "meta/receipts/train-00004*",
+    "a receipt written": "meta/receipts/*/*",
+    "half of the receipts": "meta/receipts/*/train-00004*",
     "committing": "meta/labels.json",
 }
 
@@ -237,7 +237,7 @@ def test_killed_as_soon_as_something_is_there(many_images: Path, undisturbed, tm
 
 
 @pytest.mark.parametrize("to_group", [True, False], ids=["ctrl-c at a terminal", "signal to the parent alone"])
-@pytest.mark.parametrize("pattern", ["meta/plan.json", "meta/receipts/*"], ids=["claimed", "packing"])
+@pytest.mark.parametrize("pattern", ["meta/plan.json", "meta/receipts/*/*"], ids=["claimed", "packing"])
 def test_interrupted(many_images: Path, undisturbed, tmp_path: Path, pattern: str, to_group: bool) -> None:
     dest = tmp_path / "out"
     process = start(many_images, dest)
@@ -262,7 +262,7 @@ def test_a_killed_parent_alone_takes_its_workers_along(many_images: Path, undist
     """A run may be resumed at once, while workers of the killed one have not noticed yet."""
     dest = tmp_path / "out"
     process = start(many_images, dest)
-    wait_for(lambda: list(dest.glob("meta/receipts/*")), process)
+    wait_for(lambda: list(dest.glob("meta/receipts/*/*")), process)
     process.kill()
     code, errors = finish(start(many_images, dest, "--resume"))
     assert code == 0, errors

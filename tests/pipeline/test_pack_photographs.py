@@ -24,7 +24,7 @@ def test_killed_and_resumed(sample_dir: Path, tmp_path: Path, format_name: str) 
     process = subprocess.Popen(
         command("pack", sample_dir, dest, *options), cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL
     )
-    while len(list(dest.glob("meta/receipts/*"))) < 2:
+    while len(list(dest.glob("meta/receipts/*/*"))) < 2:
         assert process.poll() is None, "expected to be killed in the middle"
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)

@@ -47,7 +47,7 @@ def interrupt(source: Path, dest: Path, *, after_shards: int = 3, **options) -> 
     """Pack some shards and stop."""
     with pytest.raises(OutageError):
         pack(make_options(source, dest, **options), engine=FailingEngine(after_shards))
-    assert len(list(dest.glob("meta/receipts/*"))) == after_shards
+    assert len(list(dest.glob("meta/receipts/*/*"))) == after_shards
     assert not (dest / "manifest.json").exists()
 
 
@@ -101,7 +101,7 @@ def test_a_receipt_that_was_harmed_is_as_none(
 ) -> None:
     dest = tmp_path / "out"
     interrupt(images, dest)
-    harm(dest / "meta/receipts/train-00001-of-00004.json", damage)
+    harm(next(dest.glob("meta/receipts/*/train-00001-of-00004.json")), damage)
     assert resume(images, dest).num_reused == 2
     assert digests(dest) == reference
 
@@ -113,6 +113,8 @@ def harm(path: Path, damage: str) -> None:
     elif damage == "flipped":
         middle = len(content) // 2
         path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif damage == "zeros":
+        path.write_bytes(bytes(len(content)))
     else:
         path.write_bytes(content[: 0 if damage == "emptied" else len(content) // 2])
 
@@ -272,13 +274,50 @@ def test_a_flipped_bit_of_the_items_changes_no_byte_of_a_shard(
     assert num_told > 10
 
 
-@pytest.mark.parametrize("damage", ["emptied", "cut"])
-def test_a_claim_that_is_harmed_is_not_gone_on_with(images: Path, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["emptied", "cut", "zeros"])
+def test_a_claim_that_a_power_cut_emptied_is_planned_again(
+    images: Path, tmp_path: Path, reference: dict[str, str], damage: str
+) -> None:
     dest = tmp_path / "out"
     interrupt(images, dest)
     harm(dest / "meta/plan.json", damage)
-    with pytest.raises(DataSetError, match=r"meta/plan.json: not what .*start anew with --overwrite"):
-        resume(images, dest)
+    for part in dest.glob("meta/plan/*"):
+        part.write_bytes(b"")
+    assert resume(images, dest).num_reused == 3
+    assert digests(dest) == reference
+
+
+def test_a_claim_that_was_emptied_before_any_shard_was_packed(
+    images: Path, tmp_path: Path, reference: dict[str, str]
+) -> None:
+    (tmp_path / "out/meta").mkdir(parents=True)
+    (tmp_path / "out/meta/plan.json").write_bytes(b"")
+    resume(images, tmp_path / "out")
+    assert digests(tmp_path / "out") == reference
+
+
+def test_an_emptied_claim_and_receipts_of_another_plan(images: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "out"
+    interrupt(images, dest)
+    before = {key: digest for key, digest in digests(dest).items() if key != "meta/plan.json"}
+    harm(dest / "meta/plan.json", "emptied")
+    with pytest.raises(DataSetError, match=r"meta/plan.json: a power cut has emptied it, .* is of plan [0-9a-f]{16}"):
+        resume(images, dest, seed=1)
+    assert {key: digest for key, digest in digests(dest).items() if key != "meta/plan.json"} == before
+
+
+def test_receipts_of_the_older_place_count(images: Path, tmp_path: Path, reference: dict[str, str]) -> None:
+    """Directly in meta/receipts, where versions kept them that did not yet tell plans apart."""
+    for damage in ("", "emptied"):
+        dest = tmp_path / f"out{damage}"
+        interrupt(images, dest)
+        for receipt in dest.glob("meta/receipts/*/*"):
+            receipt.rename(dest / "meta/receipts" / receipt.name)
+        next(path for path in dest.glob("meta/receipts/*") if path.is_dir()).rmdir()
+        if damage:
+            harm(dest / "meta/plan.json", damage)
+        assert resume(images, dest).num_reused == 3
+        assert digests(dest) == reference
 
 
 def test_an_edited_claim_is_told(images: Path, tmp_path: Path) -> None:
