@@ -29,6 +29,7 @@ from packer.loading.loader_spec import (
     LoaderState,
     parse_state,
 )
+from packer.loading.process_feed import ProcessFeed
 from packer.loading.record_order import ORDER_VERSION
 from packer.loading.sample_maker import Transform, load_transform
 from packer.specs import DEFAULT_STORE, StoreOptions
@@ -95,7 +96,7 @@ class Loader:
         stall_timeout_s: float = 60.0,
     ) -> None:
         """Open the split; no batch is made before the first one is asked for."""
-        _check_where(where)
+        _check_where(where, transform)
         spec = LoaderSpec(
             split=split,
             batch_size=batch_size,
@@ -164,6 +165,7 @@ class Loader:
             DataSetError: a shard or a sample cannot be read or decoded; it names shard and record.
             CorruptRecordError: a record's framing or a checksum is wrong.
             WorkerError: the subprocess ended, or stands still.
+            OSError: there is no memory for batches, or no process can be started.
         """
         if not self.spec.is_training and self._feed is not None:
             self._halt()  # another pass was left before its end
@@ -263,7 +265,11 @@ class Loader:
 
     def _begin(self) -> BatchFeed:
         self._lent = set()
-        feed = start_threads(self._setup, self._start)
+        feed: BatchFeed
+        if self._where == "process":
+            feed = start_threads(self._setup, self._start)
+        else:
+            feed = ProcessFeed(self._setup, self._start, stall_timeout_s=self._stall_timeout_s)
         self._feed = feed
         self._stop = weakref.finalize(self, feed.close)
         return feed
@@ -301,9 +307,17 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // (int(told) if told.isdigit() and int(told) else 1))
 
 
-def _check_where(where: str) -> None:
+def _check_where(where: str, transform: Transform | str | None) -> None:
+    """Raise OptionsError for another place than there is, or a transform that cannot be called there."""
     if where not in ("subprocess", "process"):
         raise OptionsError(f"where: expected subprocess or process, got {where!r}")
+    if where == "subprocess" and callable(transform):
+        name = _name_of(transform)
+        if name.startswith("__main__:") or "<" in name:
+            raise OptionsError(
+                f"transform: expected a function that another process can import, got {name}; move it to the top level "
+                'of a module, or make the batches in this process (where="process")'
+            )
 
 
 def _release(feed: BatchFeed, lent: set[int], slot: int) -> None:
@@ -312,4 +326,7 @@ def _release(feed: BatchFeed, lent: set[int], slot: int) -> None:
 
 
 def _name_of(function: Callable[..., object] | None) -> str:
-    return f"{function.__module__}:{function.__qualname__}" if function is not None else ""
+    if function is None:
+        return ""
+    name = getattr(function, "__qualname__", f"<{type(function).__name__}>")
+    return f"{getattr(function, '__module__', '')}:{name}"

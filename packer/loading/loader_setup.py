@@ -58,7 +58,7 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
         spec=spec,
         shards=shards,
         offsets=ShardOffsets(shards.files, spec.split, shards.index_store),
-        access=open_access(given, shards),
+        access=_direct_access(shards),
         create_decoder=choose_decoder(source.manifest.image, spec),
         label_values=0,
         transform=transform,
@@ -76,17 +76,21 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     )
 
 
-def open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
-    """Return the way to the bytes of shards."""
+def start_threads(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -> ThreadFeed:
+    """Start threads of this process that fill the slots of `ring`, or of memory of their own."""
+    # Each feed closes its access.
+    maker = replace(setup.maker, access=_open_access(setup.given, setup.shards))
+    places = setup.plan.places(start.epoch, start.position)
+    ring = ring or SlotRing(setup.layout, setup.num_slots)
+    return ThreadFeed(maker, setup.plan, places, ring, setup.given.threads)
+
+
+def _open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
+    return _direct_access(shards)
+
+
+def _direct_access(shards: InputShards) -> ShardAccess:
+    """Return the way to single records of shards, which keeps none."""
     if all(file.is_local for file in shards.files):
         return LocalShards(shards.files)
     return RangedShards(shards.files)
-
-
-def start_threads(setup: LoaderSetup, start: Start) -> ThreadFeed:
-    """Start threads of this process that fill slots of memory of its own."""
-    ring = SlotRing(setup.layout, setup.num_slots)
-    # Each feed closes its access.
-    maker = replace(setup.maker, access=open_access(setup.given, setup.shards))
-    places = setup.plan.places(start.epoch, start.position)
-    return ThreadFeed(maker, setup.plan, places, ring, setup.given.threads)
