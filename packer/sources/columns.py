@@ -17,6 +17,8 @@ from packer.sources.tables import NUM_EXAMPLES, RawTable, TableKind
 
 _types = pa.types
 _NUMBER = r"^-?((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
+_MAX_CLASS_ID = 2**31 - 1
+"""Trainers hold class ids in 32 bits, and a model has an output for each."""
 _TOO_LARGE = "a number beyond 32-bit floats, as which shards hold numbers,"
 
 
@@ -55,6 +57,7 @@ def build_label(raw: RawTable, name: str, *, has_class_map: bool = False) -> Lab
         return _build_named(column)
     if _types.is_int64(column.type):
         _refuse_rows(raw, name, pc.less(column, 0), "a negative class id")
+        _refuse_rows(raw, name, pc.greater(column, _MAX_CLASS_ID), f"a class id above {_MAX_CLASS_ID:,}")
         return LabelledColumn(kind=LabelKind.CLASS, values=column)
     if _types.is_float64(column.type):
         offsets = pa.array(range(len(column) + 1), pa.int64())

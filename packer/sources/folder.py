@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -27,6 +28,9 @@ _SPLIT_NAME = re.compile(
     re.IGNORECASE,
 )
 _REMEDY = "mend or remove it, since leaving it out would shrink the data set"
+
+_MAX_VISITS = 1000
+"""Links to folders that hold links to folders can lead to a few folders on more ways than can be walked."""
 
 _FolderId = tuple[int, int]
 
@@ -98,6 +102,7 @@ class _Walk:
     def __init__(self, root: str) -> None:
         self.scan = Scan(root)
         self._root = root
+        self._num_visits: Counter[_FolderId] = Counter()
 
     def add_folder(self, prefix: str, label: int) -> tuple[list[str], list[str]]:
         """Take the images directly in the folder `prefix` (a key with its last ``/``, or empty: the root).
@@ -149,10 +154,20 @@ class _Walk:
             if folder_id in ancestors:
                 self.scan.loops.append(key)
                 continue
+            self._count_visit(key, folder_id)
             folders, archives = self.add_folder(key + "/", label)
             for archive in archives:
                 self.add_archive(archive, "", label)
             stack.extend((child, (*ancestors, folder_id)) for child in folders)
+
+    def _count_visit(self, key: str, folder_id: _FolderId) -> None:
+        self._num_visits[folder_id] += 1
+        if self._num_visits[folder_id] > _MAX_VISITS:
+            path = os.path.join(self._root, key)
+            raise SourceError(
+                f"{path!r}: links lead to this folder on more than {_MAX_VISITS:,} ways; expected each image once: "
+                "remove links"
+            )
 
     def add_archive(self, key: str, folder: str, label: int | None) -> None:
         """Take the images of an archive, or of one folder in it; without `label` their first folder is their class."""

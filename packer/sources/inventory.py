@@ -21,6 +21,7 @@ from packer.errors import SourceError
 from packer.parsing import ParseError, parse_json
 from packer.sources.image_names import count, quote
 from packer.sources.items import KEY, Listing, SourceSpec
+from packer.sources.parquet_rows import BATCH_ROWS, tells_rows_apart
 from packer.sources.remote_source import ObjectWalk, build_walk
 from packer.stores.open_store import absolute_uri, is_local, open_store
 from packer.stores.store import ObjectInfo, ObjectNotFoundError, Store
@@ -28,7 +29,6 @@ from packer.stores.store import ObjectInfo, ObjectNotFoundError, Store
 MANIFEST_NAME = "manifest.json"
 
 _BLOCK_BYTES = 4 << 20
-_BATCH_ROWS = 65_536
 _KEY, _SIZE, _ETAG, _IS_LATEST, _IS_DELETE_MARKER = "key", "size", "etag", "islatest", "isdeletemarker"
 _COLUMNS = frozenset({_KEY, _SIZE, _ETAG, _IS_LATEST, _IS_DELETE_MARKER})
 
@@ -135,7 +135,7 @@ def _iter_batches(manifest: _Manifest, content: memoryview) -> Iterator[pa.Recor
     if manifest.file_format == "Parquet":
         file = pyarrow.parquet.ParquetFile(reader)
         names = [name for name in file.schema_arrow.names if _plain(name) in _COLUMNS]
-        yield from file.iter_batches(_BATCH_ROWS, columns=names)
+        yield from file.iter_batches(BATCH_ROWS, columns=names)
         return
     header = [name.strip() for name in manifest.file_schema.split(",")]
     names = [name for name in header if _plain(name) in _COLUMNS]
@@ -163,6 +163,8 @@ def _build_objects(name: str, batch: pa.RecordBatch, *, has_plain_keys: bool) ->
         rows = rows.filter(_is_true(rows.column(_IS_LATEST)))
     if _IS_DELETE_MARKER in columns:
         rows = rows.filter(pc.invert(_is_true(rows.column(_IS_DELETE_MARKER))))
+    if not tells_rows_apart(rows.column(_KEY)):
+        raise SourceError(f"{name}: more than half of its keys are there more than once; use another day's inventory")
     keys = rows.column(_KEY).to_pylist()
     if not has_plain_keys:
         # Bytes that are not UTF-8 stay recognisable, for the scan to refuse the name.

@@ -59,10 +59,6 @@ def find_row_lines(path: str, *, delimiter: str | None) -> list[int]:
 def find_csv_fault(path: str, delimiter: str) -> str:
     """Return the first thing wrong in a CSV file, with its line, or nothing."""
     try:
-        with _open(path) as stream:
-            for number, line in enumerate(iter_lines(stream), 1):
-                if not _is_utf8(line):
-                    return f"line {number}: not UTF-8; save the listing as UTF-8"
         rows = _iter_csv_rows(path, delimiter)
         _, header = next(rows, (0, []))
         for number, row in rows:
@@ -123,8 +119,7 @@ def _iter_csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
         first = stream.read(len(codecs.BOM_UTF8))
         if first != codecs.BOM_UTF8:
             stream.seek(0)
-        texts = (line.decode(errors="replace") for line in iter_lines(stream))
-        reader = csv.reader((part for text in texts for part in _CR.split(text)), delimiter=delimiter)
+        reader = csv.reader(_iter_texts(stream), delimiter=delimiter)
         start = 1
         try:
             for row in reader:
@@ -133,6 +128,15 @@ def _iter_csv_rows(path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]
                 start = reader.line_num + 1
         except csv.Error as error:
             raise LineFault(f"line {start}: {error}; is a quote opened there that is not closed?") from None
+
+
+def _iter_texts(stream: BinaryIO) -> Iterator[str]:
+    for number, line in enumerate(iter_lines(stream), 1):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            raise LineFault(f"line {number}: not UTF-8; save the listing as UTF-8") from None
+        yield from _CR.split(text) if "\r" in text else (text,)
 
 
 def _iter_json_lines(path: str) -> Iterator[tuple[int, bytes]]:

@@ -24,6 +24,7 @@ from packer.parsing import ParseError
 from packer.sources import lines
 from packer.sources.json_depth import DepthCheckedFile
 from packer.sources.mxnet_list import read_list
+from packer.sources.parquet_rows import read_rows
 
 NUM_EXAMPLES = 3
 """How many rows or names an error message shows."""
@@ -190,8 +191,8 @@ def _replace_timestamps(kind: Any) -> Any:
 
 
 def _read_parquet(path: str, heavy: Set[str]) -> pa.Table:
-    with pa.parquet.ParquetFile(path) as file:
-        return file.read([name for name in file.schema_arrow.names if name not in heavy] if heavy else None)
+    names = pa.parquet.read_schema(path).names if heavy else ()
+    return read_rows(path, [name for name in names if name not in heavy] if heavy else None)
 
 
 def _find_heavy_columns(files: Sequence[str]) -> frozenset[str]:

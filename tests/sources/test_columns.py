@@ -51,6 +51,8 @@ def test_float_labels(folder, label, expected):
     [
         (pa.array([1, None, None]), "no label in column 'label' of 2 of 3 rows: row 2, row 3"),
         (pa.array([0, -1, 2]), "a negative class id in column 'label' of 1 of 3 rows: row 2"),
+        (pa.array([0, 2**31 - 1, 2**31]), "a class id above 2,147,483,647 in column 'label' of 1 of 3 rows: row 3"),
+        (pa.array([0, 2**62, 2]), "a class id above 2,147,483,647 in column 'label' of 1 of 3 rows: row 2"),
         (pa.array([0.0, 1.0, float("nan")]), "not a finite 32-bit float in column 'label' of 1 of 3 rows: row 3"),
         (pa.array([0.0, 1e300, 1.0]), "not a finite 32-bit float"),
         (pa.array([[1.0], [1.0, 2.0], [1.0]]), "other than the 1 of the first row"),

@@ -1,3 +1,4 @@
+import itertools
 import os
 import shutil
 import tempfile
@@ -314,3 +315,27 @@ def test_order_on_disk_does_not_matter(names, data):
     assert tables[0].equals(tables[1])
     found = tables[0]["key"].to_pylist()
     assert found == sorted(found, key=str.encode)
+
+
+def test_a_ladder_of_links_is_refused_soon(tmp_path: Path) -> None:
+    """Each of 24 folders holds two links to the next one, so 2**24 ways lead to the last."""
+    steps = [tmp_path / f"steps/{number:02}" for number in range(24)]
+    for step, after in itertools.pairwise(steps):
+        step.mkdir(parents=True)
+        for link in ("a", "b"):
+            (step / link).symlink_to(after)
+    steps[-1].mkdir()
+    (steps[-1] / "x.jpg").touch()
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "cat").symlink_to(steps[0])
+    assert "more than 1,000 ways" in failure(source)
+
+
+def test_a_folder_that_two_links_lead_to_is_read_twice(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/x.jpg").touch()
+    for name in ("cat", "dog"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        (tmp_path / "source" / name / "more").symlink_to(tmp_path / "shared")
+    assert listed(tmp_path / "source").items["key"].to_pylist() == ["cat/more/x.jpg", "dog/more/x.jpg"]

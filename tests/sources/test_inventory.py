@@ -229,3 +229,12 @@ def test_an_inventory_in_a_bucket_gives_the_items_of_listing_its_prefix(endpoint
     client.delete_object(Bucket="reports", Key="photos/all/data/0.csv.gz")
     assert "no such file" in failure(in_bucket, store=store)
     assert "no such object" in failure("s3://reports/photos/manifest.json", store=store)
+
+
+def test_rows_that_are_alike_are_refused_at_once(tmp_path):
+    rows = 200_000
+    content = parquet_file(bucket=["photos"] * rows, key=["cat/1.jpg"] * rows, size=[1] * rows)
+    path = tmp_path / "manifest.json"
+    path.write_bytes(manifest({"data/1.parquet": content}, fileFormat="Parquet", fileSchema="message s {}"))
+    (tmp_path / "1.parquet").write_bytes(content)
+    assert "more than half of its keys are there more than once" in failure(path)
