@@ -6,7 +6,8 @@
     ├── DestinationTakenError        another plan or a finished data set is at the destination
     ├── CorruptRecordError           a record or an index does not hold what its framing promises
     ├── DataSetError                 a data set is incomplete, edited or damaged
-    │   └── NotADataSetError         exit code 2: the folder or prefix holds no finished data set
+    │   ├── NotADataSetError         exit code 2: the folder or prefix holds no finished data set
+    │   └── NewerVersionError        a newer release wrote a document of it
     ├── SourceChangedError           an item is no longer what the plan saw
     ├── EncoderMismatchError         a worker's encoder differs from the plan's
     ├── TooManyRejectsError          more items were rejected than --max-rejects allows
@@ -71,6 +72,10 @@ class NotADataSetError(DataSetError):
     """A folder or prefix that holds no finished data set."""
 
     exit_code = 2
+
+
+class NewerVersionError(DataSetError):
+    """A document that a newer release wrote, with something in it that this one would not understand."""
 
 
 class SourceChangedError(PackerError):

@@ -22,6 +22,7 @@ from packer.specs import (
     MAX_SHARD_BYTES,
     MAX_WORLD,
     MIN_SHARD_BYTES,
+    SPLIT_NAME,
     Alpha,
     Encode,
     Encryption,
@@ -257,7 +258,7 @@ def _parse_tags(text: str | None) -> tuple[tuple[str, str], ...]:
 
 def check_split_name(name: str, option: str) -> None:
     """Raise OptionsError for a name that the layout, a SageMaker channel or an environment variable cannot have."""
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name) or name == "meta":
+    if not re.fullmatch(SPLIT_NAME, name):
         raise OptionsError(
             f"{option}: expected names of splits of 1 to 32 lower-case letters, digits and hyphens, beginning with a "
             f"letter, and not 'meta', got {name!r}"
@@ -276,6 +277,14 @@ def parse_size(text: str, field: str) -> int:
 def option_name(field: str) -> str:
     """Return ``--shard-size`` for ``shard_size``; the two positional fields keep their names."""
     return field.upper() if field in ("source", "dest") else "--" + field.replace("_", "-")
+
+
+def default_options() -> dict[str, Any]:
+    """Return the options that have a default, each with its own as a plan's document holds it."""
+    fields = msgspec.structs.fields(PackOptions)
+    return {
+        field.name: msgspec.to_builtins(field.default) for field in fields if field.default is not msgspec.NODEFAULT
+    }
 
 
 def parse_options(values: Mapping[str, Any]) -> PackOptions:

@@ -73,7 +73,7 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     with engine_of(options, engine) as engine:
         document = _claimed_plan(dest, options, engine, progress)
         if (finished := load_manifest(dest, missing_ok=True)) is not None:
-            clear_scaffolding(dest, document.header, progress)
+            clear_scaffolding(dest, document, progress)
             num_shards = document.header.num_tasks
             return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
         with _leaving_nothing_half_written(dest, options, engine):
@@ -83,7 +83,7 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
             if options.part is None:
                 report = run_report(options, started=started, num_reused=num_reused)
                 manifest = commit(dest, document, closing(document, options.max_rejects, report))
-                clear_scaffolding(dest, document.header, progress)
+                clear_scaffolding(dest, document, progress)
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
 
 
@@ -119,7 +119,7 @@ def commit_parts(
         check_is_pack(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, closing(document, options.max_rejects, report))
-    clear_scaffolding(dest, document.header, progress or SilentProgress())
+    clear_scaffolding(dest, document, progress or SilentProgress())
     return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
 
 
@@ -174,7 +174,7 @@ def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: P
         stored = load_plan(dest)
         if stored is not None:
             check_is_pack(dest, stored)
-            check_same_options(stored, lasting_options(options))
+            check_same_options(dest, stored, lasting_options(options))
             if options.resume:
                 _sweep(dest, options)
             return stored
@@ -208,12 +208,10 @@ def _pack_shards(
 ) -> list[ShardSummary]:
     header = document.header
     context = PackContext(
-        source_root=document.source_root,
+        plan=document,
         source_store=share_options(document.source_root, options.source_store()),
         dest=dest.uri,
         dest_store=share_options(dest.uri, options.dest_store()),
-        header=header,
-        encoder=document.encoder,
         fail_on_reject=options.on_reject is OnReject.FAIL,
         resume=options.resume or options.part is not None,
     )

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from packer.dataset.commit import check_rejects
+from packer.dataset.document import later_fields
 from packer.dataset.itemcheck import check_items
 from packer.dataset.planfile import PlanDocument
 from packer.engines.engine import Engine
 from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
-from packer.options import STORE_FIELDS, PackOptions
+from packer.options import STORE_FIELDS, PackOptions, default_options
 from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
@@ -66,7 +67,7 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
     )
     plan = build_plan(ordered, sizes, request)
     document = PlanDocument(
-        plan_id=plan.header.plan_id,
+        plan_id=plan.plan_id,
         header=plan.header,
         encoder=encoder,
         source_root=listing.root,
@@ -76,12 +77,15 @@ def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tu
 
 
 def lasting_options(options: PackOptions) -> dict[str, Any]:
-    """Return the options that a resumed run or another part of this one must have too."""
-    values = msgspec.to_builtins(options)
+    """Return the options that a resumed run or another part of this one must have too.
+
+    One that later releases than the first brought is left out where it has its default, as the plans of that have it.
+    """
+    values, defaults, later = msgspec.to_builtins(options), default_options(), later_fields(PackOptions)
     return {
         name: absolute_uri(value) if name == "source" else value
         for name, value in values.items()
-        if name not in _ENGINE_FIELDS
+        if name not in _ENGINE_FIELDS and not (name in later and value == defaults[name])
     }
 
 

@@ -69,7 +69,7 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     with engine_of(options, engine) as engine:
         document = _claimed_plan(_Copy(source, manifest, dest), options, engine, progress)
         if (finished := load_manifest(dest, missing_ok=True)) is not None:
-            clear_scaffolding(dest, document.header, progress)
+            clear_scaffolding(dest, document, progress)
             num_shards = document.header.num_tasks
             return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
         context = ReshardContext(
@@ -78,7 +78,7 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
             source_format=manifest.format,
             dest=dest.uri,
             dest_store=share_options(dest.uri, options.dest_store()),
-            header=document.header,
+            plan=document,
             resume=options.resume,
         )
         tasks = range(document.header.num_tasks)
@@ -88,7 +88,7 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=source.get(REJECTS_KEY))
     run = run_report(options, started=started, num_reused=num_reused)
     copied = commit(dest, document, closing(document, 0, run, inherited))
-    clear_scaffolding(dest, document.header, progress)
+    clear_scaffolding(dest, document, progress)
     return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
 
 
@@ -98,7 +98,7 @@ def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: P
         mend_claim(copy.dest, *_plan(copy.source, copy.manifest, options))
     stored = load_plan(copy.dest) if options.resume else None
     if stored is not None:
-        check_same_options(stored, lasting_options(options))
+        check_same_options(copy.dest, stored, lasting_options(options))
         copy.dest.sweep()
         return stored
     check_destination(copy.dest, overwrite=options.overwrite)
@@ -132,7 +132,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     if original is None:
         raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
     document = PlanDocument(
-        plan_id=plan.header.plan_id,
+        plan_id=plan.plan_id,
         header=plan.header,
         encoder=original.encoder,
         source_root=source.uri,

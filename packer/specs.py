@@ -23,6 +23,10 @@ MAX_LOCAL_SIZE = 8
 """GPUs of the largest common training instances; taken where only the number of all GPUs is said."""
 
 
+SPLIT_NAME = "(?!meta$)[a-z][a-z0-9-]{0,31}"
+"""What names of splits match: those that the layout, a SageMaker channel and an environment variable can have."""
+
+
 class FormatName(enum.StrEnum):
     """The containers; `packer.formats` has a module of the name of each."""
 
@@ -88,7 +92,7 @@ class EngineName(enum.StrEnum):
     SPARK = "spark"
 
 
-class ImageSpec(msgspec.Struct, frozen=True, kw_only=True):
+class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one image becomes one encoded sample. `width` x `height` in pixels; short and long use `width` alone."""
 
     width: int

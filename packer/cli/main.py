@@ -122,7 +122,7 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
         planned, _ = make_plan(options, engine=engine, progress=output.progress)
     num_side_files = len(get_format(options.format).side_suffixes)
     traffic = estimate_traffic(planned.header, source_bytes=planned.source_bytes, num_side_files=num_side_files)
-    output.planned(planned.header, traffic)
+    output.planned(planned, traffic)
 
 
 @app.command()

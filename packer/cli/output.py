@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from packer.localjob.local_job import LocalJobResult
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
-    from packer.planning.plan import PlanHeader
+    from packer.planning.plan import Plan
     from packer.sagemaker.documents import MadeRequests
     from packer.verifying import VerifyReport
 
@@ -46,8 +46,9 @@ class Output:
         else:
             _print_manifest(uri, manifest)
 
-    def planned(self, header: PlanHeader, traffic: Traffic) -> None:
+    def planned(self, plan: Plan, traffic: Traffic) -> None:
         """Show a plan, and what it would ask of buckets."""
+        header = plan.header
         from packer.planning.costs import PRICES_AS_OF  # Loads NumPy and Arrow, which nothing else here needs.
 
         if self._as_json:
@@ -56,7 +57,7 @@ class Output:
                 "storage_dollars_per_month": traffic.storage_dollars_per_month,
                 "prices_as_of": PRICES_AS_OF,
             }
-            self._json(msgspec.to_builtins(header) | {"plan_id": header.plan_id, "bucket": costs})
+            self._json(msgspec.to_builtins(header) | {"plan_id": plan.plan_id, "bucket": costs})
             return
         rows: list[tuple[str, ...]] = [
             ("split", "items", "shards", "records a shard", "fills", "about a shard", "about in all")
@@ -69,7 +70,7 @@ class Output:
         _print_table(rows)
         _print(
             f"{header.format}, for {header.world} GPUs, {format_size(header.mean_record_bytes)} a record; plan "
-            f"{header.plan_id[:16]}; nothing was written"
+            f"{plan.plan_id[:16]}; nothing was written"
         )
         _print(
             f"on S3: {traffic.num_gets:,} GET, {traffic.num_puts:,} PUT, {traffic.num_lists:,} LIST, "

@@ -11,7 +11,7 @@ import msgspec
 
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.load import LabelsDocument
-from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, encode_manifest
+from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, decode_manifest, encode_manifest
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
@@ -77,7 +77,7 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
         TooManyRejectsError: nothing is committed; shards and receipts stay for a resumed run.
     """
     header, inherited = document.header, closing.inherited
-    receipts = {split.name: list(_receipts(dest, header, split)) for split in header.splits}
+    receipts = {split.name: list(_receipts(dest, document, split)) for split in header.splits}
     every = [receipt for split in header.splits for receipt in receipts[split.name]]
     rejects = [reject for receipt in every for reject in receipt.rejects]
     num_items = sum(split.num_items for split in header.splits)
@@ -93,15 +93,15 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
             dest.put(merged_index_key(name), list(index))
     keys = [records_key(name, stem_of(receipt.shard.key)) for name, packed in receipts.items() for receipt in packed]
     duplicates = count_duplicates(dest, keys, num_items=num_items)
-    manifest = _manifest(header, receipts, num_duplicates=duplicates)
+    manifest = _manifest(document, receipts, num_duplicates=duplicates)
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
     for key, companion in closing.companions(dest, manifest).items():
         dest.put(key, [companion])
-    check_claim(dest, header)
+    check_claim(dest, document)
     dest.put(MANIFEST_KEY, [data])
-    return msgspec.json.decode(data, type=Manifest)
+    return decode_manifest(data, name=f"{dest.uri}/{MANIFEST_KEY}")
 
 
 def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, example: str) -> None:
@@ -114,20 +114,20 @@ def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, examp
         )
 
 
-def check_claim(dest: Store, header: PlanHeader) -> None:
+def check_claim(dest: Store, document: PlanDocument) -> None:
     """Raise DestinationTakenError where another run has replaced the claim, and with it perhaps some shards."""
     claimed = load_plan(dest)
-    if claimed is None or claimed.plan_id != header.plan_id:
+    if claimed is None or claimed.plan_id != document.plan_id:
         raise DestinationTakenError(f"{dest.uri}: another run took it over meanwhile; nothing was committed")
 
 
-def clear_scaffolding(dest: Store, header: PlanHeader, progress: Progress) -> None:
+def clear_scaffolding(dest: Store, document: PlanDocument, progress: Progress) -> None:
     """Remove what only an unfinished run needs, and what runs left that were killed before they could claim.
 
     The data set is whole without this, so what cannot be removed is noted and no error.
     """
     try:
-        _clear_scaffolding(dest, header)
+        _clear_scaffolding(dest, document)
     except OSError as error:
         problem = str(error) if isinstance(error, StoreError) else f"{error.filename or dest.uri}: {error.strerror}"
         progress.note(
@@ -135,24 +135,24 @@ def clear_scaffolding(dest: Store, header: PlanHeader, progress: Progress) -> No
         )
 
 
-def _clear_scaffolding(dest: Store, header: PlanHeader) -> None:
+def _clear_scaffolding(dest: Store, document: PlanDocument) -> None:
     stems = (
         shard_stem(split.name, shard_index, split.num_shards)
-        for split in header.splits
+        for split in document.header.splits
         for shard_index in range(split.num_shards)
     )
     old = {old_receipt_key(stem) for stem in stems}
-    prefix = receipts_prefix(header.plan_id)
+    prefix = receipts_prefix(document.plan_id)
     receipts = (info.key for info in dest.list(RECEIPTS_PREFIX) if info.key.startswith(prefix) or info.key in old)
-    own = PLAN_PARTS_PREFIX + header.plan_id[:16]
+    own = PLAN_PARTS_PREFIX + document.plan_id[:16]
     left = (info.key for info in dest.list(PLAN_PARTS_PREFIX) if not info.key.startswith(own))
     dest.delete_all([*receipts, *left])
     dest.sweep()
 
 
-def _receipts(dest: Store, header: PlanHeader, split: PlannedSplit) -> Iterator[Receipt]:
+def _receipts(dest: Store, document: PlanDocument, split: PlannedSplit) -> Iterator[Receipt]:
     stems = [shard_stem(split.name, shard_index, split.num_shards) for shard_index in range(split.num_shards)]
-    receipts = read_in_order(dest, stems, lambda stem: load_receipt(dest, stem, plan_id=header.plan_id))
+    receipts = read_in_order(dest, stems, lambda stem: load_receipt(dest, stem, plan_id=document.plan_id))
     for shard_index, (stem, receipt) in enumerate(zip(stems, receipts, strict=True)):
         if receipt is None:
             raise DataSetError(f"{dest.uri}: shard {stem} has no receipt, so it was not packed; go on with --resume")
@@ -173,14 +173,15 @@ def labels_file(header: PlanHeader) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _manifest(header: PlanHeader, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:
+def _manifest(document: PlanDocument, receipts: dict[str, list[Receipt]], *, num_duplicates: int) -> Manifest:
+    header = document.header
     pixels = PixelSums()
     reasons: Counter[str] = Counter()
     for receipt in (receipt for packed in receipts.values() for receipt in packed):
         pixels = pixels + receipt.pixels
         reasons.update(reject.reason for reject in receipt.rejects)
     return Manifest(
-        plan_id=header.plan_id,
+        plan_id=document.plan_id,
         world=header.world,
         format=header.format,
         seed=header.seed,

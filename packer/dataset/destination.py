@@ -9,9 +9,9 @@ from packer.dataset.load import load_manifest
 from packer.dataset.planfile import PlanDocument, claim, load_plan, replace_claim, store_plan
 from packer.dataset.receipt import receipts_plan
 from packer.errors import DataSetError, DestinationTakenError, OptionsError
-from packer.options import option_name
+from packer.options import default_options, option_name
 from packer.planning.layout import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
-from packer.planning.plan import Plan
+from packer.planning.plan import PLAN_VERSION, Plan
 from packer.stores.store import Store
 
 _MAY_CHANGE = frozenset({"max_rejects", "on_reject"})
@@ -108,14 +108,30 @@ def _is_own(key: str) -> bool:
     return key == MANIFEST_KEY or key.startswith(META_PREFIX) or _SHARD_KEY.fullmatch(key) is not None
 
 
-def check_same_options(document: PlanDocument, options: dict[str, Any]) -> None:
-    """Check that a run which goes on with a stored plan asks for what that plan was made for.
+def check_same_options(dest: Store, document: PlanDocument, options: dict[str, Any]) -> None:
+    """Check that a run which goes on with a stored plan would give the bytes that the plan was made for.
+
+    An option that the plan does not have, since it is younger than the plan, has its default there.
 
     Raises:
         OptionsError: an option differs; the message names it and both values.
+        DataSetError: this release gives other bytes than the one that planned. Image libraries that do are refused
+            where they are used.
     """
+    planned = document.header.version
+    if planned != PLAN_VERSION:
+        raise DataSetError(
+            f"{dest.uri}: planned by rules of version {planned}, expected {PLAN_VERSION}, as others give other bytes: "
+            f"go on with the release of shardpack that began it, or start anew with --overwrite"
+        )
+    defaults = default_options()
     for name in sorted((options.keys() | document.options.keys()) - _MAY_CHANGE):
-        before, now = document.options.get(name), options.get(name)
+        if name not in defaults and name not in options:
+            raise DataSetError(
+                f"{dest.uri}: begun with {option_name(name)}, an option that this release does not have: go on with "
+                f"the release of shardpack that began it, or start anew with --overwrite"
+            )
+        before, now = document.options.get(name, defaults.get(name)), options.get(name, defaults.get(name))
         if before != now:
             raise OptionsError(
                 f"{option_name(name)}: expected {before!r} as in the run to be resumed, got {now!r}; give the "

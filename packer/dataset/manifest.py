@@ -7,17 +7,20 @@ holds no data set.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from packer.dataset.document import decode_document
+from packer.dataset.document import Place, decode_versioned, encode_signed, lowest_version
 from packer.errors import DataSetError
-from packer.specs import FormatName, ImageSpec, is_training_split
+from packer.formats.registry import get_format
+from packer.planning.layout import shard_key, shard_stem
+from packer.specs import SPLIT_NAME, FormatName, ImageSpec, is_training_split
 
 MANIFEST_VERSION = 1
+"""The highest version of this document that can be read."""
 
 Sha256Hex = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="sha256 as 64 hex digits")]
 Count = Annotated[int, Meta(ge=0)]
@@ -58,7 +61,7 @@ class PixelStatistics(_Document, frozen=True, kw_only=True):
 class Manifest(_Document, frozen=True, kw_only=True):
     """The data set's entry point."""
 
-    version: Annotated[int, Meta(description="version of this document's shape")] = MANIFEST_VERSION
+    version: Annotated[int, Meta(description="version of this document's shape")] = 1
     plan_id: Annotated[Sha256Hex, Meta(description="digest of the plan that the shards were packed by")]
     world: Annotated[int, Meta(ge=1, description="ranks that the shards were cut for")]
     format: FormatName
@@ -85,35 +88,41 @@ class Manifest(_Document, frozen=True, kw_only=True):
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the document's bytes: sorted keys, two spaces of indent, its own digest filled in."""
-    unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
-    return _canonical_json(msgspec.structs.replace(manifest, digest=hashlib.sha256(unsigned).hexdigest()))
+    """Return the document's bytes: sorted keys, two spaces of indent, its own version and digest filled in."""
+    return encode_signed(msgspec.structs.replace(manifest, version=lowest_version(manifest)))
 
 
 def decode_manifest(data: bytes, *, name: str) -> Manifest:
     """Parse and check a manifest; `name` is its URI, for messages.
 
     Raises:
+        NewerVersionError: a newer release wrote it.
         DataSetError: it is not JSON, a field is missing, unknown or of another type, its digest does not fit its
-            content (someone edited it), or its counts contradict each other.
+            bytes (someone edited it), its shards have other keys than `pack` writes, or its counts contradict each
+            other.
     """
-    manifest = decode_document(data, Manifest, name=name, remedy="restore the manifest or pack anew")
-    try:
-        unsigned = _canonical_json(msgspec.structs.replace(manifest, digest=""))
-    except OverflowError:
-        raise DataSetError(f"{name}: edited after it was written: it has a number beyond 64 bits") from None
-    found = hashlib.sha256(unsigned).hexdigest()
-    if manifest.digest != found:
-        raise DataSetError(
-            f"{name}: edited after it was written: its digest says {manifest.digest}, its content {found}"
-        )
-    if data != _canonical_json(manifest):  # such as a name that is there twice, which parsing does not show
-        raise DataSetError(
-            f"{name}: edited after it was written: its bytes are not those that its content is written as"
-        )
+    place = Place(name=name, remedy="restore the manifest or pack anew")
+    manifest = decode_versioned(data, Manifest, newest=MANIFEST_VERSION, place=place)
+    if not manifest.digest:
+        raise DataSetError(f"{name}: edited after it was written: it has no digest; {place.remedy}")
     for split_name, split in manifest.splits.items():
+        _check_keys(manifest, split_name, split, name)
         _check_counts(manifest, split_name, split, name)
     return manifest
+
+
+def _check_keys(manifest: Manifest, split_name: str, split: SplitEntry, name: str) -> None:
+    """Refuse shards that lie elsewhere than where they are written, such as outside the data set."""
+    if not re.fullmatch(SPLIT_NAME, split_name):
+        raise DataSetError(f"{name}: expected names of splits such as train, found {split_name!r}")
+    suffix = get_format(manifest.format).suffix
+    for index, shard in enumerate(split.shards):
+        expected = shard_key(split_name, shard_stem(split_name, index, len(split.shards)), suffix)
+        if shard.key != expected:
+            raise DataSetError(
+                f"{name}: expected shard {index} of split {split_name!r} under the key {expected}, found "
+                f"{shard.key!r}; restore the manifest or pack anew"
+            )
 
 
 def _check_counts(manifest: Manifest, split_name: str, split: SplitEntry, name: str) -> None:
@@ -128,7 +137,3 @@ def _check_counts(manifest: Manifest, split_name: str, split: SplitEntry, name: 
         raise DataSetError(
             f"{name}: {split_name} has {len(split.shards)} shards, which do not divide by the world of {manifest.world}"
         )
-
-
-def _canonical_json(value: msgspec.Struct) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"

@@ -14,7 +14,7 @@ from packer.dataset.manifest import PixelStatistics
 _LEVELS = 256
 
 
-class PixelSums(msgspec.Struct, frozen=True, kw_only=True):
+class PixelSums(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Exact sums over pixels, per channel: they add up in any order."""
 
     count: int = 0

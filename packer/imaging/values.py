@@ -23,7 +23,7 @@ class TransformedImage:
     """Colours before encoding by channel and level: 256 counts for each of red, green and blue, alpha left out."""
 
 
-class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True):
+class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the image libraries of this process make of a built-in image set, and which formats they decode.
 
     Equal digests mean equal bytes, and equal rejects.

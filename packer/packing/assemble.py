@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from packer.dataset.manifest import ShardEntry
 from packer.dataset.pixels import PixelSums, pixel_sums
+from packer.dataset.planfile import PlanDocument
 from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
 from packer.dataset.sidefiles import side_files
-from packer.errors import DataSetError, PackerError, StoreError
+from packer.errors import DataSetError, NewerVersionError, PackerError, StoreError
 from packer.formats.container import Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
@@ -47,12 +48,13 @@ class ShardSummary(msgspec.Struct, frozen=True, kw_only=True):
 class OpenShard:
     """A shard that is being filled with the samples of its items, in their order."""
 
-    def __init__(self, header: PlanHeader, task: int, items: Sequence[ItemRow]) -> None:
-        self.header = header
+    def __init__(self, plan: PlanDocument, task: int, items: Sequence[ItemRow]) -> None:
+        self.plan_id = plan.plan_id
+        self.header = plan.header
         self.items = items
-        self.split, shard_index = header.locate(task)
+        self.split, shard_index = self.header.locate(task)
         self.stem = shard_stem(self.split.name, shard_index, self.split.num_shards)
-        self.container = get_format(header.format)
+        self.container = get_format(self.header.format)
         self.writer = self.container.open_writer(self.split.name, shard_index)
         self.rows: list[RecordRow] = []
         self.rejected: list[tuple[ItemRow, RejectError]] = []
@@ -145,14 +147,17 @@ def finish_shard(dest: Store, task: int, shard: OpenShard, table: pa.Table) -> S
     return _summary(task, receipt, reused=False)
 
 
-def reuse_shard(dest: Store, header: PlanHeader, task: int) -> ShardSummary | None:
-    """Return the summary of a shard that an earlier attempt finished, if all that its receipt vouches for is there."""
-    split, shard_index = header.locate(task)
+def reuse_shard(dest: Store, plan: PlanDocument, task: int) -> ShardSummary | None:
+    """Return the summary of a shard that an earlier attempt finished, if all that its receipt vouches for is there.
+
+    Raises NewerVersionError where a newer release went on with the run.
+    """
+    split, shard_index = plan.header.locate(task)
     stem = shard_stem(split.name, shard_index, split.num_shards)
     try:
-        receipt = load_receipt(dest, stem, plan_id=header.plan_id)
-        is_intact = receipt is not None and _is_intact(dest, header, split.name, receipt)
-    except StoreError:
+        receipt = load_receipt(dest, stem, plan_id=plan.plan_id)
+        is_intact = receipt is not None and _is_intact(dest, plan.header, split.name, receipt)
+    except (StoreError, NewerVersionError):
         raise
     except (OSError, DataSetError):  # it is not there, or lies on a bad sector of the disk
         return None
@@ -179,7 +184,7 @@ def _receipt(shard: OpenShard, entry: ShardEntry) -> Receipt:
     good = [shard.items[row.item_index] for row in shard.rows if not row.is_fill]
     labels = Counter(label for item in good if (label := _class_of(item)) is not None)
     return Receipt(
-        plan_id=shard.header.plan_id,
+        plan_id=shard.plan_id,
         shard=entry,
         label_counts={str(label): labels[label] for label in sorted(labels)},
         pixels=pixel_sums(shard.histogram.tolist()) if shard.histogram is not None else PixelSums(),

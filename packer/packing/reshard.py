@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 import pyarrow as pa
 
-from packer.dataset.planfile import load_shard_items
+from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.engines.engine import Tick
 from packer.errors import DataSetError
 from packer.formats.container import Sample
@@ -21,7 +21,6 @@ from packer.imaging.rejects import RejectError
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, item_rows
-from packer.planning.plan import PlanHeader
 from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
 from packer.stores.open_store import open_store
 
@@ -35,7 +34,7 @@ class ReshardContext(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     source_format: FormatName
     dest: str
-    header: PlanHeader
+    plan: PlanDocument
     resume: bool
     source_store: StoreOptions = DEFAULT_STORE
     dest_store: StoreOptions = DEFAULT_STORE
@@ -48,13 +47,14 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
         CorruptRecordError: a record is damaged.
         DataSetError: a record is missing, or the plan's file is damaged.
     """
-    header, dest = context.header, open_store(context.dest, context.dest_store)
-    if context.resume and (summary := reuse_shard(dest, header, task)):
+    plan, dest = context.plan, open_store(context.dest, context.dest_store)
+    if context.resume and (summary := reuse_shard(dest, plan, task)):
         return summary
-    table = load_shard_items(dest, header, task)
+    header = plan.header
+    table = load_shard_items(dest, plan, task)
     columns = table.to_pydict()
     items = item_rows(columns, extra_names=header.extra_names, class_names=header.class_names)
-    shard = OpenShard(header, task, items)
+    shard = OpenShard(plan, task, items)
     fetched = fetch_ahead(open_store(context.source, context.source_store), items)
     for index, (item, data, digest) in enumerate(zip(items, fetched, columns[SOURCE_SHA256], strict=True)):
         if isinstance(data, RejectError):
@@ -76,7 +76,7 @@ def _sample(context: ReshardContext, item: ItemRow, record: bytes, source_sha256
         source_sha256=source_sha256,
         extras=item.extras,
     )
-    if sample.width or not get_format(context.header.format).holds_size:
+    if sample.width or not get_format(context.plan.header.format).holds_size:
         return sample
     width, height, channels = read_size(sample.encoded)
     return replace(sample, width=width, height=height, channels=channels)

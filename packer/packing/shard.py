@@ -9,7 +9,7 @@ import functools
 
 import msgspec
 
-from packer.dataset.planfile import load_shard_items
+from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.engines.engine import Tick
 from packer.errors import EncoderMismatchError, PackerError
 from packer.imaging.chatter import without_warnings
@@ -20,7 +20,6 @@ from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import build_sample, item_rows
 from packer.packing.watchdog import Watchdog
-from packer.planning.plan import PlanHeader
 from packer.specs import DEFAULT_STORE, ImageSpec, StoreOptions
 from packer.stores.open_store import open_store
 
@@ -28,10 +27,8 @@ from packer.stores.open_store import open_store
 class PackContext(msgspec.Struct, frozen=True, kw_only=True):
     """What every task of a run is given."""
 
-    source_root: str
+    plan: PlanDocument
     dest: str
-    header: PlanHeader
-    encoder: EncoderFingerprint
     fail_on_reject: bool
     source_store: StoreOptions = DEFAULT_STORE
     dest_store: StoreOptions = DEFAULT_STORE
@@ -48,16 +45,17 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         DataSetError: the plan's file is damaged, or a training shard has no good item.
         PackerError: an item was rejected and the run must fail on rejects, or the shard would pass 128 MB.
     """
-    header, dest = context.header, open_store(context.dest, context.dest_store)
-    summary = reuse_shard(dest, header, task) if context.resume else None
+    plan, dest = context.plan, open_store(context.dest, context.dest_store)
+    header = plan.header
+    summary = reuse_shard(dest, plan, task) if context.resume else None
     # One with rejects is packed again where these fail the run: the error then names the first.
     if summary is not None and not (context.fail_on_reject and summary.num_rejects):
         return summary
-    check_encoder(header.image, context.encoder)
-    table = load_shard_items(dest, header, task)
+    check_encoder(header.image, plan.encoder)
+    table = load_shard_items(dest, plan, task)
     items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
-    shard = OpenShard(header, task, items)
-    source = open_store(context.source_root, context.source_store)
+    shard = OpenShard(plan, task, items)
+    source = open_store(plan.source_root, context.source_store)
     with without_warnings, Watchdog() as watchdog:
         # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
         for index, data in enumerate(fetch_ahead(source, items)):

@@ -37,7 +37,7 @@ PLAN_VERSION = 2
 """Part of every plan id: raised when the same options would give other bytes."""
 
 
-class PlannedSplit(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedSplit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One split of the plan."""
 
     name: str
@@ -57,10 +57,11 @@ class PlannedSplit(msgspec.Struct, frozen=True, kw_only=True):
         return -(-self.num_items // self.num_shards)
 
 
-class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a plan decides, without the items: all that determines the bytes of a data set, and nothing else."""
 
     version: int
+    """`PLAN_VERSION` of the release that planned."""
     format: FormatName
     image: ImageSpec
     encoder_sha256: str
@@ -77,11 +78,6 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
     """Integer mean of the framed sizes that were measured, or of all where they are known."""
     items_sha256: str
     """Digest of the planned items in their order."""
-
-    @property
-    def plan_id(self) -> str:
-        """The sha256 of this header's canonical JSON."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
     def locate(self, task: int) -> tuple[PlannedSplit, int]:
         """Return the split and shard index of a task; tasks number the shards of all splits in order, from 0."""
@@ -101,6 +97,8 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True):
 class Plan:
     """A header and its items: one table a split, sorted by (shard, position), with the column `shard` added."""
 
+    plan_id: str
+    """See `digest_of_header`. Made once: what is stored keeps it, whatever fields later releases know."""
     header: PlanHeader
     tables: tuple[pa.Table, ...]
 
@@ -175,7 +173,14 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
         )
         planned.append(split)
         tables.append(table)
-    return Plan(header=_header(planned, tables, sizes.mean_bytes, request), tables=tuple(tables))
+    header = _header(planned, tables, sizes.mean_bytes, request)
+    plan_id = digest_of_header(msgspec.json.encode(header, order="sorted"))
+    return Plan(plan_id=plan_id, header=header, tables=tuple(tables))
+
+
+def digest_of_header(data: bytes | memoryview) -> str:
+    """Return the id of a plan: the sha256, as hex digits, of its header as JSON with sorted keys, less white space."""
+    return hashlib.sha256(msgspec.json.format(data, indent=-1)).hexdigest()
 
 
 def _cut(

@@ -149,13 +149,16 @@ class LocalStore:
         """Return a file's descriptor, and the size in bytes that the system tells of it."""
         path = self._path(key)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Not to be kept waiting by a named pipe that nobody writes to; of files it changes nothing.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
         status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):  # reading would fail without telling what
+        if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            raise OSError(errno.EINVAL, "expected a file, found a pipe, a device or the like", path)
         return descriptor, status.st_size
 
     @property

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from packer.dataset.planfile import load_shard_items, store_plan
+from packer.dataset.planfile import PlanDocument, load_shard_items, store_plan
+from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import parse_options
 from packer.planning.plan import PlanRequest, build_plan, order_items
 from packer.planning.shard_count import SizeEstimate
@@ -111,7 +112,14 @@ def _plan(given: argparse.Namespace, items: pa.Table, steps: _Steps, store: Loca
     plan = steps.run("split and deal", lambda: build_plan(ordered, estimate, request))
     steps.run("write", lambda: store_plan(store, plan))
     task = plan.header.num_tasks // 2
-    table = steps.run("load one shard's items", lambda: load_shard_items(store, plan.header, task))
+    document = PlanDocument(
+        plan_id=plan.plan_id,
+        header=plan.header,
+        encoder=encoder_fingerprint(options.image_spec()),
+        source_root="in",
+        options={},
+    )
+    table = steps.run("load one shard's items", lambda: load_shard_items(store, document, task))
     assert table.num_rows
     return plan.header.num_tasks
 

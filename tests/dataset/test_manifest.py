@@ -83,6 +83,52 @@ def test_training_shards_must_be_equal(images: Path, tmp_path: Path) -> None:
         decode_manifest(signed, name="m.json")
 
 
+ELSEWHERE = {
+    "outside": "../secret/train/train-00000-of-00004.tfrecord",
+    "absolute": "/etc/train-00000-of-00004.tfrecord",
+    "a URI": "s3://bucket/train/train-00000-of-00004.tfrecord",
+    "another split": "val/train-00000-of-00004.tfrecord",
+    "another index": "train/train-00001-of-00004.tfrecord",
+    "another count": "train/train-00000-of-00005.tfrecord",
+    "another container": "train/train-00000-of-00004.rec",
+    "one step back": "train/../train/train-00000-of-00004.tfrecord",
+    "among the side files": "meta/train-00000-of-00004.tfrecord",
+    "a line feed": "train/train-00000-of-00004.tfrecord\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("key", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_shards_lie_where_they_are_written(images: Path, tmp_path: Path, key: str) -> None:
+    pack_small(images, tmp_path / "out")
+    document = json.loads((tmp_path / "out/manifest.json").read_bytes())
+    document["splits"]["train"]["shards"][0]["key"] = key
+    expected = r"expected shard 0 of split 'train' under the key train/train-00000-of-00004\.tfrecord, found '"
+    with pytest.raises(DataSetError, match=expected) as caught:
+        decode_manifest(_signed(document), name="m.json")
+    assert str(caught.value).isprintable()
+
+
+def test_shards_are_in_their_order(images: Path, tmp_path: Path) -> None:
+    pack_small(images, tmp_path / "out")
+    document = json.loads((tmp_path / "out/manifest.json").read_bytes())
+    document["splits"]["train"]["shards"].reverse()
+    with pytest.raises(DataSetError, match="expected shard 0 of split 'train' under the key"):
+        decode_manifest(_signed(document), name="m.json")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc", "meta", "Train", "train/x", "", "a" * 33])
+def test_splits_have_names_of_splits(images: Path, tmp_path: Path, name: str) -> None:
+    pack_small(images, tmp_path / "out")
+    document = json.loads((tmp_path / "out/manifest.json").read_bytes())
+    split = document["splits"].pop("train")
+    for shard in split["shards"]:
+        shard["key"] = shard["key"].replace("train", name)
+    document["splits"][name] = split
+    with pytest.raises(DataSetError, match="expected names of splits such as train, found '"):
+        decode_manifest(_signed(document), name="m.json")
+
+
 def test_shards_must_divide_by_the_world(images: Path, tmp_path: Path) -> None:
     pack_small(images, tmp_path / "out")
     document = json.loads((tmp_path / "out/manifest.json").read_bytes())

@@ -11,6 +11,7 @@ from packer.dataset.receipt import load_receipt
 from packer.errors import EncoderMismatchError, PackerError
 from packer.formats.container import Sample
 from packer.imaging.rejects import RejectError, RejectReason
+from packer.imaging.values import EncoderFingerprint
 from packer.packing.assemble import OpenShard
 from packer.packing.sample import ItemRow
 from packer.packing.shard import PackContext, pack_shard
@@ -28,10 +29,8 @@ def context(request: pytest.FixtureRequest, images: Path, tmp_path: Path) -> Pac
     plan, document = make_plan(options, engine=SerialEngine(), progress=SilentProgress())
     claim_destination(LocalStore(dest), plan, document, overwrite=False)
     return PackContext(
-        source_root=document.source_root,
+        plan=document,
         dest=str(dest),
-        header=document.header,
-        encoder=document.encoder,
         fail_on_reject=False,
         resume=False,
     )
@@ -66,7 +65,7 @@ def test_two_attempts_at_the_same_time(context: PackContext) -> None:
 def test_the_receipt_vouches_for_what_is_there(context: PackContext) -> None:
     seen: list[tuple[int, int]] = []
     summary = pack_shard(context, 0, lambda items, size: seen.append((items, size)))
-    receipt = load_receipt(LocalStore(context.dest), "train-00000-of-00004", plan_id=context.header.plan_id)
+    receipt = load_receipt(LocalStore(context.dest), "train-00000-of-00004", plan_id=context.plan.plan_id)
     assert receipt is not None
     assert (summary.num_records, summary.num_rejects, summary.reused) == (15, 0, False)
     assert summary.num_bytes == receipt.shard.num_bytes == (Path(context.dest) / receipt.shard.key).stat().st_size
@@ -86,28 +85,32 @@ def test_progress_counts_the_bytes_of_the_source(context: PackContext, images: P
     assert total == sum(path.stat().st_size for path in images.glob("*/*"))
 
 
+def with_encoder(context: PackContext, encoder: EncoderFingerprint) -> PackContext:
+    return msgspec.structs.replace(context, plan=msgspec.structs.replace(context.plan, encoder=encoder))
+
+
 def test_a_worker_with_another_encoder_refuses(context: PackContext) -> None:
-    other = msgspec.structs.replace(context.encoder, sha256="0" * 64, pillow="9.9.9", machine="vax")
+    other = msgspec.structs.replace(context.plan.encoder, sha256="0" * 64, pillow="9.9.9", machine="vax")
     with pytest.raises(EncoderMismatchError) as caught:
-        pack_shard(msgspec.structs.replace(context, encoder=other), 0, ignore)
+        pack_shard(with_encoder(context, other), 0, ignore)
     assert "expected pillow 9.9.9" in str(caught.value)
     assert "on vax, found pillow " in str(caught.value)
     assert not list(Path(context.dest).glob("train/*"))
 
 
 def test_decoders_that_a_worker_has_too_few_or_too_many_are_named(context: PackContext) -> None:
-    assert "webp" in context.encoder.decoders
-    decoders = tuple(name for name in (*context.encoder.decoders, "exr") if name != "webp")
-    other = msgspec.structs.replace(context.encoder, sha256="0" * 64, decoders=decoders)
+    assert "webp" in context.plan.encoder.decoders
+    decoders = tuple(name for name in (*context.plan.encoder.decoders, "exr") if name != "webp")
+    other = msgspec.structs.replace(context.plan.encoder, sha256="0" * 64, decoders=decoders)
     with pytest.raises(EncoderMismatchError, match=r"; this worker's lacks exr; the plan's lacked webp; install the"):
-        pack_shard(msgspec.structs.replace(context, encoder=other), 0, ignore)
+        pack_shard(with_encoder(context, other), 0, ignore)
 
 
 def test_a_shard_never_passes_128_mb(context: PackContext) -> None:
     """An estimate may be wrong; the limit is not."""
     item = ItemRow(key="k", num_bytes=1, label=0, class_text="", member=None, extras={})
     sample = Sample(key="k", encoded=bytes(50_000_000), image_format="jpeg", label=0, source_sha256="0" * 64)
-    shard = OpenShard(context.header, 3, [item] * 3)
+    shard = OpenShard(context.plan, 3, [item] * 3)
     shard.add(0, sample)
     shard.add(1, sample)
     assert 100_000_000 < shard.writer.num_bytes < 128_000_000
@@ -121,7 +124,7 @@ def test_what_does_not_fit_is_not_repeated(context: PackContext) -> None:
         Sample(key="k", encoded=bytes(size), image_format="jpeg", label=0, source_sha256="0" * 64)
         for size in (70_000_000, 1_000)
     )
-    shard = OpenShard(context.header, 3, [item] * 15)
+    shard = OpenShard(context.plan, 3, [item] * 15)
     shard.add(0, large)
     shard.add(1, small)
     for index in range(2, 15):

@@ -72,7 +72,7 @@ def test_a_claim_between_the_plan_and_its_claim(images: Path, tmp_path: Path, se
     monkeypatch.setattr(LocalStore, "put_if_absent", put_second)
     with pytest.raises(DestinationTakenError, match="holds an unfinished run; go on with --resume"):
         claim_destination(LocalStore(dest), *loser, overwrite=False)
-    plan_id = winner[0].header.plan_id[:16]
+    plan_id = winner[0].plan_id[:16]
     assert list_keys(dest) == ["meta/plan.json", f"meta/plan/{plan_id}-train-00000.parquet"]
 
 
@@ -115,7 +115,7 @@ def test_parts_that_start_together(images: Path, tmp_path: Path, seed: int, requ
     else:
         with pytest.raises(DestinationTakenError, match="holds an unfinished run"):
             claim_destination(store, *second, overwrite=False, shared=True)
-    plan_id = first[0].header.plan_id[:16]
+    plan_id = first[0].plan_id[:16]
     assert list_keys(dest) == ["meta/plan.json", f"meta/plan/{plan_id}-train-00000.parquet"]
 
 

@@ -44,10 +44,8 @@ def measure(source: Path, dest: Path, **options: object) -> tuple[int, int]:
         plan, document = make_plan(asked, engine=engine, progress=SilentProgress())
     claim_destination(LocalStore(dest), plan, document, overwrite=False)
     context = PackContext(
-        source_root=document.source_root,
+        plan=document,
         dest=str(dest),
-        header=document.header,
-        encoder=document.encoder,
         fail_on_reject=True,
         resume=False,
     )

@@ -104,12 +104,12 @@ def test_tasks_number_the_shards_of_all_splits() -> None:
 )
 def test_whatever_changes_the_bytes_changes_the_plan_id(changed: dict[str, object]) -> None:
     base = {"gpus": 1, "split": "train=0.9,val=0.1"}
-    assert plan(items(200), **base).header.plan_id != plan(items(200), **{**base, **changed}).header.plan_id
+    assert plan(items(200), **base).plan_id != plan(items(200), **{**base, **changed}).plan_id
 
 
 def test_whatever_does_not_change_the_bytes_leaves_the_plan_id() -> None:
     other = {"source": "elsewhere", "dest": "there", "workers": 7, "max_rejects": 0.5, "engine": "spark"}
-    assert plan(items(200)).header.plan_id == plan(items(200), **other).header.plan_id
+    assert plan(items(200)).plan_id == plan(items(200), **other).plan_id
 
 
 def test_groups_are_kept_in_one_split() -> None:
@@ -161,4 +161,4 @@ def test_groups_of_any_single_values_even_none(kind: pa.DataType) -> None:
 
 def test_golden_plan_id() -> None:
     """Every resumed run and every part of a divided one relies on it: a change here needs a new PLAN_VERSION."""
-    assert plan(items(200), gpus=2).header.plan_id == GOLDEN
+    assert plan(items(200), gpus=2).plan_id == GOLDEN

@@ -1,5 +1,6 @@
 import os
 import resource
+import socket
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,25 @@ def test_a_write_that_the_system_cuts_short_is_continued(tmp_path: Path, monkeyp
     buffers = [bytes([n]) * 9_000 * n for n in range(20)]
     LocalStore(tmp_path).put("k", buffers)
     assert (tmp_path / "k").read_bytes() == b"".join(buffers)
+
+
+@pytest.mark.parametrize("read", ["get", "view", "open", "get_range"])
+@pytest.mark.parametrize("kind", ["a named pipe", "a link to one", "a socket", "a device", "a folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, read: str, kind: str) -> None:
+    path = tmp_path / "k"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as unix:
+            unix.bind(str(path))
+    else:
+        pipe = path if kind == "a named pipe" else tmp_path / "pipe"
+        os.mkfifo(pipe)
+        if pipe != path:
+            path.symlink_to(pipe)
+    arguments = ("k", 0, 1) if read == "get_range" else ("k",)
+    with pytest.raises(OSError, match=r"a directory|expected a file, found|No such device") as caught:
+        getattr(LocalStore(tmp_path), read)(*arguments)
+    assert caught.value.filename == str(path)

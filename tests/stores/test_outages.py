@@ -67,15 +67,15 @@ def test_the_items_of_a_plan(bucket: Bucket, proxy: FaultsProxy, tmp_path: Path)
     plan, document = make_plan(options, engine=SerialEngine(), progress=SilentProgress())
     store = S3Store(options.dest, reach(proxy))
     claim_destination(store, plan, document, overwrite=False)
-    assert load_shard_items(store, document.header, 0).num_rows == 6
+    assert load_shard_items(store, document, 0).num_rows == 6
     proxy.fault = Fault.SLOW_DOWN
     with pytest.raises(StoreError, match=DOWN) as caught:
-        load_shard_items(store, document.header, 0)
+        load_shard_items(store, document, 0)
     assert "--overwrite" not in str(caught.value)
     proxy.fault = None
     store.delete_all([info.key for info in store.list("meta/plan/")])
     with pytest.raises(DataSetError, match=r"the plan's items cannot be read .*; start anew with --overwrite"):
-        load_shard_items(store, document.header, 0)
+        load_shard_items(store, document, 0)
 
 
 def test_verifying(bucket: Bucket, proxy: FaultsProxy, packed: Path) -> None:
