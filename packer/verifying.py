@@ -11,6 +11,7 @@ from packer.channels.key_lists import key_list_faults
 from packer.dataset.documentcheck import document_faults
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
+from packer.dataset.plancheck import find_plan, reject_faults
 from packer.dataset.shardcheck import CheckContext, CheckedShard, check_shard, manifest_shards
 from packer.engines.engine import Engine
 from packer.planning.layout import MANIFEST_KEY
@@ -47,13 +48,17 @@ def verify(
     shards = list(manifest_shards(manifest))
     faults = [*document_faults(store, manifest, key_list_faults), *_stray_files(store, manifest)]
     shared = share_options(store.uri, options)
-    context = CheckContext(uri=store.uri, manifest=manifest, decode=decode, store=shared)
+    plan = find_plan(store, manifest)
+    context = CheckContext(uri=store.uri, manifest=manifest, plan=plan, decode=decode, store=shared)
     checks: dict[int, CheckedShard] = {}
     with progress.phase("verifying", total=sum(shard.num_records for _, shard in shards)):
         for check in engine.run(check_shard, context, range(len(shards)), progress.advance):
             checks[check.task] = check
     faults += [fault for task in sorted(checks) for fault in checks[task].faults]
     faults += _label_count_faults(manifest, checks.values())
+    if plan is not None:
+        rejected = {shards[task][1].key: check.rejected for task, check in checks.items()}
+        faults += reject_faults(store, plan, rejected)
     return VerifyReport(
         uri=store.uri,
         num_shards=len(shards),

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from packer.dataset.commit import labels_file
-from packer.dataset.document import decode_document
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.manifest import Manifest
+from packer.dataset.plancheck import item_faults, load_rejects
 from packer.dataset.planfile import load_plan
-from packer.dataset.receipt import RejectedItem
 from packer.dataset.sidefiles import iter_split_index
 from packer.errors import PackerError, StoreError
 from packer.formats.registry import get_format
@@ -38,11 +37,11 @@ FaultFinder: TypeAlias = Callable[[Store, Manifest], Iterable[str]]
 
 
 def document_faults(store: Store, manifest: Manifest, *others: FaultFinder) -> Iterator[str]:
-    """Yield what is wrong with the plan's header, labels, rejects and merged indexes, then what `others` find.
+    """Yield what is wrong with the plan, labels, rejects and merged indexes, then what `others` find.
 
     Raises StoreError where a remote place failed or refused: that says nothing of the data set.
     """
-    for check in (_plan_faults, _reject_faults, _index_faults, _duplicate_faults, *others):
+    for check in (_plan_faults, item_faults, _reject_faults, _index_faults, _duplicate_faults, *others):
         try:
             yield from check(store, manifest)
         except ObjectNotFoundError as error:
@@ -81,10 +80,7 @@ def _split_faults(header: PlanHeader, manifest: Manifest) -> Iterator[str]:
 
 
 def _reject_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    reasons: Counter[str] = Counter()
-    for number, line in enumerate(store.get(REJECTS_KEY).splitlines(), start=1):
-        name = f"{REJECTS_KEY}: line {number}"
-        reasons[decode_document(line, RejectedItem, name=name, remedy="restore the file").reason] += 1
+    reasons = Counter(reject.reason for reject in load_rejects(store))
     if reasons != manifest.rejects:
         yield f"{REJECTS_KEY}: has rejects by reason {dict(sorted(reasons.items()))}, the manifest {manifest.rejects}"
 

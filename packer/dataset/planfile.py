@@ -5,6 +5,10 @@ A Parquet file holds the items of 16 shards, one row group a shard, so a task re
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,11 +24,12 @@ from packer.dataset.document import (
     later_fields,
     lowest_version,
 )
+from packer.dataset.recordstable import is_same_parquet
 from packer.errors import DataSetError, StoreError
 from packer.imaging.values import EncoderFingerprint
 from packer.options import PackOptions
 from packer.planning.layout import PLAN_KEY, plan_part_key
-from packer.planning.plan import Plan, PlanHeader, digest_of_header
+from packer.planning.plan import Plan, PlanHeader, PlannedSplit, digest_of_header
 from packer.stores.store import ObjectNotFoundError, Store
 
 PLAN_DOCUMENT_VERSION = 1
@@ -67,13 +72,19 @@ def store_plan(store: Store, plan: Plan) -> list[str]:
         bounds = _shard_bounds(table, split.num_shards)
         for first in range(0, split.num_shards, SHARDS_PER_PART):
             last = min(first + SHARDS_PER_PART, split.num_shards)
-            sink = pa.BufferOutputStream()
-            with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
-                for start, stop in zip(bounds[first:last], bounds[first + 1 : last + 1], strict=True):
-                    writer.write_table(table.slice(start, stop - start), row_group_size=max(1, stop - start))
+            by_shard = zip(bounds[first:last], bounds[first + 1 : last + 1], strict=True)
             keys.append(plan_part_key(plan.plan_id, split.name, first // SHARDS_PER_PART))
-            store.put(keys[-1], [memoryview(sink.getvalue())])
+            store.put(keys[-1], [encode_part([table.slice(start, stop - start) for start, stop in by_shard])])
     return keys
+
+
+def encode_part(by_shard: Sequence[pa.Table]) -> memoryview:
+    """Return the items of some shards as a Parquet file; its bytes depend on them and on Arrow's version alone."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, by_shard[0].schema, compression="zstd", write_page_checksum=True) as writer:
+        for items in by_shard:
+            writer.write_table(items, row_group_size=max(1, items.num_rows))
+    return memoryview(sink.getvalue()).cast("B")
 
 
 def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:
@@ -139,7 +150,59 @@ def load_shard_items(store: Store, plan: PlanDocument, task: int) -> pa.Table:
         OSError: the store failed or refused; nothing is known about the file.
     """
     split, shard_index = plan.header.locate(task)
-    key = plan_part_key(plan.plan_id, split.name, shard_index // SHARDS_PER_PART)
+    part_index, group = divmod(shard_index, SHARDS_PER_PART)
+    with _open_part(store, plan_part_key(plan.plan_id, split.name, part_index)) as part:
+        return part.load(group, split, shard_index).drop_columns(["shard"])
+
+
+def iter_parts(store: Store, plan: PlanDocument, split: PlannedSplit) -> Iterator[list[pa.Table]]:
+    """Yield the items of each file of a split's shards, by shard, in their order; they have the column `shard`.
+
+    Raises as `load_shard_items`, also DataSetError for a file that is not, byte for byte, the one that was written.
+    """
+    for part_index, first in enumerate(range(0, split.num_shards, SHARDS_PER_PART)):
+        key = plan_part_key(plan.plan_id, split.name, part_index)
+        with _open_part(store, key) as part:
+            shards = range(first, min(first + SHARDS_PER_PART, split.num_shards))
+            by_shard = [part.load(shard_index - first, split, shard_index) for shard_index in shards]
+            if not is_same_parquet(encode_part(part.restore_types(by_shard)), part.content):
+                raise DataSetError(f"{part.name}: is not the file that was written with the plan; {_REMEDY}")
+        yield by_shard
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A file of items that is open."""
+
+    name: str
+    content: memoryview
+    parquet: pq.ParquetFile
+
+    def load(self, group: int, split: PlannedSplit, shard_index: int) -> pa.Table:
+        """Return the items of a shard. Raises DataSetError unless there are as many as planned."""
+        with _reading(self.name):
+            table = self.parquet.read_row_group(group)
+            is_its_own = pc.all(pc.equal(table.column("shard"), shard_index)).as_py()
+        expected = split.num_items_of(shard_index)
+        if table.num_rows != expected or not is_its_own:
+            raise DataSetError(
+                f"{self.name}: expected {expected} items of shard {shard_index}, found {table.num_rows}; {_REMEDY}"
+            )
+        return table
+
+    def restore_types(self, by_shard: Sequence[pa.Table]) -> list[pa.Table]:
+        """Return tables with the types that they were written with.
+
+        Parquet has a name of its own for the values of a list. Arrow's is in the schema that Arrow stores beside it.
+        """
+        with _reading(self.name):
+            stored = base64.b64decode(self.parquet.metadata.metadata[b"ARROW:schema"])
+            schema = pa.ipc.read_schema(pa.BufferReader(stored))
+            return [table.cast(schema) for table in by_shard]
+
+
+@contextmanager
+def _open_part(store: Store, key: str) -> Iterator[_Part]:
     name = f"{store.uri}/{key}"
     try:
         content = store.view(key)
@@ -147,17 +210,19 @@ def load_shard_items(store: Store, plan: PlanDocument, task: int) -> pa.Table:
         raise
     except OSError as error:
         raise _unreadable(name, error) from None
-    try:
+    with _reading(name):
         parquet = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        table = parquet.read_row_group(shard_index % SHARDS_PER_PART)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:  # Arrow's own OSError, for bytes in memory
+    with parquet:
+        yield _Part(name, content, parquet)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Tell what is wrong with a Parquet file in memory; an OSError is Arrow's own."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise _unreadable(name, error) from None
-    expected = split.num_items_of(shard_index)
-    if table.num_rows != expected or not pc.all(pc.equal(table.column("shard"), shard_index)).as_py():
-        raise DataSetError(
-            f"{name}: expected {expected} items of shard {shard_index}, found {table.num_rows}; {_REMEDY}"
-        )
-    return table.drop_columns(["shard"])
 
 
 def _unreadable(name: str, error: Exception) -> DataSetError:

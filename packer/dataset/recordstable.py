@@ -66,12 +66,16 @@ def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str
 
 
 def is_same_file(records: pa.Table, data: bytes) -> bool:
-    """Say whether a file is, byte for byte, what `encode_records` made of the table that was read from it.
+    """Say whether a file is, byte for byte, what `encode_records` made of the table that was read from it."""
+    return is_same_parquet(encode_records(records), data)
 
-    The rows' digest does not cover what Parquet keeps beside them, such as statistics. Where another version of Arrow
-    wrote the file, that cannot be compared, and the rows have to do.
+
+def is_same_parquet(again: bytes | memoryview, data: bytes | memoryview) -> bool:
+    """Say whether a Parquet file is, byte for byte, what is written of the rows that were read from it.
+
+    A digest of the rows does not cover what Parquet keeps beside them, such as statistics. Where another version of
+    Arrow wrote the file, that cannot be compared, and the rows have to do.
     """
-    again = encode_records(records)
     if again == data:
         return True
     ours, theirs = _CREATED_BY.findall(again), _CREATED_BY.findall(data)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.dataset.manifest import Manifest, ShardEntry
+from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.dataset.recordstable import decode_records, is_same_file
 from packer.dataset.sidefiles import side_files
 from packer.engines.engine import Tick
@@ -19,7 +20,7 @@ from packer.errors import CorruptRecordError, DataSetError, PackerError, StoreEr
 from packer.formats.container import Record, Sample
 from packer.formats.registry import get_format
 from packer.planning.digest import table_digest
-from packer.planning.layout import index_key, records_key, stem_of
+from packer.planning.layout import index_key, records_key, shard_index_of, stem_of
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import open_store
 from packer.stores.store import ObjectNotFoundError, Store
@@ -32,6 +33,8 @@ class CheckContext(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str
     manifest: Manifest
+    plan: PlanDocument | None
+    """None where it cannot be read, or is not the manifest's."""
     decode: bool
     store: StoreOptions = DEFAULT_STORE
 
@@ -45,6 +48,8 @@ class CheckedShard(msgspec.Struct, frozen=True, kw_only=True):
     """Each names the shard and, where it can, the record or the byte; at most a few."""
     label_counts: dict[str, int] | None
     """Items per class id, fills not counted; None where the table of records is not to be trusted."""
+    rejected: tuple[str, ...] | None
+    """Keys of the items that are planned for the shard and not in it, in their order; None where that is not known."""
 
 
 def manifest_shards(manifest: Manifest) -> Iterator[tuple[str, ShardEntry]]:
@@ -63,7 +68,9 @@ def check_shard(context: CheckContext, task: int, tick: Tick) -> CheckedShard:
         faults.append(f"{shard.key}: {fault}")
         if len(faults) >= _MAX_FAULTS:
             break
-    return CheckedShard(task=task, split=split, faults=tuple(faults), label_counts=check.label_counts)
+    return CheckedShard(
+        task=task, split=split, faults=tuple(faults), label_counts=check.label_counts, rejected=check.rejected
+    )
 
 
 class _ShardCheck:
@@ -71,6 +78,7 @@ class _ShardCheck:
 
     def __init__(self, context: CheckContext, split: str, shard: ShardEntry) -> None:
         self.label_counts: dict[str, int] | None = None
+        self.rejected: tuple[str, ...] | None = None
         self._context = context
         self._split = split
         self._shard = shard
@@ -86,6 +94,7 @@ class _ShardCheck:
             yield str(error)
         if table is not None:
             yield from self._side_faults(table)
+            yield from self._item_faults(table)
         try:
             view = self._store.view(self._shard.key)
         except ObjectNotFoundError:
@@ -134,6 +143,29 @@ class _ShardCheck:
                     yield f"its {key} is not the one that was written with it"
         except DataSetError as error:
             yield str(error)
+
+    def _item_faults(self, table: pa.Table) -> Iterator[str]:
+        """Compare the records' keys with those of the items that are planned for the shard."""
+        plan, index = self._context.plan, shard_index_of(self._shard.key)
+        if plan is None or (task := plan.header.task_of(self._split, index)) is None:
+            return
+        try:
+            planned = load_shard_items(self._store, plan, task).column("key").to_pylist()
+        except StoreError:
+            raise
+        except (DataSetError, OSError, KeyError):  # told of the plan
+            return
+        packed = iter(table.column("key").filter(pc.invert(table.column("is_fill"))).to_pylist())
+        key, rejected = next(packed, None), []
+        for wanted in planned:
+            if key == wanted:
+                key = next(packed, None)
+            else:
+                rejected.append(wanted)
+        if key is None:
+            self.rejected = tuple(rejected)
+        else:
+            yield f"its table of records has {key}, which the plan does not have there"
 
     def _content_faults(self, view: memoryview) -> Iterator[str]:
         """Compare the file as a whole with the manifest."""

@@ -18,13 +18,43 @@ _ROWS_PER_STEP = 1 << 16
 
 def table_digest(table: pa.Table) -> str:
     """Return the sha256, as hex digits, of a table's column names, types and values in their order."""
-    state = hashlib.sha256()
-    for field in table.schema:
-        state.update(f"{field.name}\0{_plain_type(field.type)}\0".encode())
-    for start in range(0, max(1, table.num_rows), _ROWS_PER_STEP):
-        for column in table.slice(start, _ROWS_PER_STEP).columns:
-            _update(state, pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type))
-    return state.hexdigest()
+    digest = TableDigest(table.schema)
+    digest.update(table)
+    return digest.finish()
+
+
+class TableDigest:
+    """The same digest of a table that comes in parts; fewer than 65,536 of their rows are held."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._state = hashlib.sha256()
+        self._waiting: list[pa.Table] = []
+        self._num_waiting = 0
+        self._is_empty = True
+        for field in schema:
+            self._state.update(f"{field.name}\0{_plain_type(field.type)}\0".encode())
+
+    def update(self, part: pa.Table) -> None:
+        """Add the next rows, which have the same columns."""
+        start = 0
+        while (stop := start + _ROWS_PER_STEP - self._num_waiting) <= part.num_rows:
+            self._add_step(part.slice(start, stop - start))
+            start = stop
+        self._waiting.append(part.slice(start))
+        self._num_waiting += part.num_rows - start
+
+    def finish(self) -> str:
+        """Return the digest, as hex digits; the last call."""
+        if self._num_waiting or self._is_empty:
+            self._add_step(self._schema.empty_table())
+        return self._state.hexdigest()
+
+    def _add_step(self, last: pa.Table) -> None:
+        for index, kind in enumerate(self._schema.types):
+            chunks = [chunk for table in (*self._waiting, last) for chunk in table.column(index).chunks]
+            _update(self._state, pa.concat_arrays(chunks) if chunks else pa.array([], kind))
+        self._waiting, self._num_waiting, self._is_empty = [], 0, False
 
 
 def _plain_type(kind: pa.DataType) -> str:

@@ -28,6 +28,11 @@ def stem_of(key: str) -> str:
     return key.rpartition("/")[2].rpartition(".")[0]
 
 
+def shard_index_of(key: str) -> int:
+    """Return 12 for ``train/train-00012-of-00128.tfrecord``."""
+    return int(key.rsplit("-", 3)[1])
+
+
 def index_key(split: str, stem: str) -> str:
     """Return where a shard's offsets are kept."""
     return f"meta/index/{split}/{stem}.idx"

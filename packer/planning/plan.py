@@ -10,7 +10,7 @@ A task packs one shard from its own rows of the plan and nothing else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -87,6 +87,15 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             task -= split.num_shards
         raise IndexError(f"task {task} is beyond the plan's shards")
 
+    def task_of(self, split_name: str, shard_index: int) -> int | None:
+        """Return the task that makes a shard; None where there is no such split or shard."""
+        first = 0
+        for split in self.splits:
+            if split.name == split_name:
+                return first + shard_index if shard_index < split.num_shards else None
+            first += split.num_shards
+        return None
+
     @property
     def num_tasks(self) -> int:
         """Shards of all splits."""
@@ -125,9 +134,14 @@ class PlanRequest:
     class_names: tuple[str, ...]
 
 
-def _digest_of(table: pa.Table) -> str:
-    """Return the digest of what the items are; entity tags are the store's own, so a copy elsewhere has the same."""
-    return table_digest(table.drop_columns([name for name in table.column_names if name == "_etag"]))
+def without_tags(items: pa.Table) -> pa.Table:
+    """Return what the items are; entity tags are the store's own, so a copy elsewhere has the same."""
+    return items.drop_columns([name for name in items.column_names if name == "_etag"])
+
+
+def digest_of_splits(digests: Iterable[str]) -> str:
+    """Return the digest of all planned items from those of the splits' tables."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def extra_names(items: pa.Table) -> tuple[str, ...]:
@@ -208,7 +222,6 @@ def _plan_split(name: str, num_items: int, num_shards: int, sharding: ShardSpec)
 def _header(
     splits: list[PlannedSplit], tables: list[pa.Table], mean_record_bytes: int, request: PlanRequest
 ) -> PlanHeader:
-    digests = "".join(_digest_of(table) for table in tables)
     return PlanHeader(
         version=PLAN_VERSION,
         format=request.format,
@@ -224,7 +237,7 @@ def _header(
         extra_names=extra_names(tables[0]),
         splits=tuple(splits),
         mean_record_bytes=mean_record_bytes,
-        items_sha256=hashlib.sha256(digests.encode()).hexdigest(),
+        items_sha256=digest_of_splits(table_digest(without_tags(table)) for table in tables),
     )
 
 

@@ -20,7 +20,7 @@ from packer.dataset.planfile import PlanDocument, claim, load_plan
 from packer.dataset.receipt import Receipt, load_receipt, put_receipt
 from packer.errors import DataSetError, NewerVersionError, OptionsError
 from packer.options import PackOptions
-from packer.planning.layout import MANIFEST_KEY, PLAN_KEY, receipt_key
+from packer.planning.layout import MANIFEST_KEY, PLAN_KEY, old_receipt_key, receipt_key
 from packer.planning.plan import PlanHeader, digest_of_header
 from packer.prepare import lasting_options
 from packer.specs import ImageSpec
@@ -121,8 +121,9 @@ def test_what_is_new_and_not_used_is_not_written(tmp_path: Path) -> None:
     put_receipt(dest, STEM, old_receipt())
     assert json.loads(dest.get(PLAN_KEY)).keys() == {"version", "digest", "command", *_keys_of_old(PLAN_KEY)}
     assert json.loads(dest.get(PLAN_KEY))["version"] == 1
-    assert json.loads(dest.get(receipt_key(STEM))).keys() == {"version", *_keys_of_old(receipt_key(STEM))}
-    assert json.loads(dest.get(receipt_key(STEM)))["version"] == 1
+    written = json.loads(dest.get(receipt_key(old_plan().plan_id, STEM)))
+    assert written.keys() == {"version", *_keys_of_old(old_receipt_key(STEM))}
+    assert written["version"] == 1
 
 
 def _keys_of_old(key: str) -> set[str]:
@@ -150,7 +151,7 @@ def test_what_is_new_and_used_is_refused_by_releases_that_do_not_know_it(tmp_pat
     with pytest.raises(NewerVersionError, match=rf"meta/plan\.json: {needs}"):
         load_plan(dest)
     with pytest.raises(NewerVersionError, match=needs):
-        load_receipt(dest, STEM, plan_id="0" * 64)
+        load_receipt(dest, STEM, plan_id=plan.plan_id)
 
 
 def test_a_new_field_in_a_document_of_an_old_version_is_an_edit() -> None:

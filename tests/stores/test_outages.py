@@ -8,6 +8,7 @@ import pytest
 from packer.dataset.destination import claim_destination
 from packer.dataset.documentcheck import document_faults
 from packer.dataset.load import load_manifest
+from packer.dataset.plancheck import find_plan
 from packer.dataset.planfile import load_shard_items
 from packer.dataset.shardcheck import CheckContext, check_shard
 from packer.errors import DataSetError, StoreError
@@ -82,7 +83,9 @@ def test_verifying(bucket: Bucket, proxy: FaultsProxy, packed: Path) -> None:
     uri = upload(bucket, packed, "packed")
     store = S3Store(uri, reach(proxy))
     manifest = load_manifest(store)
-    context = CheckContext(uri=uri, manifest=manifest, decode=False, store=reach(proxy))
+    plan = find_plan(store, manifest)
+    assert plan is not None
+    context = CheckContext(uri=uri, manifest=manifest, plan=plan, decode=False, store=reach(proxy))
     assert check_shard(context, 0, lambda items, size: None).faults == ()
     assert list(document_faults(store, manifest)) == []
 
@@ -95,14 +98,15 @@ def test_verifying(bucket: Bucket, proxy: FaultsProxy, packed: Path) -> None:
         list(document_faults(store, manifest))
 
 
-@pytest.mark.parametrize("name", ["train/", "meta/index/train/train-00000", "meta/records/"])
+@pytest.mark.parametrize("name", ["train/", "meta/index/train/train-00000", "meta/records/", "meta/plan/"])
 def test_verifying_a_shard_of_which_only_some_files_can_be_read(
     bucket: Bucket, proxy: FaultsProxy, packed: Path, name: str
 ) -> None:
     uri = upload(bucket, packed, "packed")
-    context = CheckContext(
-        uri=uri, manifest=load_manifest(S3Store(uri, bucket.options)), decode=False, store=reach(proxy)
-    )
+    store = S3Store(uri, bucket.options)
+    manifest = load_manifest(store)
+    plan = find_plan(store, manifest)
+    context = CheckContext(uri=uri, manifest=manifest, plan=plan, decode=False, store=reach(proxy))
     proxy.fault, proxy.only = Fault.SLOW_DOWN, f"/packed/{name}"
     with pytest.raises(StoreError, match=DOWN):
         check_shard(context, 0, lambda items, size: None)
