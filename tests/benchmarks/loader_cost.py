@@ -5,8 +5,8 @@
 DATASET is packed photographs, such as `shardpack pack labels.csv DATASET --gpus 8 --resize 256` makes them. Random
 crops of 8 to 100 % of the area are scaled to 224 pixels and mirrored, in batches of 64, as uint8. Every way is a
 process of its own that runs an epoch at a time, in turns, so that all of them meet the same machine; CPU time is that
-of its whole tree, memory the proportional set size. FOLDER is a checkout of a commit with `packer.reading.torch_data`, the
-loader of before, and PYTHON an interpreter that has PyTorch (or TensorFlow, or MXNet).
+of its whole tree, memory the proportional set size. FOLDER is a checkout of a commit with `packer.reading.torch_data`,
+the loader of before, and PYTHON an interpreter that has PyTorch (or TensorFlow, or MXNet).
 """
 
 from __future__ import annotations
