@@ -5,7 +5,7 @@
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
 #   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
 #   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
-#   make test-core | test-all | test-torch | lint | types | contracts | photographs | bench | fuzz | schemas | clean
+#   make test-core | test-all | test-torch | test-browser | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -29,13 +29,13 @@ WHEELS := .venv-wheels/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or slow
+SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or browser or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help demo photographs test test-core test-all test-torch lint types contracts bench fuzz schemas clean
+.PHONY: help demo photographs test test-core test-all test-torch test-browser lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder wheels
 
 help:
@@ -59,17 +59,20 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 
 # --- the tests --------------------------------------------------------------------------------------------------
 
-test: lint types contracts test-core test-torch test-all
+test: lint types contracts test-core test-browser test-torch test-all
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
+
+test-browser: $(LATEST)
+	.venv-latest/bin/python -m pytest -q -m browser tests/report $(PYTEST_OPTIONS)
 
 test-torch: $(TORCH)
 	.venv-torch/bin/python -m pytest -q -m torch tests/reading tests/stores $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
-	.venv-test/bin/python -m pytest -m "not torch" $(PYTEST_OPTIONS)
+	.venv-test/bin/python -m pytest -m "not torch and not browser" $(PYTEST_OPTIONS)
 
 lint: $(LATEST)
 	.venv-latest/bin/ruff check .
@@ -124,7 +127,7 @@ $(CORE): pyproject.toml
 # The newest release of every library.
 $(LATEST): pyproject.toml
 	$(PYTHON) -m venv .venv-latest
-	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager --editable '.[dev]'
+	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager --editable '.[dev,browser]'
 	@touch $@
 
 $(FUZZ): pyproject.toml

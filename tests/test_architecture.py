@@ -91,6 +91,7 @@ OWNERS = {
     "tensorflow": ("packer/reading/tf_data.py", "packer/trainer/"),
     "torch": ("packer/reading/torch_data.py", "packer/trainer/"),
     "horovod": ("packer/trainer/",),
+    "report": ("packer/report/",),
 }
 
 

@@ -17,6 +17,8 @@ import typer
 
 from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_pack_options
 from packer.cli.output import Output
+from packer.cli.report_command import EPILOG as REPORT_EPILOG
+from packer.cli.report_command import report
 from packer.cli.sagemaker_command import EPILOG as SAGEMAKER_EPILOG
 from packer.cli.sagemaker_command import sagemaker
 from packer.cli.sagemaker_local_command import EPILOG as SAGEMAKER_LOCAL_EPILOG
@@ -161,6 +163,7 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
+app.command(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
 app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
 app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))
 

@@ -46,6 +46,13 @@ class Output:
         else:
             _print_manifest(uri, manifest)
 
+    def reported(self, path: str, num_bytes: int) -> None:
+        """Say where a report was written."""
+        if self._as_json:
+            self._json({"path": path, "num_bytes": num_bytes})
+        else:
+            _print(f"wrote {path}, {format_size(num_bytes)}")
+
     def planned(self, plan: Plan, traffic: Traffic) -> None:
         """Show a plan, and what it would ask of buckets."""
         header = plan.header

@@ -1,0 +1,132 @@
+"""What a person should know of a data set before training on it, in plain words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from packer.dataset.manifest import Manifest
+from packer.report.report_facts import ReportFacts
+from packer.specs import is_training_split
+
+_FEW_ITEMS = 10
+_MAX_NAMED = 5
+_DARK = 12.0
+"""Mean brightness, 0 to 255, below which a picture shows little."""
+_FLAT = 3.0
+"""Standard deviation of the brightness below which a picture shows nothing."""
+_MANY_FILLS = 0.02
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to know, and what to do about it."""
+
+    text: str
+    advice: str
+
+
+def find(facts: ReportFacts) -> tuple[Finding, ...]:
+    """Return what is worth knowing, the gravest first."""
+    return tuple([*_copies(facts), *_classes(facts), *_rejects(facts), *_fills(facts.manifest), *_pictures(facts)])
+
+
+def _copies(facts: ReportFacts) -> Iterator[Finding]:
+    records = facts.records
+    where = " of the records that were looked at" if records.is_sampled else ""
+    if records.num_conflicts:
+        yield Finding(
+            text=f"Images that are there more than once with different labels{where}: {records.num_conflicts:,}.",
+            advice="Look at the list below, mend the labels, and pack anew.",
+        )
+    if records.num_crossing:
+        yield Finding(
+            text=f"Images that lie in more than one split{where}, so that evaluation sees what training saw: "
+            f"{records.num_crossing:,}.",
+            advice="Pack anew with --dedupe, or keep related images in one split with --group-column.",
+        )
+    if facts.manifest.num_duplicates:
+        yield Finding(
+            text=f"Exact copies of other images: {facts.manifest.num_duplicates:,}.",
+            advice="--dedupe packs one of each.",
+        )
+
+
+def _classes(facts: ReportFacts) -> Iterator[Finding]:
+    manifest = facts.manifest
+    if not manifest.num_classes:
+        return
+    every = {label for split in manifest.splits.values() for label in split.label_counts}
+    for name, split in manifest.splits.items():
+        missing = sorted(every - {label for label, count in split.label_counts.items() if count}, key=int)
+        if missing:
+            yield Finding(
+                text=f"Split {name} has nothing of {_count(len(missing), 'class')}: {_named(facts, missing)}.",
+                advice="Pack with --stratify, which deals each class over all splits.",
+            )
+        few = sorted((label for label, n in split.label_counts.items() if 0 < n < _FEW_ITEMS), key=int)
+        if few and is_training_split(name):
+            yield Finding(
+                text=f"{_count(len(few), 'class')} with fewer than {_FEW_ITEMS} images in split {name}: "
+                f"{_named(facts, few)}.",
+                advice="A network learns little of them: collect more, or leave them out.",
+            )
+    if len(every) < manifest.num_classes:
+        yield Finding(
+            text=f"Class ids go up to {manifest.num_classes - 1:,}, but only {len(every):,} of them are used.",
+            advice="The last layer of a network will be as wide as the highest id; --class-map gives other ids.",
+        )
+
+
+def _rejects(facts: ReportFacts) -> Iterator[Finding]:
+    num_rejects = sum(facts.manifest.rejects.values())
+    if num_rejects:
+        reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.manifest.rejects.items())
+        yield Finding(
+            text=f"{_count(num_rejects, 'image')} could not be packed: {reasons}.",
+            advice="They are listed below with their reasons.",
+        )
+
+
+def _fills(manifest: Manifest) -> Iterator[Finding]:
+    for name, split in manifest.splits.items():
+        if split.num_fills > _MANY_FILLS * max(1, split.num_records):
+            yield Finding(
+                text=f"Records of split {name} that repeat another one: {split.num_fills:,}, "
+                f"{split.num_fills / split.num_records:.1%} of all.",
+                advice="Shards must be equal in records for every GPU; larger shards need fewer repeats.",
+            )
+
+
+def _pictures(facts: ReportFacts) -> Iterator[Finding]:
+    blank = [picture.key for picture in facts.pictures if picture.thumbnail.spread < _FLAT]
+    dark = [
+        picture.key
+        for picture in facts.pictures
+        if picture.thumbnail.mean < _DARK and picture.thumbnail.spread >= _FLAT
+    ]
+    of = f"of the {len(facts.pictures):,} images on the contact sheet"
+    if blank:
+        yield Finding(
+            text=f"{_count(len(blank), 'image')} {of} with one colour only: {_first(blank)}.",
+            advice="See whether the source files are what they should be.",
+        )
+    if dark:
+        yield Finding(
+            text=f"{_count(len(dark), 'image')} {of} almost black: {_first(dark)}.",
+            advice="See whether the source files are what they should be.",
+        )
+
+
+def _count(number: int, noun: str) -> str:
+    plural = {"class": "classes"}.get(noun, f"{noun}s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _named(facts: ReportFacts, labels: list[str]) -> str:
+    return _first([facts.class_name(label) for label in labels])
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more

@@ -1,0 +1,140 @@
+"""What the tables of records say of a data set: sizes, copies, labels that disagree. Large sets are sampled."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.dataset.manifest import Manifest, ShardEntry
+from packer.dataset.recordstable import decode_records
+from packer.planning.layout import records_key, stem_of
+from packer.stores.readahead import read_in_order
+from packer.stores.store import Store
+
+MAX_RECORDS = 200_000
+"""Data sets with more records are sampled by whole shards, about this many records of them."""
+_MAX_LISTED = 20
+
+
+class ShardRef(msgspec.Struct, frozen=True, kw_only=True):
+    """One shard of a split."""
+
+    split: str
+    entry: ShardEntry
+
+
+class CopiedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Items whose source files have the same bytes."""
+
+    keys: tuple[str, ...]
+    splits: tuple[str, ...]
+    labels: tuple[str, ...]
+    """Each once, as text; empty without labels."""
+
+
+class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in the tables that were read."""
+
+    table: pa.Table
+    """Columns ``split shard position key label_text source_num_bytes num_bytes offset is_fill``, a row a record."""
+    num_records: int
+    """Records in all tables of the data set, read or not."""
+    num_crossing: int
+    """Groups of exact copies that lie in more than one split."""
+    num_conflicts: int
+    """Groups of exact copies whose labels differ."""
+    crossing: tuple[CopiedItem, ...]
+    """The first of them."""
+    conflicts: tuple[CopiedItem, ...]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Not every table was read."""
+        return int(self.table.num_rows) < self.num_records
+
+
+def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
+    """Read the tables of a data set, or of some of its shards. Raises DataSetError or OSError."""
+    shards = [ShardRef(split=name, entry=entry) for name, split in manifest.splits.items() for entry in split.shards]
+    num_records = sum(shard.entry.num_records for shard in shards)
+    chosen = choose_shards(shards, num_records=num_records)
+    table = pa.concat_tables(read_in_order(store, chosen, lambda shard: _read_table(store, shard)))
+    copies = _copied_groups(table)
+    crossing = [group for group in copies if len(group.splits) > 1]
+    conflicts = [group for group in copies if len(group.labels) > 1]
+    return RecordFacts(
+        table=table.drop_columns(["source_sha256"]),
+        num_records=num_records,
+        num_crossing=len(crossing),
+        num_conflicts=len(conflicts),
+        crossing=tuple(crossing[:_MAX_LISTED]),
+        conflicts=tuple(conflicts[:_MAX_LISTED]),
+    )
+
+
+def choose_shards(shards: Sequence[ShardRef], *, num_records: int) -> list[ShardRef]:
+    """Return all shards, or evenly spread ones of each split that hold about MAX_RECORDS records together."""
+    if num_records <= MAX_RECORDS:
+        return list(shards)
+    stride = -(-num_records // MAX_RECORDS)
+    by_split: dict[str, list[ShardRef]] = {}
+    for shard in shards:
+        by_split.setdefault(shard.split, []).append(shard)
+    return [shard for split in by_split.values() for shard in split[::stride]]
+
+
+def _read_table(store: Store, shard: ShardRef) -> pa.Table:
+    stem = stem_of(shard.entry.key)
+    key = records_key(shard.split, stem)
+    table = decode_records(store.view(key), name=f"{store.uri}/{key}")
+    num_rows = table.num_rows
+    sizes = table.column("num_bytes").combine_chunks()
+    ends = pc.cumulative_sum(sizes) if num_rows else sizes
+    columns = {
+        "split": pa.array([shard.split] * num_rows, pa.string()).dictionary_encode(),
+        "shard": pa.array([shard.entry.key] * num_rows, pa.string()).dictionary_encode(),
+        "position": pa.array(range(num_rows), pa.int64()),
+        "key": table.column("key").cast(pa.string()),
+        "label_text": _label_text(table),
+        "source_num_bytes": table.column("source_num_bytes"),
+        "num_bytes": table.column("num_bytes"),
+        "offset": pc.subtract(ends, sizes),
+        "is_fill": table.column("is_fill"),
+        "source_sha256": table.column("source_sha256"),
+    }
+    return pa.table(columns).unify_dictionaries()
+
+
+def _label_text(table: pa.Table) -> pa.Array | pa.ChunkedArray:
+    if "label" not in table.column_names:
+        return pa.nulls(table.num_rows, pa.string())
+    label = table.column("label")
+    if pa.types.is_integer(label.type):
+        return label.cast(pa.string())
+    texts = [None if value is None else " ".join(f"{x:g}" for x in value) for value in label.to_pylist()]
+    return pa.array(texts, pa.string())
+
+
+def _copied_groups(table: pa.Table) -> list[CopiedItem]:
+    """Return the groups of items with equal bytes that cross splits or disagree in their labels; fills are left out."""
+    items = table.filter(pc.invert(table.column("is_fill")))
+    counts = items.select(["source_sha256"]).group_by("source_sha256").aggregate([("source_sha256", "count")])
+    repeated = counts.filter(pc.greater(counts.column("source_sha256_count"), 1)).column("source_sha256")
+    copies = items.filter(pc.is_in(items.column("source_sha256"), value_set=repeated.combine_chunks()))
+    rows = copies.select(["source_sha256", "key", "split", "label_text"]).sort_by("source_sha256").to_pylist()
+    groups = (list(group) for _, group in itertools.groupby(rows, key=operator.itemgetter("source_sha256")))
+    return [group for rows in groups if (group := _odd_group(rows)) is not None]
+
+
+def _odd_group(rows: Sequence[Mapping[str, str]]) -> CopiedItem | None:
+    """Return a group of equal items whose splits or labels differ; None for one of which nothing is to be told."""
+    splits = tuple(sorted({row["split"] for row in rows}))
+    labels = tuple(sorted({row["label_text"] for row in rows if row["label_text"] is not None}))
+    if len(splits) < 2 and len(labels) < 2:
+        return None
+    return CopiedItem(keys=tuple(sorted(row["key"] for row in rows)), splits=splits, labels=labels)
