@@ -1,0 +1,186 @@
+"""One way to load batches, as a process that runs an epoch each time a line comes in; see `loader_cost`.
+
+    python tests/benchmarks/loader_contestant.py NAME DATASET
+
+Prints a JSON object with the images of an epoch for every line, after a first epoch that does not count. The packer
+that is imported decides which version is measured; `torch-N` needs one that has `packer.reading.torch_data`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import random
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH_SIZE = 64
+IMAGE_PX = 224
+MIN_AREA = 0.08
+
+Epoch = Callable[[int], Iterator[int]]
+"""Yields the number of images of each batch of an epoch."""
+
+
+def main() -> None:
+    name, dataset = sys.argv[1:]
+    kind, _, number = name.partition("-")
+    epoch = {"floor": _floor, "loader": _loader, "torch": _torch, "tfdata": _tf_data, "mxnet": _mxnet}[kind](
+        dataset, number
+    )
+    for index in range(sys.maxsize):
+        num_images = sum(epoch(index))
+        print(json.dumps({"num_images": num_images}), flush=True)
+        if not sys.stdin.readline():
+            return
+
+
+def _floor(dataset: str, _: str) -> Epoch:
+    """The codecs alone on one thread: bytes in memory, windows drawn before, buffers used again."""
+    import simplejpeg
+    from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
+
+    pictures = [(data, *_draw(data)) for data in _pictures(dataset)]
+    decoded = np.empty(4096 * 4096 * 3, np.uint8)
+    resizer, scaled = Resizer(), ImageData(IMAGE_PX, IMAGE_PX, PixelType.U8x3)
+    triangle = ResizeAlg.convolution(FilterType.bilinear)
+    out = np.empty((BATCH_SIZE, IMAGE_PX, IMAGE_PX, 3), np.uint8)
+
+    def epoch(_: int) -> Iterator[int]:
+        for first in range(0, len(pictures) // BATCH_SIZE * BATCH_SIZE, BATCH_SIZE):
+            for index, (data, top, left, rows, columns) in enumerate(pictures[first : first + BATCH_SIZE]):
+                pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=decoded)[top : top + rows, left : left + columns]
+                source = ImageData(columns, rows, PixelType.U8x3, pixels.tobytes())
+                resizer.resize(source, scaled, ResizeOptions(triangle, crop_box=CropBox(0, 0, columns, rows)))
+                out[index].reshape(-1)[:] = np.frombuffer(scaled.get_buffer(), np.uint8)
+            yield BATCH_SIZE
+
+    return epoch
+
+
+def _draw(data: bytes) -> tuple[int, int, int, int]:
+    """Return top, left, rows and columns of a window as a random resized crop draws it."""
+    import simplejpeg
+
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    chance = random.Random(len(data))
+    while True:
+        area = height * width * chance.uniform(MIN_AREA, 1)
+        ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))
+        rows, columns = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
+        if 0 < rows <= height and 0 < columns <= width:
+            return chance.randrange(height - rows + 1), chance.randrange(width - columns + 1), rows, columns
+
+
+def _pictures(dataset: str) -> list[bytes]:
+    from packer.reading.dataset import open_dataset
+    from packer.reading.records import ReadSpec, iter_samples
+
+    return [sample.encoded for sample in iter_samples(open_dataset(dataset), "train", ReadSpec(shuffle_records=0))]
+
+
+def _loader(dataset: str, what: str) -> Epoch:
+    """`packer.Loader`; `what` is where the batches are made and by how many threads, such as process2."""
+    import packer
+
+    loader = packer.Loader(
+        dataset,
+        "train",
+        batch_size=BATCH_SIZE,
+        image_px=IMAGE_PX,
+        min_area=MIN_AREA,
+        where=what.rstrip("0123456789"),
+        threads=int(what.lstrip("abcdefghijklmnopqrstuvwxyz")),
+    )
+    batches = iter(loader)
+
+    def epoch(_: int) -> Iterator[int]:
+        for _ in range(loader.steps):
+            yield len(next(batches).images)
+
+    return epoch
+
+
+def _torch(dataset: str, num_workers: str) -> Epoch:
+    """The loader of before, in PyTorch's DataLoader."""
+    import torch
+
+    from packer.reading.dataset import open_dataset
+    from packer.reading.read_spec import BatchSpec, ReadSpec
+    from packer.reading.torch_data import BatchLoader
+
+    torch.set_num_threads(1)
+    batch = BatchSpec(batch_size=BATCH_SIZE, image_px=IMAGE_PX, min_area=MIN_AREA)
+    loader = BatchLoader(partial(open_dataset, dataset), "train", ReadSpec(), batch, num_workers=int(num_workers))
+    return lambda index: (len(images) for images, *_ in loader.epoch(index))
+
+
+def _tf_data(dataset: str, _: str) -> Epoch:
+    """tf.data by hand: the crop decoded alone, scaled without antialiasing."""
+    import tensorflow as tf
+
+    files = sorted(map(str, Path(dataset).glob("train/*.tfrecord")))
+    features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+
+    def crop(record: Any) -> Any:
+        encoded = tf.io.parse_single_example(record, features)["image/encoded"]
+        begin, size, _ = tf.image.sample_distorted_bounding_box(
+            tf.io.extract_jpeg_shape(encoded),
+            tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+            area_range=(MIN_AREA, 1.0),
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            min_object_covered=0.0,
+        )
+        window = tf.stack([begin[0], begin[1], size[0], size[1]])
+        pixels = tf.image.resize(tf.io.decode_and_crop_jpeg(encoded, window, channels=3), [IMAGE_PX, IMAGE_PX])
+        return tf.cast(tf.image.random_flip_left_right(pixels), tf.uint8)
+
+    batches = (
+        tf.data.TFRecordDataset(files)
+        .shuffle(1024)
+        .map(crop, num_parallel_calls=2)
+        .batch(BATCH_SIZE, drop_remainder=True)
+        .prefetch(2)
+    )
+    return lambda _: (len(images) for images in batches)
+
+
+def _mxnet(dataset: str, _: str) -> Epoch:
+    """mx.io.ImageRecordIter, which aliases; `dataset` is of RecordIO, as one file."""
+    import mxnet
+
+    (file,) = Path(dataset).glob("train/*.rec")
+    batches = mxnet.io.ImageRecordIter(
+        path_imgrec=str(file),
+        data_shape=(3, IMAGE_PX, IMAGE_PX),
+        batch_size=BATCH_SIZE,
+        random_resized_crop=True,
+        min_random_area=MIN_AREA,
+        max_random_area=1.0,
+        min_aspect_ratio=3 / 4,
+        max_aspect_ratio=4 / 3,
+        rand_mirror=True,
+        shuffle=True,
+        dtype="uint8",
+        preprocess_threads=2,
+        round_batch=False,
+    )
+
+    def epoch(_: int) -> Iterator[int]:
+        batches.reset()
+        for batch in batches:
+            batch.data[0].wait_to_read()
+            yield BATCH_SIZE
+
+    return epoch
+
+
+if __name__ == "__main__":
+    sys.stdin = io.TextIOWrapper(sys.stdin.buffer)
+    main()
