@@ -1,6 +1,6 @@
 """``python -m packer`` is the command ``shardpack``."""
 
-from packer.cli.main import main
+from packer.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> N
     packed = {name for name in names if ".dist-info/" not in name}
     assert packed == {str(path.relative_to(tree)) for path in (tree / "packer").rglob("*") if path.is_file()}
     entry_points = next(name for name in names if name.endswith("/entry_points.txt"))
-    assert "shardpack = packer.cli.main:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
+    assert "shardpack = packer.cli.start:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

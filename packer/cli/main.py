@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad optio
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -48,8 +47,6 @@ _MaxRejects = Annotated[
 ]
 
 _INTERRUPTED = 130
-_OBJECTS_PER_COLLECTION = 50_000
-"""Libraries make a hundred thousand objects that stay: with Python's 700, collections took 0.2 s of each run."""
 _RESHARD_OPTIONS = (
     *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
     *("engine", "workers", "resume", "overwrite", *STORE_FIELDS),
@@ -187,16 +184,6 @@ def _values(given: dict[str, Any], config: str | None) -> dict[str, Any]:
         return given
     reach = {name: value for name, value in given.items() if name in STORE_FIELDS}
     return {**load_config(config, place_options(config, reach).dest_store()), **given}
-
-
-def main() -> None:
-    """Run the command line and end the process with its exit code."""
-    # NumPy is here to count; a pool of threads for linear algebra costs a third of its import. Workers have it so, too.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(_OBJECTS_PER_COLLECTION)
-    code = run(sys.argv[1:])
-    gc.freeze()  # or else all objects are looked at three times more before the process ends
-    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

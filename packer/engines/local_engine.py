@@ -49,9 +49,15 @@ class _Worker:
             path = os.pathsep.join(path or os.getcwd() for path in sys.path)
             environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": path}
             command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid()), *modules]
-            self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
-            )
+            # Ctrl-C reaches the whole group, and would show a traceback of a worker that has only begun; the mask is
+            # inherited, and what came for this process meanwhile comes when it is restored.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self._process = subprocess.Popen(
+                    command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self.connection = Connection(ours.detach())
         self.task: int | None = None
 
