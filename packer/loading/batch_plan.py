@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from packer.errors import OptionsError
@@ -18,10 +18,11 @@ from packer.loading.record_order import (
     step_positions,
     stored_records,
 )
+from packer.loading.stream_plan import StreamedRecord
 
 
 class BatchPlan(Protocol):
-    """Pure: equal plans give equal answers, on whatever host or thread."""
+    """Pure, but of a stream: equal plans give equal answers, on whatever host or thread."""
 
     @property
     def steps(self) -> int:
@@ -33,7 +34,7 @@ class BatchPlan(Protocol):
     def after(self, place: BatchPlace) -> tuple[int, int]:
         """Return epoch and position of the batch after one."""
 
-    def refs(self, place: BatchPlace) -> list[RecordRef]:
+    def refs(self, place: BatchPlace) -> Sequence[RecordRef | StreamedRecord]:
         """Return the records of a batch; at the end of an evaluation fewer than its size, or none."""
 
     def shards_ahead(self, place: BatchPlace, num_batches: int) -> list[int]:

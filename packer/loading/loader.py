@@ -12,6 +12,7 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 import msgspec
@@ -32,6 +33,7 @@ from packer.loading.loader_spec import (
 from packer.loading.process_feed import ProcessFeed
 from packer.loading.record_order import ORDER_VERSION
 from packer.loading.sample_maker import Transform, load_transform
+from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions
 
 _LOGGER = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class Loader:
         evaluation_crop: an evaluation crop is the central square of this share of the short side.
         store: how a remote place is reached.
         stall_timeout_s: seconds without a sign of life after which a subprocess is given up.
+        pipe_timeout_s: seconds that a Pipe channel's FIFO, or its next byte, is waited for.
 
     Raises:
         NotADataSetError: there is no finished data set.
@@ -94,6 +97,7 @@ class Loader:
         evaluation_crop: float = 0.875,
         store: StoreOptions = DEFAULT_STORE,
         stall_timeout_s: float = 60.0,
+        pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S,
     ) -> None:
         """Open the split; no batch is made before the first one is asked for."""
         _check_where(where, transform)
@@ -111,7 +115,13 @@ class Loader:
             keys=keys,
             columns=tuple(columns),
         )
-        given = LoaderInput(source=uri, store=store, cache=cache, threads=threads or default_threads())
+        given = LoaderInput(
+            source=uri,
+            store=store,
+            cache=cache,
+            threads=threads or default_threads(),
+            pipe_timeout_s=pipe_timeout_s,
+        )
         self._where, self._stall_timeout_s = where, stall_timeout_s
         self._open(given, spec, transform)
 
@@ -122,7 +132,7 @@ class Loader:
         self._feed: BatchFeed | None = None
         self._stop: weakref.finalize[[], Loader] | None = None
         self._start = Start(epoch=0, position=0)
-        self._steps_done = 0
+        self._steps_done = self._passes = 0
         self._lent: set[int] = set()
 
     @property
@@ -193,8 +203,8 @@ class Loader:
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Go on after the batches that the loader of a state had handed out, at whatever world and batch size.
 
-        Logs a warning where images differ from then: another size, decoder or transform; and where hosts have shards
-        of their own, which another job may deal anew, so the epoch is begun anew.
+        Logs a warning where images differ from then: another size, decoder or transform; and where the epoch is begun
+        anew, since it comes as a stream, or hosts have shards of their own, which another job may deal anew.
 
         Raises:
             OptionsError: the state is of another data set, split, seed, order or shuffle_records.
@@ -204,12 +214,10 @@ class Loader:
         self._halt()
         self._steps_done = found.steps
         self._start = Start(epoch=found.epoch, position=found.position)
-        if self._setup.shards.is_shared_out and found.position:
-            _LOGGER.warning(
-                "%s: hosts have shards of their own, which each job deals anew: epoch %d is begun anew",
-                self._setup.shards.uri,
-                found.epoch,
-            )
+        shards = self._setup.shards
+        if found.position and (shards.is_shared_out or shards.is_stream):
+            why = "a Pipe is a stream" if shards.is_stream else "hosts have shards of their own, dealt anew by each job"
+            _LOGGER.warning("%s: %s: epoch %d is begun anew", shards.uri, why, found.epoch)
             self._start = Start(epoch=found.epoch, position=0)
 
     def close(self) -> None:
@@ -264,7 +272,11 @@ class Loader:
         )
 
     def _begin(self) -> BatchFeed:
+        if self._passes and self._setup.shards.is_stream and self.spec.is_training:
+            raise OptionsError(f"{self._setup.shards.uri}: a Pipe is one stream, which cannot be begun again")
         self._lent = set()
+        self._start = replace(self._start, passes=self._passes)
+        self._passes += 1
         feed: BatchFeed
         if self._where == "process":
             feed = start_threads(self._setup, self._start)

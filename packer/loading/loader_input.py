@@ -13,7 +13,6 @@ from packer.reading.dataset import DataSet, open_dataset
 from packer.reading.job_channels import ChannelSource, Place, open_channels
 from packer.reading.shard_file import ShardFile
 from packer.reading.source import RecordSource
-from packer.specs import StoreOptions
 from packer.stores.store import Store
 
 
@@ -37,6 +36,8 @@ class InputShards:
     """The most records that `world` ranks may have to read in a pass, on this host or another."""
     is_shared_out: bool
     """Other hosts have other shards, which the next job may deal anew."""
+    is_stream: bool = False
+    """The records come through a Pipe channel; there are no `files`."""
 
     @property
     def shard_counts(self) -> tuple[int, ...]:
@@ -51,11 +52,11 @@ def open_source(given: LoaderInput, spec: LoaderSpec) -> RecordSource:
     """
     if isinstance(given.source, str):
         return open_dataset(given.source, given.store)
-    return _open_channels(given.source, spec, given.store)
+    return _open_channels(given.source, spec, given)
 
 
-def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards | None:
-    """Return the shards of the split and who shares them; None where they come as a stream.
+def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards:
+    """Return the shards of the split and who shares them.
 
     Raises:
         DataSetError: the split or a shard is missing, or a shard is of another size.
@@ -82,15 +83,21 @@ def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards | None:
     )
 
 
-def _open_channels(channels: ChannelInput, spec: LoaderSpec, store: StoreOptions) -> ChannelSource:
+def _open_channels(channels: ChannelInput, spec: LoaderSpec, given: LoaderInput) -> ChannelSource:
     place = Place(rank=spec.rank, world=spec.world, local_rank=channels.local_rank, local_size=channels.local_size)
-    return open_channels(channels.base_dir, place, manifest_uri=channels.manifest_uri, store=store)
+    return open_channels(
+        channels.base_dir,
+        place,
+        manifest_uri=channels.manifest_uri,
+        store=given.store,
+        first_fifo=given.first_fifo,
+    )
 
 
-def _find_in_channels(source: ChannelSource, spec: LoaderSpec) -> InputShards | None:
+def _find_in_channels(source: ChannelSource, spec: LoaderSpec) -> InputShards:
     reach = source.reach(spec.split, rank=spec.rank, world=spec.world)
     if reach is None:
-        return None
+        return _stream(source, spec)
     shards = source.manifest.split(spec.split).shards
     num_hosts = spec.world // reach.local_size if reach.is_shared_out else 1
     counts = sorted((shard.num_records for shard in shards), reverse=True)
@@ -105,6 +112,22 @@ def _find_in_channels(source: ChannelSource, spec: LoaderSpec) -> InputShards | 
         num_lanes=_lanes_of_host(reach.files, source.manifest.world, num_hosts),
         most_records=sum(counts[: len(reach.files)]),
         is_shared_out=reach.is_shared_out,
+    )
+
+
+def _stream(source: ChannelSource, spec: LoaderSpec) -> InputShards:
+    return InputShards(
+        uri=source.uri,
+        manifest=source.manifest,
+        files=(),
+        numbers=(),
+        index_store=None,
+        rank=spec.rank,
+        world=spec.world,
+        num_lanes=1,
+        most_records=0,
+        is_shared_out=False,
+        is_stream=True,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from packer.errors import OptionsError
 from packer.loading.batch_plan import BatchPlan, create_plan
 from packer.loading.loader_input import InputShards, find_shards, open_source
 from packer.loading.loader_spec import LoaderInput, LoaderSpec
@@ -13,6 +12,7 @@ from packer.loading.record_reader import ShardOffsets
 from packer.loading.sample_maker import MakerSetup, Transform, count_label_values
 from packer.loading.shard_access import LocalShards, RangedShards, ShardAccess
 from packer.loading.slot_ring import SlotLayout, SlotRing
+from packer.loading.stream_plan import StreamPlan
 from packer.loading.thread_feed import PIECE_SAMPLES, ThreadFeed
 
 _LENT_SLOTS = 2
@@ -26,6 +26,8 @@ class Start:
 
     epoch: int
     position: int
+    passes: int = 0
+    """Feeds that the loader began before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +53,7 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     """Open a split. Raises as `open_source`, `find_shards` and `create_plan`."""
     source = open_source(given, spec)
     shards = find_shards(source, spec)
-    if shards is None:
-        raise OptionsError(f"{source.uri}: a Pipe is a stream")
-    plan = create_plan(shards, spec)
+    plan = StreamPlan(source, given, spec) if shards.is_stream else create_plan(shards, spec)
     maker = MakerSetup(
         spec=spec,
         shards=shards,

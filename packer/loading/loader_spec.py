@@ -9,6 +9,7 @@ import msgspec
 
 from packer.errors import OptionsError
 from packer.loading.record_order import ORDER_VERSION
+from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
 
 STATE_VERSION = 1
@@ -84,7 +85,9 @@ class LoaderInput(msgspec.Struct, frozen=True, kw_only=True):
     cache: str = ""
     """``/folder:200GB``: where shards of a remote store are kept; empty reads records one by one."""
     threads: int = 1
-    pipe_timeout_s: float = 240.0
+    pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S
+    first_fifo: int = 0
+    """Of a Pipe channel, which FIFO is the first to be read: how many of its epochs this job has read."""
 
 
 class BatchPlace(msgspec.Struct, frozen=True, gc=False):

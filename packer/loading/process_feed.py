@@ -139,7 +139,7 @@ class ProcessFeed:
 
 def _order(setup: LoaderSetup, start: Start) -> FeedOrder:
     return FeedOrder(
-        given=setup.given,
+        given=msgspec.structs.replace(setup.given, first_fifo=start.passes),
         spec=setup.spec,
         epoch=start.epoch,
         position=start.position,

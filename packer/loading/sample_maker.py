@@ -19,10 +19,14 @@ from packer.loading.record_order import RecordRef
 from packer.loading.record_reader import RecordReader, ShardOffsets
 from packer.loading.shard_access import ShardAccess
 from packer.loading.slot_ring import Slot
+from packer.loading.stream_plan import StreamedRecord
 from packer.loading.window_choice import central_window, random_window, sample_seed
 
 Transform: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
 """Takes an image, which it may change, and a generator of its own; returns an image of the same shape and type."""
+
+
+Ref: TypeAlias = "RecordRef | StreamedRecord"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class SampleMaker:
         self._decoder = setup.create_decoder()
         self._max_pixels = setup.shards.manifest.image.max_pixels
 
-    def fill(self, slot: Slot, first: int, refs: Sequence[RecordRef], epoch: int) -> SampleNotes:
+    def fill(self, slot: Slot, first: int, refs: Sequence[Ref], epoch: int) -> SampleNotes:
         """Put the samples of records into a slot, from its sample number `first` on.
 
         Raises:
@@ -71,7 +75,7 @@ class SampleMaker:
         notes = SampleNotes(columns={name: [] for name in spec.columns})
         started_s = time.perf_counter()
         for index, ref in enumerate(refs, first):
-            sample = self._reader.read(ref)
+            sample = ref.sample if isinstance(ref, StreamedRecord) else self._reader.read(ref)
             read_s = time.perf_counter()
             notes.store_s += read_s - started_s
             slot.labels[index] = self._label(ref, sample)
@@ -85,11 +89,12 @@ class SampleMaker:
             notes.decode_s += started_s - read_s
         return notes
 
-    def _draw(self, out: Pixels, ref: RecordRef, sample: Sample, epoch: int) -> None:
+    def _draw(self, out: Pixels, ref: Ref, sample: Sample, epoch: int) -> None:
         """Fill `out` with the part of a sample's picture that is wanted in an epoch."""
         spec = self._setup.spec
         encoded = memoryview(sample.encoded)
-        seed = sample_seed(spec.seed, epoch, self._setup.shards.numbers[ref.shard], ref.record)
+        shard = ref.shard if isinstance(ref, StreamedRecord) else self._setup.shards.numbers[ref.shard]
+        seed = sample_seed(spec.seed, epoch, shard, ref.record)
         try:
             size = self._decoder.read_size(encoded)
             self._check_size(size)
@@ -108,7 +113,7 @@ class SampleMaker:
         if size.height * size.width > self._max_pixels:
             raise PictureError(f"{size.width} x {size.height} pixels, more than the {self._max_pixels:,} of packing")
 
-    def _transform(self, out: Pixels, ref: RecordRef, seed: int) -> None:
+    def _transform(self, out: Pixels, ref: Ref, seed: int) -> None:
         assert self._setup.transform is not None
         changed = self._setup.transform(out, np.random.Generator(np.random.PCG64(seed)))
         if changed is out:
@@ -120,7 +125,7 @@ class SampleMaker:
             )
         out[:] = changed
 
-    def _label(self, ref: RecordRef, sample: Sample) -> Any:
+    def _label(self, ref: Ref, sample: Sample) -> Any:
         label, num_values = sample.label, self._setup.label_values
         if label is None and self._setup.shards.manifest.label_kind == "none":
             return -1
@@ -131,13 +136,15 @@ class SampleMaker:
         expected = f"{num_values} label values" if num_values else "a class id"
         raise DataSetError(f"{self._name(ref)}: expected {expected}, found {label!r}")
 
-    def _broken_error(self, ref: RecordRef, sample: Sample, error: Exception) -> DataSetError:
+    def _broken_error(self, ref: Ref, sample: Sample, error: Exception) -> DataSetError:
         return DataSetError(
             f"{self._name(ref)}: sample {sample.key!r}: expected {sample.image_format or 'an image'} that decodes, "
             f"found: {error}; shardpack verify --decode lists all such samples"
         )
 
-    def _name(self, ref: RecordRef) -> str:
+    def _name(self, ref: Ref) -> str:
+        if isinstance(ref, StreamedRecord):
+            return f"{self._setup.shards.uri}: sample {ref.record} of the epoch"
         return f"{self._setup.shards.files[ref.shard].name}: record {ref.record}"
 
 
@@ -148,6 +155,11 @@ def count_label_values(setup: MakerSetup) -> int:
     """
     if setup.shards.manifest.label_kind != "floats":
         return 0
+    if setup.shards.is_stream:
+        raise OptionsError(
+            f"{setup.shards.uri}: expected class labels in a Pipe channel, found vectors, whose size a stream does not "
+            "tell before it is read; use File or FastFile mode"
+        )
     first = next(index for index, count in enumerate(setup.shards.shard_counts) if count)
     sample = RecordReader(setup.shards.files, setup.offsets, setup.access).read(RecordRef(first, 0))
     return len(sample.label) if isinstance(sample.label, tuple) else 1

@@ -15,14 +15,14 @@ from queue import Empty, SimpleQueue
 from packer.loading.batch_feed import MadeBatch
 from packer.loading.batch_plan import BatchPlan
 from packer.loading.loader_spec import BatchPlace
-from packer.loading.record_order import RecordRef
-from packer.loading.sample_maker import MakerSetup, SampleMaker, SampleNotes
+from packer.loading.sample_maker import MakerSetup, Ref, SampleMaker, SampleNotes
 from packer.loading.slot_ring import Slot, SlotRing
 
 PIECE_SAMPLES = 16
 _BATCHES_AHEAD = 8
 """For how many batches the shards that come are announced."""
-_CLOSE_WAIT_S = 10.0
+_CLOSE_WAIT_S = 2.0
+"""For each thread; one that waits for a stream or a store ends later by itself."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class _Piece:
     job: _Job
     number: int
     first: int
-    refs: Sequence[RecordRef]
+    refs: Sequence[Ref]
 
 
 class ThreadFeed:
@@ -135,7 +135,7 @@ class ThreadFeed:
     def _announce(self, place: BatchPlace) -> None:
         self._setup.access.expect(self._plan.shards_ahead(place, _BATCHES_AHEAD))
 
-    def _hand_out(self, place: BatchPlace, slot: int, refs: Sequence[RecordRef]) -> None:
+    def _hand_out(self, place: BatchPlace, slot: int, refs: Sequence[Ref]) -> None:
         starts = range(0, len(refs), PIECE_SAMPLES)
         job = _Job(place, slot, len(refs), notes=[None] * len(starts), missing=len(starts))
         blank_rest(self.ring.slots[slot], len(refs))

@@ -95,8 +95,8 @@ class _PipeFeed:
 class ChannelSource:
     """The channels of a training job; a RecordSource. It counts the epochs of Pipe channels, so keep one a process."""
 
-    def __init__(self, files: JobFiles, manifest: Manifest, place: Place) -> None:
-        self._files, self._manifest, self._place = files, manifest, place
+    def __init__(self, files: JobFiles, manifest: Manifest, place: Place, *, first_fifo: int = 0) -> None:
+        self._files, self._manifest, self._place, self._first_fifo = files, manifest, place, first_fifo
         self._feeds: dict[str, _Feed] = {}
 
     @property
@@ -171,7 +171,7 @@ class ChannelSource:
             format=self._manifest.format,
         )
         share = Share(split=split, way="Pipe", num_shards=len(shards), host=self.host)
-        return _PipeFeed(share=share, channel=PipeChannel(self._files, channel), plan=plan)
+        return _PipeFeed(share=share, channel=PipeChannel(self._files, channel, self._first_fifo), plan=plan)
 
     def _open_folder(self, split: str, channel: str) -> _FolderFeed:
         place, mode = self._place, self._files.input_mode(channel)
@@ -201,7 +201,12 @@ class ChannelSource:
 
 
 def open_channels(
-    base_dir: str, place: Place, *, manifest_uri: str = "", store: StoreOptions = DEFAULT_STORE
+    base_dir: str,
+    place: Place,
+    *,
+    manifest_uri: str = "",
+    store: StoreOptions = DEFAULT_STORE,
+    first_fifo: int = 0,
 ) -> ChannelSource:
     """Open the channels of the training job that this process is part of.
 
@@ -210,6 +215,7 @@ def open_channels(
         place: of this process, as its launcher says.
         manifest_uri: the finished data set whose shards the channels carry, where no channel carries its manifest.
         store: how that one is reached.
+        first_fifo: how many epochs of its Pipe channels the job has read before.
 
     Raises:
         NotADataSetError: the job's description or the manifest is missing.
@@ -219,7 +225,7 @@ def open_channels(
     files = load_job_files(base_dir)
     _check_hosts(files, place)
     manifest = open_dataset(manifest_uri or _manifest_folder(files), store).manifest
-    return ChannelSource(files, manifest, place)
+    return ChannelSource(files, manifest, place, first_fifo=first_fifo)
 
 
 def find_channel(files: JobFiles, manifest: Manifest, split: str, place: Place) -> str:

@@ -30,9 +30,9 @@ OTHER_SHARDS = "the channel carries other shards than the manifest lists: make t
 class PipeChannel:
     """A channel's FIFOs in this process, which alone reads them, one after another."""
 
-    def __init__(self, files: JobFiles, channel: str) -> None:
+    def __init__(self, files: JobFiles, channel: str, epochs_begun: int = 0) -> None:
         self._files, self._channel = files, channel
-        self._epochs_begun = 0
+        self._epochs_begun = epochs_begun
         self._stream: FifoStream | None = None
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ from packer.errors import CorruptRecordError, DataSetError, OptionsError
 from packer.loading.loader_spec import ChannelInput
 from packer.reading.dataset import open_dataset
 from packer.specs import FormatName
-from tests.reading.containers import place_shards, write_job
+from tests.reading.containers import feeding, place_shards, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 from tests.tools.datasets import pack_small, write_images
 
@@ -459,3 +459,61 @@ class TestChannels:
             loader.load_state_dict(state | {"epoch": 1})
             assert "is begun anew" in caplog.text
             assert_same(take(loader, 4), everything[4:])
+
+
+class TestPipes:
+    """A SageMaker job's FIFOs."""
+
+    def open(self, base, split="train", *, where, **options):
+        channels = ChannelInput(base_dir=str(base))
+        return packer.Loader(
+            channels, split, batch_size=7, image_px=8, threads=2, where=where, pipe_timeout_s=20, **options
+        )
+
+    @pytest.mark.parametrize("where", ["process", pytest.param("subprocess", marks=pytest.mark.slow)])
+    def test_epochs_of_a_training_stream(self, tmp_path, data, where):
+        files = write_job(tmp_path / "base", data, {"train0": ("Pipe", "ShardedByS3Key")})
+        content = shard_bytes(data, open_dataset(str(data)).manifest.split("train").shards)
+        with feeding(*((files.fifo("train0", epoch=epoch), content) for epoch in range(2))):
+            loader = self.open(files.base_dir, where=where)
+            assert loader.steps == 6
+            batches = take(loader, 12)
+            loader.close()
+        assert [(batch.epoch, batch.step) for batch in batches] == [(e, s) for e in range(2) for s in range(6)]
+        assert [len(set(labels(batches[epoch * 6 :][:6]))) for epoch in range(2)] == [42, 42]
+        assert labels(batches[:6]) != labels(batches[6:])
+        with pytest.raises(OptionsError, match="a Pipe is one stream, which cannot be begun again"):
+            take(loader, 1)
+
+    @pytest.mark.parametrize("where", ["process", pytest.param("subprocess", marks=pytest.mark.slow)])
+    def test_each_pass_of_an_evaluation_reads_the_next_fifo(self, tmp_path, data, where):
+        files = write_job(tmp_path / "base", data, {"val0": ("Pipe", "ShardedByS3Key")})
+        content = shard_bytes(data, open_dataset(str(data)).manifest.split("val").shards)
+        loader = self.open(files.base_dir, "val", where=where)
+        with feeding(*((files.fifo("val0", epoch=epoch), content) for epoch in range(2))):
+            passes = [take(loader, 9) for _ in range(2)]
+        assert labels(passes[0]) == labels(passes[1])
+        assert sorted(labels(passes[0])) == list(range(1, NUM_VAL + 1))
+        assert [batch.weights.sum() for batch in passes[0]] == [7, 6]
+
+    def test_a_state_within_an_epoch_begins_it_anew(self, tmp_path, data, caplog):
+        files = write_job(tmp_path / "base", data, {"train0": ("Pipe", "ShardedByS3Key")})
+        loader = self.open(files.base_dir, where="process")
+        loader.load_state_dict(loader.state_dict() | {"epoch": 3, "position": 14})
+        assert "a Pipe is a stream: epoch 3 is begun anew" in caplog.text
+        assert (loader.state_dict()["epoch"], loader.state_dict()["position"]) == (3, 0)
+
+    def test_a_stream_that_is_cut_short_is_an_error(self, tmp_path, data):
+        files = write_job(tmp_path / "base", data, {"train0": ("Pipe", "ShardedByS3Key")})
+        content = shard_bytes(data, open_dataset(str(data)).manifest.split("train").shards[:2])
+        loader = self.open(files.base_dir, where="process")
+        message = "expected 48 records of the rank's shards, found 24"
+        with feeding((files.fifo("train0", epoch=0), content)), pytest.raises(DataSetError, match=message):
+            take(loader, 6)
+
+    def test_vectors_as_labels_are_refused(self, tmp_path):
+        samples = [dataclasses.replace(sample, label=(0.5, 1.0)) for sample in make_samples(8)]
+        make_dataset(tmp_path / "data", {"train": [samples]}, label_kind="floats")
+        files = write_job(tmp_path / "base", tmp_path / "data", {"train0": ("Pipe", "ShardedByS3Key")})
+        with pytest.raises(OptionsError, match="expected class labels in a Pipe channel, found vectors"):
+            self.open(files.base_dir, where="process")
