@@ -37,8 +37,8 @@ class BatchPlan(Protocol):
     def refs(self, place: BatchPlace) -> Sequence[RecordRef | StreamedRecord]:
         """Return the records of a batch; at the end of an evaluation fewer than its size, or none."""
 
-    def shards_ahead(self, place: BatchPlace, num_batches: int) -> list[int]:
-        """Return the shards that the rank reads in so many batches from this one on, soonest first, each once."""
+    def shards_ahead(self, place: BatchPlace, most: int) -> list[int]:
+        """Return the shards that the rank reads from this batch on, soonest first, each once, at most so many."""
 
 
 class TrainingPlan:
@@ -57,6 +57,8 @@ class TrainingPlan:
         )
         self._order = TrainingOrder(self._layout)
         self._num_lanes = shards.num_lanes // math.gcd(shards.num_lanes, shards.world)
+        self._ahead: list[int] = []
+        self._ahead_of: tuple[object, ...] = ()
         if self._batch > self._layout.num_records:
             raise OptionsError(
                 f"batch size: expected 1 to {self._layout.num_records // shards.world} "
@@ -81,11 +83,17 @@ class TrainingPlan:
     def refs(self, place: BatchPlace) -> list[RecordRef]:
         return self._order.records_at(place.epoch, self._positions(place.position, self._batch))
 
-    def shards_ahead(self, place: BatchPlace, num_batches: int) -> list[int]:
-        first, batch = place.position, self._batch
-        # One row of each lane in every batch is enough to see each shard.
-        starts = (self._positions(first + number * batch, batch)[: self._num_lanes] for number in range(num_batches))
-        return list(dict.fromkeys(self._order.shards_at(place.epoch, itertools.chain(*starts))))
+    def shards_ahead(self, place: BatchPlace, most: int) -> list[int]:
+        layout = self._layout
+        row = place.position // layout.num_lanes
+        lanes = [position % layout.num_lanes for position in self._positions(place.position, self._batch)]
+        own = list(dict.fromkeys(lanes[: self._num_lanes]))
+        # Shards of all lanes are equal, so lanes come to their next ones together.
+        key = (place.epoch, row // layout.records_per_shard, tuple(sorted(own)), most)
+        if key != self._ahead_of:
+            self._ahead = self._order.shards_from(place.epoch, row, sorted(own), most)
+            self._ahead_of = key
+        return self._ahead
 
     def _positions(self, first: int, num_positions: int) -> range:
         return step_positions(first, batch=num_positions, rank=self._rank, world=self._world)
@@ -118,10 +126,12 @@ class EvaluationPlan:
         start = place.step * self._batch_size
         return stored_records(self._counts, self._run[start : start + self._batch_size])
 
-    def shards_ahead(self, place: BatchPlace, num_batches: int) -> list[int]:
+    def shards_ahead(self, place: BatchPlace, most: int) -> list[int]:
         start = place.step * self._batch_size
-        refs = stored_records(self._counts, self._run[start : start + num_batches * self._batch_size])
-        return list(dict.fromkeys(ref.shard for ref in refs))
+        if start >= len(self._run):
+            return []
+        first, last = stored_records(self._counts, (self._run[start], self._run[-1]))
+        return list(range(first.shard, min(last.shard + 1, first.shard + most)))
 
 
 def create_plan(shards: InputShards, spec: LoaderSpec) -> BatchPlan:

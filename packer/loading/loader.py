@@ -21,6 +21,7 @@ from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
 from packer.loading.batch import Batch, lease_images
 from packer.loading.batch_feed import BatchFeed, MadeBatch
+from packer.loading.host_ranks import count_host_ranks
 from packer.loading.loader_meter import LoaderMeter, MeterReading
 from packer.loading.loader_setup import Start, open_setup, start_threads
 from packer.loading.loader_spec import (
@@ -37,7 +38,6 @@ from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions
 
 _LOGGER = logging.getLogger(__name__)
-_LOCAL_SIZE_VARIABLES = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "HOROVOD_LOCAL_SIZE")
 _SLOTS_AT_WORK = 2
 """Slots that are never lent: a batch that would hold one of them is copied."""
 
@@ -315,8 +315,7 @@ class Loader:
 
 def default_threads() -> int:
     """Return the processors that this process may use over the ranks of its host, as launchers tell their number."""
-    told = next((os.environ[name] for name in _LOCAL_SIZE_VARIABLES if name in os.environ), "1")
-    return max(1, len(os.sched_getaffinity(0)) // (int(told) if told.isdigit() and int(told) else 1))
+    return max(1, len(os.sched_getaffinity(0)) // count_host_ranks())
 
 
 def _check_where(where: str, transform: Transform | str | None) -> None:

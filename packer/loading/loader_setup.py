@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from packer.loading.batch_plan import BatchPlan, create_plan
+from packer.loading.cache_options import open_cache
 from packer.loading.loader_input import InputShards, find_shards, open_source
 from packer.loading.loader_spec import LoaderInput, LoaderSpec
 from packer.loading.picture_decoder import choose_decoder
 from packer.loading.record_reader import ShardOffsets
 from packer.loading.sample_maker import MakerSetup, Transform, count_label_values
 from packer.loading.shard_access import LocalShards, RangedShards, ShardAccess
+from packer.loading.shard_cache import CachedShards
 from packer.loading.slot_ring import SlotLayout, SlotRing
 from packer.loading.stream_plan import StreamPlan
 from packer.loading.thread_feed import PIECE_SAMPLES, ThreadFeed
@@ -53,6 +55,8 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     """Open a split. Raises as `open_source`, `find_shards` and `create_plan`."""
     source = open_source(given, spec)
     shards = find_shards(source, spec)
+    if given.cache and not shards.is_stream:
+        open_cache(given.cache, shards)  # says now what is wrong with it
     plan = StreamPlan(source, given, spec) if shards.is_stream else create_plan(shards, spec)
     maker = MakerSetup(
         spec=spec,
@@ -86,6 +90,8 @@ def start_threads(setup: LoaderSetup, start: Start, ring: SlotRing | None = None
 
 
 def _open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
+    if given.cache and not all(file.is_local for file in shards.files):
+        return CachedShards(shards.files, open_cache(given.cache, shards))
     return _direct_access(shards)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from packer.imaging.rejects import RejectError
 from packer.loading.crop_decoder import CreateDecoder, CropDecoder, CropWindow, PictureError, PictureSize, Pixels
 from packer.loading.loader_spec import LoaderSpec
-from packer.loading.whole_decoder import CropScaler, ExactWindow, create_whole_jpeg_decoder
+from packer.loading.region_decoder import find_region_jpeg_decoder
+from packer.loading.whole_decoder import CropScaler, ExactWindow, WholeJpegDecoder
 from packer.specs import Alpha, Encode, Fit, ImageSpec
 
 
@@ -50,12 +51,17 @@ class PictureDecoder:
 def choose_decoder(image: ImageSpec, spec: LoaderSpec) -> CreateDecoder:
     """Return what makes the decoder of samples that were packed as `image` says, for a loader's crops."""
     if image.encode is Encode.JPEG:
-        return create_whole_jpeg_decoder
+        return create_jpeg_decoder
     over_white = msgspec.structs.replace(image, alpha=Alpha.WHITE)
     if image.keeps_all:
         side = math.ceil(spec.image_px / spec.evaluation_crop)
         over_white = msgspec.structs.replace(over_white, width=side, height=side, fit=Fit.SHORT)
     return partial(_create_picture_decoder, over_white)
+
+
+def create_jpeg_decoder() -> CropDecoder:
+    """Return the best decoder of JPEG that there is here, for the calling thread."""
+    return find_region_jpeg_decoder() or WholeJpegDecoder()
 
 
 def _create_picture_decoder(image: ImageSpec) -> CropDecoder:

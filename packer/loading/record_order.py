@@ -107,6 +107,20 @@ class TrainingOrder:
             row, lane = divmod(inside, layout.num_lanes)
             yield self._shards_of(epoch + later, lane)[row // layout.records_per_shard]
 
+    def shards_from(self, epoch: int, row: int, lanes: Sequence[int], most: int) -> list[int]:
+        """Return the shards that lanes read from a row of an epoch to the end of the next one.
+
+        Soonest first, each once, at most so many.
+        """
+        found: dict[int, None] = {}
+        shards_per_lane = self._layout.num_shards // self._layout.num_lanes
+        for index in range(row // self._layout.records_per_shard, 2 * shards_per_lane):
+            later, place = divmod(index, shards_per_lane)
+            found.update((self._shards_of(epoch + later, lane)[place], None) for lane in lanes)
+            if len(found) >= most:
+                break
+        return list(found)[:most]
+
     def _block_of(self, epoch: int, lane: int, row: int) -> _Block:
         """Return the block of a lane's row."""
         num_records = self._layout.records_per_shard

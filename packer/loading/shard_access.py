@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from packer.errors import DataSetError
@@ -89,6 +89,15 @@ class LocalShards:
                 file.is_evicted = True
                 file.close_if_unused()
             self._open.clear()
+
+    def forget(self, shards: Iterable[int]) -> None:
+        """Close files of shards as soon as nobody reads them."""
+        with self._lock:
+            for shard in shards:
+                file = self._open.pop(shard, None)
+                if file is not None:
+                    file.is_evicted = True
+                    file.close_if_unused()
 
     def _take(self, shard: int) -> _OpenFile:
         with self._lock:

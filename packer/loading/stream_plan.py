@@ -74,7 +74,7 @@ class StreamPlan:
             raise DataSetError(f"{self._source.uri}: expected {self._steps} batches in a stream, found {place.step}")
         return [StreamedRecord(-1 - spec.rank, number, sample) for number, sample in enumerate(samples, first)]
 
-    def shards_ahead(self, place: BatchPlace, num_batches: int) -> list[int]:
+    def shards_ahead(self, place: BatchPlace, most: int) -> list[int]:
         return []
 
     def _read_to_end(self) -> None:

@@ -19,8 +19,8 @@ from packer.loading.sample_maker import MakerSetup, Ref, SampleMaker, SampleNote
 from packer.loading.slot_ring import Slot, SlotRing
 
 PIECE_SAMPLES = 16
-_BATCHES_AHEAD = 8
-"""For how many batches the shards that come are announced."""
+_SHARDS_AHEAD = 1024
+"""So many shards are announced at most."""
 _CLOSE_WAIT_S = 2.0
 """For each thread; one that waits for a stream or a store ends later by itself."""
 
@@ -69,6 +69,7 @@ class ThreadFeed:
         self._pieces: SimpleQueue[_Piece | None] = SimpleQueue()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._head: _Job | None = None
+        self._announced: list[int] = []
         self._is_closing = False
         self._has_ended = False
         for slot in range(ring.num_slots):
@@ -133,7 +134,10 @@ class ThreadFeed:
         self._jobs.put(None)
 
     def _announce(self, place: BatchPlace) -> None:
-        self._setup.access.expect(self._plan.shards_ahead(place, _BATCHES_AHEAD))
+        ahead = self._plan.shards_ahead(place, _SHARDS_AHEAD)
+        if ahead != self._announced:
+            self._announced = ahead
+            self._setup.access.expect(ahead)
 
     def _hand_out(self, place: BatchPlace, slot: int, refs: Sequence[Ref]) -> None:
         starts = range(0, len(refs), PIECE_SAMPLES)

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 
-from packer.loading.crop_decoder import CropDecoder, CropWindow, PictureError, PictureSize, Pixels
+from packer.loading.crop_decoder import CropWindow, PictureError, PictureSize, Pixels
 
 _TRIANGLE = ResizeAlg.convolution(FilterType.bilinear)
 _DRAFT_FACTOR = 2
@@ -102,8 +102,3 @@ class CropScaler:
             return
         for channel in range(_CHANNELS):  # a fifth of the time of all three at once
             out[:, :, channel] = scaled[:, ::-1, channel]
-
-
-def create_whole_jpeg_decoder() -> CropDecoder:
-    """Return a decoder of JPEG for the calling thread."""
-    return WholeJpegDecoder()
