@@ -25,7 +25,7 @@ from packer.dataset.shardcheck import manifest_shards
 from packer.engines.engine import Engine
 from packer.errors import DataSetError
 from packer.options import PackOptions
-from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, reshard_shard
+from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, added_bytes, reshard_shard
 from packer.pipeline import PackResult, check_places, closing, engine_of
 from packer.planning.balance import KnownSizes
 from packer.planning.layout import REJECTS_KEY, records_key, stem_of
@@ -127,7 +127,8 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         label_kind=manifest.label_kind,
         class_names=load_labels(source),
     )
-    plan = build_plan(ordered, _record_sizes(ordered, keeps_all=manifest.image.keeps_all), request)
+    added = added_bytes(source, ordered, (manifest.format, options.format))
+    plan = build_plan(ordered, _record_sizes(ordered, added, keeps_all=manifest.image.keeps_all), request)
     original = load_plan(source)
     if original is None:
         raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
@@ -142,9 +143,12 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     return plan, document
 
 
-def _record_sizes(ordered: pa.Table, *, keeps_all: bool) -> SizeEstimate | KnownSizes:
-    """Return what packing the sources would have planned with; of images that are kept it knows all sizes."""
-    sizes = ordered.column("num_bytes").to_numpy()
+def _record_sizes(ordered: pa.Table, added: int, *, keeps_all: bool) -> SizeEstimate | KnownSizes:
+    """Return what packing the sources would have planned with; of images that are kept it knows all sizes.
+
+    `added` is the number of bytes that a record gains in its new container.
+    """
+    sizes = ordered.column("num_bytes").to_numpy() + added
     mean_bytes = max(1, int(sizes.sum()) // len(sizes))
     if keeps_all:
         listed = ordered.column(SOURCE_NUM_BYTES).to_numpy()

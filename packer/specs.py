@@ -28,10 +28,18 @@ SPLIT_NAME = "(?!meta$)[a-z][a-z0-9-]{0,31}"
 
 
 class FormatName(enum.StrEnum):
-    """The containers; `packer.formats` has a module of the name of each."""
+    """The containers, each with the version of documents that brought it; a module of `packer.formats` has its name."""
+
+    since: int
+
+    def __new__(cls, value: str, since: int = 1) -> FormatName:
+        member = str.__new__(cls, value)
+        member._value_, member.since = value, since
+        return member
 
     TFRECORD = "tfrecord"
     RECORDIO = "recordio"
+    WEBDATASET = "webdataset", 2
 
 
 class Fit(enum.StrEnum):

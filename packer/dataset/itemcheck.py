@@ -10,8 +10,24 @@ from packer.formats.registry import get_format
 from packer.specs import FormatName
 
 
+def _first_not_finite(items: pa.Table) -> tuple[str, str] | None:
+    """Return column and key of a number that is no number or infinite, in a column of numbers or of lists of them."""
+    for name in items.column_names:
+        column = items.column(name).combine_chunks()
+        rows = None
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            rows, column = pc.list_parent_indices(column), pc.list_flatten(column)
+        if not pa.types.is_floating(column.type):
+            continue
+        unfit = pc.indices_nonzero(pc.invert(pc.is_finite(column)))
+        if len(unfit):
+            row = unfit[0].as_py() if rows is None else rows[unfit[0].as_py()].as_py()
+            return name, items.column("key")[row].as_py()
+    return None
+
+
 def check_items(items: pa.Table, container: FormatName) -> None:
-    """Check keys and class ids against the limits of a container.
+    """Check keys, class ids and numbers against the limits of a container.
 
     Raises:
         OptionsError: some do not fit; the text has their number and the first in the order of the table.
@@ -34,3 +50,9 @@ def check_items(items: pa.Table, container: FormatName) -> None:
                 f"--format {container}: {num_unfit:,} of {len(keys):,} items have a class id that does not fit, the "
                 f"first is {labels.filter(unfit)[0].as_py()} of {keys.filter(unfit)[0].as_py()}: {limits.class_rule}"
             )
+    if limits.finite_rule and (found := _first_not_finite(items)) is not None:
+        column, key = found
+        raise OptionsError(
+            f"--format {container}: the column {column!r} has numbers that are not finite, the first in the row of "
+            f"{key}: {limits.finite_rule}"
+        )

@@ -68,6 +68,8 @@ class ItemLimits:
     class_ids: range | None = None
     """Class ids that fit; None: all of int64."""
     class_rule: str = ""
+    finite_rule: str = ""
+    """Empty where numbers need not be finite."""
 
 
 NO_LIMITS = ItemLimits()
@@ -104,7 +106,7 @@ class ShardWriter(Protocol):
     def repeat(self, index: int, position: int) -> int:
         """Append what was added at `index` once more, as the record at `position`; return its size in bytes."""
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> Sequence[bytes | memoryview]:
         """Return the file as buffers that follow one another."""
 
     def index(self) -> bytes:
@@ -171,8 +173,8 @@ class Container(ShardReader, Protocol):
         """What stands in a file behind its last record, in bytes."""
 
     @property
-    def padding_bytes(self) -> int:
-        """About how many bytes of a record are neither the sample's own nor few: headers and padding of members."""
+    def is_padded(self) -> bool:
+        """Its records are larger than those of other containers by more than a few bytes."""
 
     @property
     def side_suffixes(self) -> tuple[str, ...]:

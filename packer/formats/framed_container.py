@@ -52,7 +52,7 @@ class FramedContainer:
     holds_size: bool = True
     holds_examples: bool = False
     mark_bytes: int = 0
-    padding_bytes: int = 0
+    is_padded: bool = False
     side_suffixes: tuple[str, ...] = ()
     index_split: SplitIndexer | None = None
     make_side_files: Callable[[Sequence[str], Sequence[Label]], dict[str, bytes]] = no_side_files

@@ -14,18 +14,21 @@ import pyarrow as pa
 from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.engines.engine import Tick
 from packer.errors import DataSetError
-from packer.formats.container import Sample
+from packer.formats.container import Container, Sample
 from packer.formats.registry import get_format
 from packer.imaging.check import read_size
 from packer.imaging.rejects import RejectError
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
 from packer.packing.sample import ItemRow, item_rows
+from packer.planning.plan import extra_names
 from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
 from packer.stores.open_store import open_store
+from packer.stores.store import Store
 
 SOURCE_SHA256 = "_source_sha256"
 SOURCE_NUM_BYTES = "_source_num_bytes"
+_NUM_MEASURED = 64
 
 
 class ReshardContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,24 +62,52 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
     for index, (item, data, digest) in enumerate(zip(items, fetched, columns[SOURCE_SHA256], strict=True)):
         if isinstance(data, RejectError):
             raise DataSetError(f"{context.source}: the record of {item.key} cannot be read: {data}")
-        shard.add(index, _sample(context, item, data, digest.hex()))
+        shard.add(index, _sample(context, item, data, digest))
         tick(1, item.num_bytes)
     return finish_shard(dest, task, shard, _records_table(table))
 
 
-def _sample(context: ReshardContext, item: ItemRow, record: bytes, source_sha256: str) -> Sample:
+def added_bytes(source: Store, ordered: pa.Table, containers: tuple[FormatName, FormatName]) -> int:
+    """Return how much larger a record is in the second container than in the first, as the mean of some records.
+
+    Args:
+        source: the data set.
+        ordered: its records as items, in hash order.
+        containers: the one that it has, and the one that it gets.
+    """
+    before, after = map(get_format, containers)
+    if before is after or not (before.is_padded or after.is_padded):
+        return 0
+    table = ordered.slice(0, _NUM_MEASURED)
+    columns = table.to_pydict()
+    items = item_rows(columns, extra_names=extra_names(table), class_names=())
+    added = 0
+    for item, data, digest in zip(items, fetch_ahead(source, items), columns[SOURCE_SHA256], strict=True):
+        if isinstance(data, RejectError):
+            raise DataSetError(f"{source.uri}: the record of {item.key} cannot be read: {data}")
+        sample = _complete(before.decode_record(data, name=source.uri), item, digest, after)
+        added += after.open_writer("train", 0).add(sample, 0) - len(data)
+    return added // max(1, len(items))
+
+
+def _sample(context: ReshardContext, item: ItemRow, record: bytes, source_sha256: bytes) -> Sample:
     """Return the sample in a record, with what its container may not hold taken from the table of records."""
     assert item.member is not None
     name = f"{context.source}/{item.member.archive} from byte {item.member.offset_bytes:,}"
+    found = get_format(context.source_format).decode_record(record, name=name)
+    return _complete(found, item, source_sha256, get_format(context.plan.header.format))
+
+
+def _complete(sample: Sample, item: ItemRow, source_sha256: bytes, container: Container) -> Sample:
     sample = replace(
-        get_format(context.source_format).decode_record(record, name=name),
+        sample,
         key=item.key,
         label=item.label,
         class_text=item.class_text,
-        source_sha256=source_sha256,
+        source_sha256=source_sha256.hex(),
         extras=item.extras,
     )
-    if sample.width or not get_format(context.plan.header.format).holds_size:
+    if sample.width or not container.holds_size:
         return sample
     width, height, channels = read_size(sample.encoded)
     return replace(sample, width=width, height=height, channels=channels)

@@ -12,6 +12,7 @@ from packer.formats.registry import get_format
 from packer.options import parse_options
 from packer.pipeline import commit_parts, pack
 from packer.resharding import reshard
+from packer.specs import FormatName
 from packer.stores.local_store import LocalStore
 from tests.tools.datasets import (
     FORMATS,
@@ -91,8 +92,8 @@ def test_the_shards_of_another_world_are_those_of_packing_for_it(tmp_path: Path,
     assert first.splits == second.splits
 
 
-def test_there_and_back_gives_the_same_records(packed: Path, tmp_path: Path) -> None:
-    other = next(name for name in FORMATS if name != read_manifest(packed).format)
+@pytest.mark.parametrize("other", FORMATS)
+def test_there_and_back_gives_the_same_records(packed: Path, tmp_path: Path, other: FormatName) -> None:
     copy(packed, tmp_path / "there", gpus=2, format=other)
     copy(tmp_path / "there", tmp_path / "back", gpus=4)
     copy(packed, tmp_path / "direct", gpus=4, format=other)
