@@ -19,7 +19,7 @@ from packer.formats.registry import get_format
 from packer.planning.layout import shard_key, shard_stem
 from packer.specs import SPLIT_NAME, FormatName, ImageSpec, is_training_split
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 """The highest version of this document that can be read."""
 
 Sha256Hex = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="sha256 as 64 hex digits")]

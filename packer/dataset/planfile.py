@@ -32,7 +32,7 @@ from packer.planning.layout import PLAN_KEY, plan_part_key
 from packer.planning.plan import Plan, PlanHeader, PlannedSplit, digest_of_header
 from packer.stores.store import ObjectNotFoundError, Store
 
-PLAN_DOCUMENT_VERSION = 1
+PLAN_DOCUMENT_VERSION = 2
 """The highest version of `meta/plan.json` that can be read."""
 SHARDS_PER_PART = 16
 _REMEDY = "start anew with --overwrite"

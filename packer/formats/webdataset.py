@@ -106,6 +106,7 @@ class _Walk:
         self._start = 0
         self._stop = 0
         self.key = ""
+        self._extensions: set[str] = set()
         self.offset_bytes = 0
         """Of the record, in the file."""
         self.num_bytes = 0
@@ -126,10 +127,17 @@ class _Walk:
                 f"{len(self._view) - self._stop - BLOCK_BYTES:,} bytes: the file is cut short"
             )
         padding = self._view[self._stop + BLOCK_BYTES + header.num_bytes : self._stop + num_bytes]
+        self._add_extension(header)
         if self._check and any(padding):
             raise MalformedError(f"expected zeros as padding of {header.key}.{header.extension}: the file is damaged")
-        self.key = header.key
         self._walked(num_bytes)
+
+    def _add_extension(self, header: Header) -> None:
+        if header.key != self.key:
+            self.key, self._extensions = header.key, set()
+        if header.extension in self._extensions:
+            raise MalformedError(f"expected each member once, got {header.key}.{header.extension} a second time")
+        self._extensions.add(header.extension)
 
     def step_over_zeros(self) -> None:
         self._walked(BLOCK_BYTES)
@@ -197,6 +205,8 @@ def _split_record(record: bytes | memoryview) -> Members:
             raise MalformedError(f"expected {header.num_bytes:,} bytes of {header.extension}: the record is cut short")
         if header.key != (key := key or header.key):
             raise MalformedError(f"expected members of one sample, got some of {key} and {header.key}")
+        if header.extension in members:
+            raise MalformedError(f"expected each member once, got {header.key}.{header.extension} a second time")
         members[header.extension] = view[start : start + header.num_bytes]
     return members
 

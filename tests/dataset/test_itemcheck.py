@@ -62,6 +62,18 @@ def test_the_number_and_the_first_are_told() -> None:
         check_items(items(["a", "b", "c"], [0, MAX_CLASS_ID + 1, 2**40]), FormatName.RECORDIO)
 
 
+def test_numbers_that_json_cannot_hold() -> None:
+    rows = items(["a", "b", "c"]).append_column("x", pa.array([1.0, None, float("inf")]))
+    with pytest.raises(OptionsError, match=r"^--format webdataset: the column 'x' .* in the row of c: expected none"):
+        check_items(rows, FormatName.WEBDATASET)
+    lists = items(["a", "b"]).append_column("label", pa.array([[], [0.5, float("nan")]], pa.large_list(pa.float32())))
+    with pytest.raises(OptionsError, match=r"the column 'label' .* in the row of b: "):
+        check_items(lists, FormatName.WEBDATASET)
+    check_items(lists.slice(0, 1), FormatName.WEBDATASET)
+    check_items(rows.slice(0, 2), FormatName.WEBDATASET)
+    check_items(rows, FormatName.TFRECORD)
+
+
 @pytest.fixture
 def odd(tmp_path: Path, images: Path) -> Path:
     """Images of which one has a name that no list can hold."""

@@ -97,7 +97,7 @@ CHECKED = {
 def test_each_single_flipped_bit(dest: Path, pattern: str, trials: int) -> None:
     paths = sorted(dest.glob(pattern))
     if not paths:
-        assert read_manifest(dest).format == "tfrecord"  # which has neither lists nor merged indexes
+        assert read_manifest(dest).format != "recordio"  # which alone has lists and merged indexes
     chance = random.Random(pattern)
     for _ in range(trials if paths else 0):
         path = chance.choice(paths)
@@ -257,7 +257,9 @@ def test_a_record_less_and_a_record_twice(dest: Path) -> None:
     path.write_bytes(content[size:])
     assert f"expected {num_records} records, found {num_records - 1}" in faults(dest)
     path.write_bytes(content[:size] + content)
-    assert f"expected {num_records} records, found {num_records + 1}" in faults(dest)
+    found = f"expected {num_records} records, found {num_records + 1}"
+    is_tar = read_manifest(dest).format == "webdataset"  # in which both would be one sample
+    assert ("expected each member once, got train-00000-000000.cls a second time" if is_tar else found) in faults(dest)
 
 
 def test_records_in_another_order(dest: Path) -> None:
@@ -326,7 +328,9 @@ def test_a_table_that_was_rewritten_with_another_value(dest: Path, column: str) 
     table = pq.read_table(path)
     position = table.column_names.index(column)
     reversed_column = table.column(column).take(pa.array(range(table.num_rows - 1, -1, -1)))
-    assert not pc.all(pc.equal(reversed_column, table.column(column))).as_py()
+    if pc.all(pc.equal(reversed_column, table.column(column))).as_py():
+        assert (column, read_manifest(dest).format) == ("num_bytes", "webdataset")  # small records, all of one size
+        return
     pq.write_table(table.set_column(position, table.schema.field(column), reversed_column), path, compression="zstd")
     assert "is not the one that was written with it" in faults(dest)
 
