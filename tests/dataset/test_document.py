@@ -32,40 +32,40 @@ STEM = "train-00000-of-00002"
 
 
 class LaterImage(ImageSpec, frozen=True, kw_only=True):
-    sharpen: Annotated[int | UnsetType, since(2)] = UNSET
+    sharpen: Annotated[int | UnsetType, since(3)] = UNSET
 
 
 class LaterManifest(Manifest, frozen=True, kw_only=True):
     image: LaterImage
-    licence: Annotated[str | UnsetType, since(3)] = UNSET
+    licence: Annotated[str | UnsetType, since(4)] = UNSET
 
 
 class LaterHeader(PlanHeader, frozen=True, kw_only=True):
     image: LaterImage
-    curriculum: Annotated[str | UnsetType, since(2)] = UNSET
+    curriculum: Annotated[str | UnsetType, since(3)] = UNSET
 
 
 class LaterPlan(PlanDocument, frozen=True, kw_only=True):
     header: LaterHeader
-    planner: Annotated[str | UnsetType, since(2)] = UNSET
+    planner: Annotated[str | UnsetType, since(3)] = UNSET
 
 
 class LaterReceipt(Receipt, frozen=True, kw_only=True):
-    seconds: Annotated[int | UnsetType, since(2)] = UNSET
+    seconds: Annotated[int | UnsetType, since(3)] = UNSET
 
 
 class LaterOptions(PackOptions, frozen=True, kw_only=True):
-    sharpen: Annotated[int, since(2)] = 0
+    sharpen: Annotated[int, since(3)] = 0
 
 
 def make_later(patched: pytest.MonkeyPatch) -> None:
     """Make this a release that knows more fields."""
     patched.setattr(manifest, "Manifest", LaterManifest)
-    patched.setattr(manifest, "MANIFEST_VERSION", 3)
+    patched.setattr(manifest, "MANIFEST_VERSION", 4)
     patched.setattr(planfile, "PlanDocument", LaterPlan)
-    patched.setattr(planfile, "PLAN_DOCUMENT_VERSION", 2)
+    patched.setattr(planfile, "PLAN_DOCUMENT_VERSION", 3)
     patched.setattr(receipt, "Receipt", LaterReceipt)
-    patched.setattr(receipt, "RECEIPT_VERSION", 2)
+    patched.setattr(receipt, "RECEIPT_VERSION", 3)
     for module in ("packer.options", "packer.prepare", "packer.dataset.planfile"):
         patched.setattr(f"{module}.PackOptions", LaterOptions)
 
@@ -137,15 +137,17 @@ def test_what_is_new_and_used_is_refused_by_releases_that_do_not_know_it(tmp_pat
         old = decode_manifest(old_manifest(), name="m")
         sharpened = msgspec.structs.replace(old, image=msgspec.structs.replace(old.image, sharpen=3))
         dest.put(MANIFEST_KEY, [encode_manifest(sharpened)])
-        assert decode_manifest(dest.get(MANIFEST_KEY), name="m").version == 2
+        assert decode_manifest(dest.get(MANIFEST_KEY), name="m").version == 3
         licensed = msgspec.structs.replace(sharpened, licence="CC0")
-        assert decode_manifest(encode_manifest(licensed), name="m").version == 3
+        assert decode_manifest(encode_manifest(licensed), name="m").version == 4
         plan = msgspec.structs.replace(old_plan(), planner="me")
         assert claim(dest, plan)
-        assert load_plan(dest).version == 2
+        assert load_plan(dest).version == 3
         put_receipt(dest, STEM, msgspec.structs.replace(old_receipt(), seconds=3))
         assert load_receipt(dest, STEM, plan_id=plan.plan_id).seconds == 3
-    needs = r"expected version 1 to 1, found 2: it needs a newer release of shardpack than this one, 0\.1\.0; upgrade"
+    needs = (
+        r"expected version 1 to [12], found 3: it needs a newer release of shardpack than this one, 0\.1\.0; upgrade"
+    )
     with pytest.raises(NewerVersionError, match=f"^m: {needs}"):
         decode_manifest(dest.get(MANIFEST_KEY), name="m")
     with pytest.raises(NewerVersionError, match=rf"meta/plan\.json: {needs}"):
@@ -158,7 +160,7 @@ def test_a_new_field_in_a_document_of_an_old_version_is_an_edit() -> None:
     edited = {**json.loads(old_manifest()), "licence": "CC0", "digest": ""}
     with pytest.MonkeyPatch.context() as patched:
         make_later(patched)
-        with pytest.raises(DataSetError, match="it says version 1 and has what version 3 brought"):
+        with pytest.raises(DataSetError, match="it says version 1 and has what version 4 brought"):
             decode_manifest(signed(edited), name="m")
     with pytest.raises(DataSetError, match="m: .*unknown field `licence`"):
         decode_manifest(signed(edited), name="m")
@@ -267,7 +269,7 @@ def test_an_option_that_a_stored_plan_lacks_has_its_default(tmp_path: Path) -> N
 def test_a_plan_with_a_new_option_is_of_the_version_that_brought_it(tmp_path: Path) -> None:
     options = msgspec.convert({**options_of_run(tmp_path), "sharpen": 2}, LaterOptions, strict=False)
     assert claim(LocalStore(tmp_path), msgspec.structs.replace(old_plan(), options=lasting_options(options)))
-    assert json.loads((tmp_path / PLAN_KEY).read_bytes())["version"] == 2
+    assert json.loads((tmp_path / PLAN_KEY).read_bytes())["version"] == 3
 
 
 def test_an_option_that_this_release_does_not_have(tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ def test_webdataset_reads_images_labels_and_fields(packed: Path) -> None:
         assert Image.open(io.BytesIO(sample["jpg"])).format == "JPEG"
 
 
+def test_releases_that_do_not_know_it_refuse_it_by_its_version(packed: Path) -> None:
+    for name in ("manifest.json", "meta/plan.json"):
+        assert json.loads((packed / name).read_bytes())["version"] == 2
+
+
 def test_our_own_reader_gives_the_same(packed: Path) -> None:
     dataset = open_dataset(str(packed))
     for split in dataset.manifest.splits:
