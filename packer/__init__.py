@@ -20,9 +20,12 @@ _PUBLIC = {
     "PackResult": "packer.pipeline",
     "PackerError": "packer.errors",
     "StoreOptions": "packer.specs",
+    "TorchBatches": "packer.loading.torch_adapter",
+    "mxnet_batches": "packer.loading.mxnet_adapter",
     "open_dataset": "packer.reading.dataset",
     "pack": "packer.pipeline",
     "parse_options": "packer.options",
+    "tf_dataset": "packer.loading.tf_adapter",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -16,6 +16,8 @@ from dataclasses import replace
 from types import TracebackType
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
@@ -34,6 +36,7 @@ from packer.loading.loader_spec import (
 from packer.loading.process_feed import ProcessFeed
 from packer.loading.record_order import ORDER_VERSION
 from packer.loading.sample_maker import Transform, load_transform
+from packer.loading.slot_ring import SlotLayout
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions
 
@@ -167,6 +170,16 @@ class Loader:
     def memory_bytes(self) -> int:
         """Size of the batches that are made ahead, the largest part of what a loader takes."""
         return self._setup.num_slots * self._setup.layout.slot_bytes
+
+    @property
+    def layout(self) -> SlotLayout:
+        """The shape of batches."""
+        return self._setup.layout
+
+    @property
+    def slot_memory(self) -> npt.NDArray[np.uint8] | None:
+        """All the memory that images are made in, for those who pin it; None before the first batch."""
+        return None if self._feed is None else self._feed.ring.memory
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches from where the loader stands: without an end of a training split, one pass of any other.

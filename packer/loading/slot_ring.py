@@ -66,6 +66,8 @@ class SlotRing:
         self.num_bytes = layout.slot_bytes * num_slots
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.num_bytes)
         view = memoryview(self._memory)
+        self.memory: npt.NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
+        """All of it."""
         step = layout.slot_bytes
         self.slots = tuple(Slot(view[index * step : (index + 1) * step], layout) for index in range(num_slots))
 

@@ -1,0 +1,41 @@
+"""Batches of a loader as a tf.data.Dataset. Nothing is decoded by TensorFlow, so any encoding will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from packer.extras import require_extra
+from packer.loading.loader import Loader
+
+TfDataset: TypeAlias = Any
+"""A tf.data.Dataset; TensorFlow is not importable where types are checked."""
+
+
+def tf_dataset(loader: Loader) -> TfDataset:
+    """Return a data set of (images, labels, weights): the loader's batches from where it stands, one by one.
+
+    Images are uint8 [batch, px, px, 3] in RGB, labels int64 [batch] or float32 [batch, n], weights float32 [batch].
+    Of a training split there is no end: take `loader.steps` for an epoch. Batches that are fetched ahead of the loop,
+    as by `prefetch`, count as handed out in the loader's state.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+    """
+    tf = import_tensorflow()
+    layout = loader.layout
+    size, px, values = layout.batch_size, layout.image_px, layout.label_values
+    labels = tf.TensorSpec([size, values], tf.float32) if values else tf.TensorSpec([size], tf.int64)
+    signature = (tf.TensorSpec([size, px, px, 3], tf.uint8), labels, tf.TensorSpec([size], tf.float32))
+
+    def batches() -> Iterator[tuple[Any, Any, Any]]:
+        for batch in loader:
+            yield batch.images, batch.labels, batch.weights
+
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+def import_tensorflow() -> ModuleType:
+    """Return TensorFlow. Raises MissingExtraError where it is not installed."""
+    return require_extra("tensorflow", "tensorflow", purpose="batches of a tf.data.Dataset")

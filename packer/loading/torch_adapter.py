@@ -1,0 +1,135 @@
+"""Batches of a loader as tensors of PyTorch: no copy on a CPU, one by a stream of its own to a GPU.
+
+Where the device is a GPU, the memory of the loader's slots is pinned, so that a copy runs beside the kernels of the
+step before: it is asked for as soon as the loop asks for a batch, and the loop's own stream waits for it, not the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from packer.extras import require_extra
+from packer.loading.batch import Batch
+from packer.loading.loader import Loader
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TorchBatch:
+    """Samples of one rank and step, on one device."""
+
+    images: Any
+    """uint8 [batch, 3, px, px], RGB, laid out channels last."""
+    labels: Any
+    """int64 [batch], or float32 [batch, n] where they are vectors."""
+    weights: Any
+    """float32 [batch]: 1, or 0 for what fills up the last batches of an evaluation."""
+    epoch: int
+    step: int
+    num_samples: int
+    keys: Sequence[str]
+    columns: Mapping[str, Sequence[Any]]
+
+
+class TorchBatches:
+    """The batches of a loader, as `Loader` yields them; its state is the loader's."""
+
+    def __init__(self, loader: Loader, device: str = "cpu") -> None:
+        """Take a loader.
+
+        Args:
+            loader: whose batches are taken.
+            device: where the tensors are, such as ``cuda:0``.
+
+        Raises:
+            MissingExtraError: PyTorch is not installed.
+        """
+        self._torch = require_extra("torch", "torch", purpose="batches of tensors")
+        self._loader = loader
+        self._device = self._torch.device(device)
+
+    def __iter__(self) -> Iterator[TorchBatch]:
+        """Yield the batches from where the loader stands. Raises as the loader's iterator."""
+        if self._device.type != "cuda":
+            for batch in self._loader:
+                yield self._wrap(batch, *self._tensors(batch))
+            return
+        copier = _CudaCopier(self._torch, self._device)
+        try:
+            for batch in self._loader:
+                copier.pin(self._loader)
+                yield self._wrap(batch, *copier.copy(batch, self._tensors(batch)))
+        finally:
+            copier.close()
+
+    def _tensors(self, batch: Batch) -> tuple[Any, Any, Any]:
+        """Return tensors over the batch's own memory, which they keep."""
+        as_tensor = self._torch.from_numpy
+        return as_tensor(batch.images).permute(0, 3, 1, 2), as_tensor(batch.labels), as_tensor(batch.weights)
+
+    def _wrap(self, batch: Batch, images: Any, labels: Any, weights: Any) -> TorchBatch:
+        return TorchBatch(
+            images=images.to(self._device),
+            labels=labels.to(self._device),
+            weights=weights.to(self._device),
+            epoch=batch.epoch,
+            step=batch.step,
+            num_samples=batch.num_samples,
+            keys=batch.keys,
+            columns=batch.columns,
+        )
+
+
+class _CudaCopier:
+    """Copies batches to one GPU by a stream of its own."""
+
+    def __init__(self, torch: Any, device: Any) -> None:
+        self._torch, self._device = torch, device
+        self._stream = torch.cuda.Stream(device)
+        self._pinned: Any = None
+        self._under_way: tuple[Any, Batch] | None = None
+        """The event of the last copy, and what it reads."""
+
+    def pin(self, loader: Loader) -> None:
+        """Pin the memory of the loader's slots, once. Where that fails, copies are made all the same, but waited on."""
+        memory = loader.slot_memory
+        if memory is None or memory is self._pinned:
+            return
+        self._unpin()
+        code = self._torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
+        if int(code):
+            _LOGGER.warning(
+                "the loader's memory cannot be pinned (CUDA error %d), so copies to the GPU wait", int(code)
+            )
+        self._pinned = memory
+
+    def copy(self, batch: Batch, tensors: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+        """Return copies on the GPU, for which the current stream waits before its next work."""
+        self._finish()
+        current = self._torch.cuda.current_stream(self._device)
+        with self._torch.cuda.stream(self._stream):
+            copies = tuple(tensor.to(self._device, non_blocking=True) for tensor in tensors)
+            self._under_way = (self._stream.record_event(), batch)
+        current.wait_event(self._under_way[0])
+        for copy in copies:
+            copy.record_stream(current)
+        return copies
+
+    def close(self) -> None:
+        self._finish()
+        self._unpin()
+
+    def _finish(self) -> None:
+        """Wait for the last copy, which has had the time of a step, and let its slot go."""
+        if self._under_way is not None:
+            self._under_way[0].synchronize()
+            self._under_way = None
+
+    def _unpin(self) -> None:
+        if self._pinned is not None:
+            self._torch.cuda.cudart().cudaHostUnregister(self._pinned.ctypes.data)
+            self._pinned = None

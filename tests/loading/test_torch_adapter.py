@@ -1,0 +1,79 @@
+import sys
+
+import numpy as np
+import pytest
+
+from packer.errors import MissingExtraError
+from packer.loading.torch_adapter import TorchBatches
+from tests.loading.test_loader import open_loader, take
+from tests.reading.make_dataset import deal, make_dataset, make_samples
+
+
+@pytest.fixture
+def data(tmp_path):
+    splits = {"train": deal(make_samples(24), 4), "val": deal(make_samples(13, first=1), 4)}
+    make_dataset(tmp_path, splits, world=2)
+    return tmp_path
+
+
+def test_without_pytorch_the_pip_command_is_named(monkeypatch, data):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with open_loader(data) as loader, pytest.raises(MissingExtraError, match=r"pip install '\.\[torch\]'"):
+        TorchBatches(loader)
+
+
+@pytest.mark.torch
+class TestWithPyTorch:
+    """Needs PyTorch throughout."""
+
+    @pytest.fixture(autouse=True)
+    def _torch(self):
+        self.torch = pytest.importorskip("torch")
+
+    @pytest.mark.parametrize("where", ["process", pytest.param("subprocess", marks=pytest.mark.slow)])
+    def test_tensors_are_the_loaders_own_memory(self, data, where):
+        with open_loader(data, where=where, keys=True) as loader, open_loader(data) as other:
+            batch = next(iter(TorchBatches(loader)))
+            (expected,) = take(other, 1)
+            assert (batch.images.shape, batch.images.dtype) == ((6, 3, 16, 16), self.torch.uint8)
+            assert batch.images.is_contiguous(memory_format=self.torch.channels_last)
+            np.testing.assert_array_equal(batch.images.permute(0, 2, 3, 1).numpy(), expected.images)
+            assert (batch.labels.tolist(), batch.labels.dtype) == (expected.labels.tolist(), self.torch.int64)
+            assert (batch.weights.tolist(), batch.weights.dtype) == ([1.0] * 6, self.torch.float32)
+            assert len(batch.keys) == 6
+            start = loader.slot_memory.ctypes.data
+            assert start <= batch.images.data_ptr() < start + loader.memory_bytes
+
+    def test_a_tensor_keeps_its_memory(self, data):
+        with open_loader(data) as loader:
+            batches = iter(TorchBatches(loader))
+            image = next(batches).images[2]
+            expected = image.clone()
+            for _ in range(12):
+                next(batches)
+        assert self.torch.equal(image, expected)
+
+    def test_state_is_the_loaders(self, data):
+        with open_loader(data) as loader:
+            batches = iter(TorchBatches(loader))
+            next(batches)
+            assert loader.state_dict()["steps"] == 1
+
+    def test_an_evaluation_ends(self, data):
+        with open_loader(data, "val", batch_size=4) as loader:
+            batches = list(TorchBatches(loader))
+        assert sum(float(batch.weights.sum()) for batch in batches) == 13
+        assert len(batches) == loader.steps
+
+    @pytest.mark.may_skip
+    def test_a_gpu_gets_the_same_by_a_stream_of_its_own(self, data):
+        if not self.torch.cuda.is_available():
+            pytest.skip("there is no GPU")
+        with open_loader(data, where="subprocess") as loader, open_loader(data) as other:
+            expected = take(other, 12)
+            held = [batch for batch, _ in zip(TorchBatches(loader, "cuda:0"), range(12), strict=False)]
+            for batch, theirs in zip(held, expected, strict=True):
+                assert batch.images.is_cuda
+                assert batch.images.is_contiguous(memory_format=self.torch.channels_last)
+                np.testing.assert_array_equal(batch.images.permute(0, 2, 3, 1).cpu().numpy(), theirs.images)
+                assert batch.labels.tolist() == theirs.labels.tolist()
