@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from packer.cli.bench_command import EPILOG as BENCH_EPILOG
+from packer.cli.bench_command import bench
 from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_pack_options
 from packer.cli.output import Output
 from packer.cli.report_command import EPILOG as REPORT_EPILOG
@@ -160,6 +162,7 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     Output(as_json=json).inspected(store.uri, load_manifest(store))
 
 
+app.command(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))
 app.command(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
 app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
 app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))

@@ -14,6 +14,7 @@ from packer.shown_text import shown, shown_json, without_secrets
 
 if TYPE_CHECKING:
     from packer.dataset.manifest import Manifest
+    from packer.loading.bench_advice import BenchResult
     from packer.localjob.local_job import LocalJobResult
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
@@ -85,6 +86,33 @@ class Output:
             f"${traffic.request_dollars:,.2f} for requests and ${traffic.storage_dollars_per_month:,.2f} a month for "
             f"storage (S3 Standard, us-east-1, list prices of {PRICES_AS_OF})"
         )
+
+    def benched(self, result: BenchResult) -> None:
+        """Show what loading delivers, what binds and what would help."""
+        from packer.loading.bench_advice import advise
+
+        advice = advise(result)
+        if self._as_json:
+            told = {"keeps_up": result.keeps_up, "binds": result.binds, "wanted_cpus": result.wanted_cpus}
+            self._json({**msgspec.to_builtins(result), **told, "advice": msgspec.to_builtins(advice)})
+            return
+        stages = (result.store_us, result.decode_us, result.scale_us, result.hand_over_us, result.cpu_us)
+        names = ("store", "decode", "crop and scale", "hand-over", "all, at full speed")
+        rows = [("CPU time", "us an image"), *((name, f"{us:,.0f}") for name, us in zip(names, stages, strict=True))]
+        _print_table(rows)
+        _print(
+            f"{result.dest} {result.split}: {result.capacity:,.0f} images/s at full speed, {result.threads} threads, "
+            f"{result.num_cpus} vCPUs, decoder {result.decoder_id}"
+        )
+        if result.wanted is not None:
+            verdict = "keeps up" if result.keeps_up else "does not keep up"
+            _print(
+                f"wanted: {result.wanted:,.0f} images/s, {result.wanted_cpus} vCPUs; reached: {result.reached:,.0f}; "
+                f"waited {result.waited_share:.1%} of the time: {verdict}"
+            )
+        _print(f"bound by: {result.binds}")
+        for each in advice:
+            _print(f"would help: {each.what}: {each.effect}")
 
     def verified(self, report: VerifyReport) -> None:
         """Show what verification found."""

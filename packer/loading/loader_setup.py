@@ -83,13 +83,14 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
 def start_threads(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -> ThreadFeed:
     """Start threads of this process that fill the slots of `ring`, or of memory of their own."""
     # Each feed closes its access.
-    maker = replace(setup.maker, access=_open_access(setup.given, setup.shards))
+    maker = replace(setup.maker, access=open_access(setup.given, setup.shards))
     places = setup.plan.places(start.epoch, start.position)
     ring = ring or SlotRing(setup.layout, setup.num_slots)
     return ThreadFeed(maker, setup.plan, places, ring, setup.given.threads)
 
 
-def _open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
+def open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
+    """Return the way to the bytes of shards that was asked for; who opens it closes it."""
     if given.cache and not all(file.is_local for file in shards.files):
         return CachedShards(shards.files, open_cache(given.cache, shards))
     return _direct_access(shards)
