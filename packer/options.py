@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from packer.errors import OptionsError
 from packer.specs import (
+    ITEM_LIMIT_S,
     MAX_LOCAL_SIZE,
     MAX_SHARD_BYTES,
     MAX_WORLD,
@@ -76,6 +77,9 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     subsampling: Annotated[Subsampling, Meta(description="colour resolution of jpeg")] = Subsampling.S420
     alpha: Annotated[Alpha, Meta(description="transparency: over white, or kept in png and webp")] = Alpha.WHITE
     max_pixels: Annotated[int, Meta(ge=1, description="reject images with more pixels than this")] = 100_000_000
+    item_timeout: Annotated[
+        int, Meta(ge=1, le=86_400, description="reject images that take more seconds than this")
+    ] = ITEM_LIMIT_S
     label_column: Annotated[
         str | None, Meta(description="label's column in a listing, or A,B,... for a vector (default: label, if there)")
     ] = None

@@ -212,6 +212,7 @@ def _pack_shards(
         source_store=share_options(document.source_root, options.source_store()),
         dest=dest.uri,
         dest_store=share_options(dest.uri, options.dest_store()),
+        item_limit_s=options.item_timeout,
         fail_on_reject=options.on_reject is OnReject.FAIL,
         resume=options.resume or options.part is not None,
     )

@@ -30,7 +30,7 @@ from packer.sources.open_source import list_source
 from packer.specs import MAX_SHARD_BYTES, OnReject
 from packer.stores.open_store import absolute_uri, share_options
 
-_ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "resume", "overwrite", "part", *STORE_FIELDS})
+_ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "item_timeout", "resume", "overwrite", "part", *STORE_FIELDS})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
 _ROWS_PER_HASH_RUN = 1 << 16
 
@@ -163,6 +163,7 @@ def _probe(
         source_store=share_options(listing.root, options.source_store()),
         format=options.format,
         image=options.image_spec(),
+        item_limit_s=options.item_timeout,
         items=tuple(rows),
     )
     tasks = range(-(-len(rows) // ITEMS_PER_TASK))

@@ -8,9 +8,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 Tick: TypeAlias = Callable[[int, int], None]
 """Called by a task now and then with the number of items and of source bytes done since the last call."""
 
-ITEM_TOO_SLOW = 124
-"""Exit code of a process that ended itself because one item of its task took too long; timeout(1) uses the same."""
-
 Context = TypeVar("Context", contravariant=True)
 Result = TypeVar("Result", covariant=True)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from packer.engines.engine import ITEM_TOO_SLOW, Task, Tick
+from packer.engines.engine import Task, Tick
 from packer.errors import WorkerError
 
 _ATTEMPTS = 2
@@ -79,8 +79,8 @@ class _Worker:
         """Return how the process ended, in words."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(timeout=5)
-            if code in (ITEM_TOO_SLOW, -signal.SIGPROF):
-                return "ended itself, since one item took too long to decode (a line above names it, where it could)"
+            if code == -signal.SIGPROF:
+                return "was ended by its timer, since one item took too long and let no other code run"
             if code < 0:
                 return f"was killed by signal {-code} ({signal.Signals(-code).name})"
             return f"exited with code {code}"

@@ -13,8 +13,6 @@ from typing import IO
 from packer.errors import PackerError
 
 _STANDARD_ERROR = 2
-_LOCK = threading.Lock()
-"""File descriptor 2 belongs to the process, so one thread at a time may borrow it."""
 
 
 class _Silence:
@@ -49,6 +47,40 @@ without_warnings = _Silence()
 """``with without_warnings:`` for code that calls Pillow; may be nested. Costs some microseconds."""
 
 
+class _Loan:
+    """File descriptor 2, which belongs to the process, while one thread has it for itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._saved: int | None = None
+        self.owner: int | None = None
+        """The thread that has it."""
+
+    def take(self, target: int) -> bool:
+        """Wait until no other thread has standard error, then point it at `target`; False where this loan is over."""
+        self._lock.acquire()
+        if self is not _loan:
+            self._lock.release()
+            return False
+        self._saved = _redirect(target)
+        self.owner = threading.get_ident()
+        return True
+
+    def give_back(self) -> None:
+        """Point standard error at what it was; a process that has none keeps none."""
+        self.owner = None
+        if self._saved is not None:
+            os.dup2(self._saved, _STANDARD_ERROR)
+            os.close(self._saved)
+            self._saved = None
+        self._lock.release()
+
+
+_loan = _Loan()
+_GUARD = threading.Lock()
+"""Held for the moment in which a loan ends, in whichever thread."""
+
+
 @contextmanager
 def captured_stderr() -> Iterator[None]:
     """Catch what is written to file descriptor 2 inside the block; an error that leaves it takes the text as a note.
@@ -57,8 +89,9 @@ def captured_stderr() -> Iterator[None]:
 
     Raises PackerError where there is neither memory nor a folder for a temporary file: no fault of any image.
     """
-    with _LOCK, _open_scratch() as caught:
-        saved = _redirect(caught.fileno())
+    with _open_scratch() as caught:
+        while not (loan := _loan).take(caught.fileno()):
+            pass
         try:
             yield
         except Exception as error:
@@ -67,9 +100,18 @@ def captured_stderr() -> Iterator[None]:
                 error.add_note(text)
             raise
         finally:
-            if saved is not None:
-                os.dup2(saved, _STANDARD_ERROR)
-                os.close(saved)
+            with _GUARD:
+                if loan is _loan:
+                    loan.give_back()
+
+
+def return_stderr(*, of_thread: int | None) -> None:
+    """Give standard error back where a thread has it that nobody waits for any more; other threads may take it then."""
+    global _loan
+    with _GUARD:
+        if of_thread is not None and _loan.owner == of_thread:
+            loan, _loan = _loan, _Loan()
+            loan.give_back()
 
 
 def _open_scratch() -> IO[bytes]:

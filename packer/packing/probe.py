@@ -8,9 +8,9 @@ from packer.engines.engine import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
 from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import ItemRow, build_sample
-from packer.packing.watchdog import Watchdog
-from packer.specs import DEFAULT_STORE, FormatName, ImageSpec, StoreOptions
+from packer.packing.sample import ItemRow
+from packer.packing.samples import BuiltSample, build_samples
+from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, FormatName, ImageSpec, StoreOptions
 from packer.stores.open_store import open_store
 
 ITEMS_PER_TASK = 16
@@ -23,6 +23,8 @@ class ProbeContext(msgspec.Struct, frozen=True, kw_only=True):
     source_store: StoreOptions = DEFAULT_STORE
     format: FormatName
     image: ImageSpec
+    item_limit_s: float = ITEM_LIMIT_S
+    """Seconds that decoding and encoding one item may take."""
     items: tuple[ItemRow, ...]
 
 
@@ -38,17 +40,16 @@ def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list
     items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
     source, container = open_store(context.source_root, context.source_store), get_format(context.format)
     probed = []
-    with Watchdog() as watchdog:
-        for item, data in zip(items, fetch_ahead(source, items), strict=True):
-            try:
-                if isinstance(data, RejectError):
-                    raise data
-                with watchdog.item(item.key):
-                    sample, _ = build_sample(item, data, context.image)
-            except RejectError as error:
-                probed.append(ProbedItem(num_bytes=None, problem=f"{item.key}: {error.reason}: {error.detail}"))
-            else:
-                num_bytes = container.open_writer("train", 0).add(sample, 0)
-                probed.append(ProbedItem(num_bytes=num_bytes, problem=""))
-            tick(1, item.num_bytes)
+
+    def take(index: int, outcome: BuiltSample | RejectError) -> None:
+        item = items[index]
+        if isinstance(outcome, RejectError):
+            problem = f"{item.key}: {outcome.reason}: {outcome.detail}"
+            probed.append(ProbedItem(num_bytes=None, problem=problem))
+        else:
+            num_bytes = container.open_writer("train", 0).add(outcome.sample, 0)
+            probed.append(ProbedItem(num_bytes=num_bytes, problem=""))
+        tick(1, item.num_bytes)
+
+    build_samples(items, fetch_ahead(source, items), context.image, limit_s=context.item_limit_s, take=take)
     return task, probed

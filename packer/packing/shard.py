@@ -12,15 +12,14 @@ import msgspec
 from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.engines.engine import Tick
 from packer.errors import EncoderMismatchError, PackerError
-from packer.imaging.chatter import without_warnings
 from packer.imaging.fingerprint import encoder_digest, encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import build_sample, item_rows
-from packer.packing.watchdog import Watchdog
-from packer.specs import DEFAULT_STORE, ImageSpec, StoreOptions
+from packer.packing.sample import item_rows
+from packer.packing.samples import BuiltSample, build_samples
+from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, ImageSpec, StoreOptions
 from packer.stores.open_store import open_store
 
 
@@ -32,6 +31,8 @@ class PackContext(msgspec.Struct, frozen=True, kw_only=True):
     fail_on_reject: bool
     source_store: StoreOptions = DEFAULT_STORE
     dest_store: StoreOptions = DEFAULT_STORE
+    item_limit_s: float = ITEM_LIMIT_S
+    """Seconds that decoding and encoding one item may take."""
     resume: bool
     """Keep a shard whose receipt and digest match instead of packing it again."""
 
@@ -56,22 +57,18 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
     items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
     shard = OpenShard(plan, task, items)
     source = open_store(plan.source_root, context.source_store)
-    with without_warnings, Watchdog() as watchdog:
-        # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
-        for index, data in enumerate(fetch_ahead(source, items)):
-            item = items[index]
-            try:
-                if isinstance(data, RejectError):
-                    raise data
-                with watchdog.item(item.key):
-                    sample, histogram = build_sample(item, data, header.image)
-            except RejectError as error:
-                if context.fail_on_reject:
-                    raise PackerError(f"{source.uri}/{item.key}: {error} (--on-reject fail)") from None
-                shard.reject(index, error)
-            else:
-                shard.add(index, sample, histogram)
-            tick(1, item.num_bytes)
+
+    def take(index: int, outcome: BuiltSample | RejectError) -> None:
+        item = items[index]
+        if not isinstance(outcome, RejectError):
+            shard.add(index, outcome.sample, outcome.histogram)
+        elif context.fail_on_reject:
+            raise PackerError(f"{source.uri}/{item.key}: {outcome} (--on-reject fail)")
+        else:
+            shard.reject(index, outcome)
+        tick(1, item.num_bytes)
+
+    build_samples(items, fetch_ahead(source, items), header.image, limit_s=context.item_limit_s, take=take)
     return finish_shard(dest, task, shard, table)
 
 
