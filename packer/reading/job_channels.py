@@ -170,7 +170,7 @@ class ChannelSource:
             training=is_training_split(split),
             format=self._manifest.format,
         )
-        share = Share(split=split, way="Pipe", num_shards=len(shards), host=self.host)
+        share = Share(split=split, way="Pipe", num_shards=len(shards), host=self.host, is_stream=True)
         return _PipeFeed(share=share, channel=PipeChannel(self._files, channel, self._first_fifo), plan=plan)
 
     def _open_folder(self, split: str, channel: str) -> _FolderFeed:

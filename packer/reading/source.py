@@ -26,6 +26,8 @@ class Share:
     """Of the split."""
     host: str = ""
     """This host's name in a job; empty where there is none."""
+    is_stream: bool = False
+    """It comes through a Pipe, which is read from its start alone."""
     own_shards: tuple[int, ...] = ()
     """Indices in the manifest of the shards that this host has and no other may have, ascending.
 

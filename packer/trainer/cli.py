@@ -23,11 +23,14 @@ from packer.specs import StoreOptions
 from packer.trainer.core.failure import put_failure
 from packer.trainer.core.recipe import PRESETS, Recipe, find_preset
 from packer.trainer.core.stopping import Stopper, ending_at_sigterm
-from packer.trainer.core.train_options import PLAIN_FIELDS, CheckpointOptions, LogOptions, TrainOptions
+from packer.trainer.core.train_options import PLAIN_FIELDS, CheckpointOptions, LogOptions, ReadingOptions, TrainOptions
 from packer.trainer.core.training_input import option_name
 from packer.trainer.core.training_run import Voice, run
 from packer.trainer.core.world import World, parse_world
 from packer.trainer.frameworks import NAMES, open_framework
+
+_ALIASES = {"log": ("--events",)}
+"""torchrun takes --log for one of its own options, wherever it stands."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -70,6 +73,7 @@ def build_options(given: Mapping[str, Any], *, preset: str, base_dir: str, store
         recipe=msgspec.structs.replace(find_preset(preset), **pick(Recipe.__struct_fields__)),
         checkpoints=CheckpointOptions(**pick(CheckpointOptions.__struct_fields__)),
         log=LogOptions(**pick(LogOptions.__struct_fields__)),
+        reading=ReadingOptions(**pick(ReadingOptions.__struct_fields__)),
         store=store,
     )
 
@@ -77,7 +81,7 @@ def build_options(given: Mapping[str, Any], *, preset: str, base_dir: str, store
 def list_fields() -> list[msgspec.structs.FieldInfo]:
     """Return the fields that are options, in the order of the help."""
     plain = [field for field in msgspec.structs.fields(TrainOptions) if field.name in PLAIN_FIELDS]
-    nested = (msgspec.structs.fields(struct) for struct in (Recipe, CheckpointOptions, LogOptions))
+    nested = (msgspec.structs.fields(struct) for struct in (Recipe, CheckpointOptions, LogOptions, ReadingOptions))
     return [*plain, *(field for fields in nested for field in fields)]
 
 
@@ -103,7 +107,7 @@ def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
     described = ",".join(map(str, field.default)) if is_list else field.default
     text = about.description if described in ("", False) else f"{about.description} [default: {described}]"
     declaration = (f"{flag}/--no-{flag[2:]}" if field.default else flag) if kind is bool else flag
-    option = typer.Option(declaration, help=text, show_default=False)
+    option = typer.Option(declaration, *_ALIASES.get(field.name, ()), help=text, show_default=False)
     if is_list:
         option = typer.Option(declaration, help=text, metavar="N,...", parser=_parse_numbers, show_default=False)
     hint: Any = Any if is_list else kind | None

@@ -35,7 +35,7 @@ def check_all(world, framework):
         labels=np.array([world.rank, 2]),
         weights=np.ones(2, np.float32),
     )
-    numbers = learner.step([batch], StepOrder(learning_rate=0.1, seed=0, stop=world.rank == 1)).read()
+    numbers = learner.step([batch], StepOrder(learning_rate=0.1, seeds=(0,), stop=world.rank == 1)).read()
     assert (numbers.stop, numbers.save) == (True, False), "rank 1 was told to end"
     assert len(set(collective.allgather(numbers.loss))) == 1
     assert len(set(collective.allgather(learner.save()))) == 1

@@ -1,10 +1,8 @@
 """Real jobs of two ranks under both launchers. Every one has a hard limit, since the failure to fear is a hang."""
 
+import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,53 +12,28 @@ import pytest
 from packer.reading.dataset import open_dataset
 from packer.specs import FormatName
 from tests.reading.containers import feeding, shard_bytes, write_job
-from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.trainer import rank_jobs
+from tests.trainer.rank_jobs import HOROVODRUN, MPIRUN, learnable
 
 pytestmark = [pytest.mark.horovod, pytest.mark.slow]
 
-LIMIT_S = 150
-"""Jobs take 5 to 15 s on two idle cores."""
-MPIRUN = [
-    *("mpirun", "-np", "2", "--oversubscribe", "-bind-to", "none", "-mca", "mpi_yield_when_idle", "1"),
-    *("-mca", "btl", "self,vader", "-mca", "btl_vader_single_copy_mechanism", "none"),
-]
-HOROVODRUN = [str(Path(sys.executable).with_name("horovodrun")), *("-np", "2", "--gloo", "-H", "localhost:2")]
 OWN_DATA = f'exec {sys.executable} -m packer.trainer --data "$0/${{HOROVOD_RANK:-$OMPI_COMM_WORLD_RANK}}" "$@"'
 """A shell command that gives each rank a folder of its own."""
 
 
-@pytest.fixture(params=[HOROVODRUN, MPIRUN], ids=["horovodrun", "mpirun"])
+@pytest.fixture(params=[HOROVODRUN, MPIRUN], ids=lambda launcher: launcher.name)
 def launch(request):
     """A function that runs a command as two ranks and returns its exit status and lines."""
     pytest.importorskip("horovod.tensorflow")
-    if not shutil.which(request.param[0]):
-        pytest.skip(f"{request.param[0]} is not installed")
+    if not shutil.which(request.param.head[0]):
+        pytest.skip(f"{request.param.name} is not installed")
 
     def run(*command, **environ):
-        as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-        process = subprocess.Popen(
-            [*request.param, *map(str, command)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | as_root | {"PYTHONPATH": os.getcwd()} | environ,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=LIMIT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            pytest.fail(f"the job hangs; it said:\n{process.communicate()[0]}")
-        return process.returncode, output.splitlines()
+        bare = dataclasses.replace(request.param, python=())
+        ended = rank_jobs.run(bare, 2, *command, **environ)
+        return ended.status, ended.lines
 
     return run
-
-
-def learnable(root, *, num_records=192, container=FormatName.TFRECORD):
-    samples = make_samples(num_records, num_classes=3)
-    splits = {"train": deal(samples, 4), "val": deal(make_samples(27, num_classes=3), 4)}
-    make_dataset(root, splits, container=container, world=2)
-    return root
 
 
 SMALL = ("--framework", "keras", "--image-size", "16", "--batch-size", "8")

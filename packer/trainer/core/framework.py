@@ -43,8 +43,8 @@ class StepOrder:
     """What a step is told, beside its batches."""
 
     learning_rate: float
-    seed: int
-    """Of everything that is random in this step on this rank."""
+    seeds: tuple[int, ...]
+    """Of everything that is random in the step, one for each batch of this rank."""
     stop: bool = False
     """This rank was told to end."""
     save: bool = False
@@ -132,8 +132,8 @@ class Framework(Protocol):
     def collective(self) -> Collective:
         """How ranks speak to each other."""
 
-    def open_feed(self, job: Job) -> Feed:
-        """Return where this rank's batches come from. Raises OptionsError where the framework cannot read them."""
+    def open_stream(self, job: Job) -> Feed:
+        """Return batches of a job's Pipe channels. Raises OptionsError where the framework cannot read them."""
 
     def build(self, spec: ModelSpec) -> Learner:
         """Make the model and its optimizer.

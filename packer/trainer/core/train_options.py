@@ -47,7 +47,7 @@ class CheckpointOptions(msgspec.Struct, frozen=True, kw_only=True):
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What rank 0 tells while it trains."""
 
-    log: Annotated[str, about("file that rank 0 adds events to, as JSON lines")] = ""
+    log: Annotated[str, about("file that rank 0 adds events to, as JSON lines; under torchrun write --events")] = ""
     log_steps: Annotated[int, about("steps from one event to the next")] = 10
     log_seconds: Annotated[float, about("seconds from one line for people to the next, at least")] = 30.0
     tensorboard: Annotated[str, about("folder in which rank 0 writes for TensorBoard")] = ""
@@ -57,6 +57,22 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise OptionsError(f"--log-steps: expected at least 1, got {self.log_steps}")
         if not self.log_seconds >= 0:
             raise OptionsError(f"--log-seconds: expected at least 0, got {self.log_seconds:g}")
+
+
+class ReadingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How batches are made; nothing of it changes one."""
+
+    loader: Annotated[str, about("where batches are made: in a subprocess, or in threads of this process")] = (
+        "subprocess"
+    )
+    threads: Annotated[int, about("threads of a rank that decode; 0: its share of the processors")] = 0
+    cache: Annotated[str, about("/folder:200GB keeps shards of a bucket there")] = ""
+
+    def __post_init__(self) -> None:
+        if self.loader not in ("subprocess", "process"):
+            raise OptionsError(f"--loader: expected subprocess or process, got {self.loader!r}")
+        if self.threads < 0:
+            raise OptionsError(f"--threads: expected at least 0, got {self.threads}")
 
 
 class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +96,7 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     recipe: Recipe = Recipe()
     checkpoints: CheckpointOptions = CheckpointOptions()
     log: LogOptions = LogOptions()
+    reading: ReadingOptions = ReadingOptions()
     store: StoreOptions = DEFAULT_STORE
     """How `data` or `manifest`, and what is written to a remote place, are reached."""
 
@@ -103,6 +120,8 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PLAIN_FIELDS = tuple(
-    name for name in TrainOptions.__struct_fields__ if name not in ("base_dir", "recipe", "checkpoints", "log", "store")
+    name
+    for name in TrainOptions.__struct_fields__
+    if name not in ("base_dir", "recipe", "checkpoints", "log", "reading", "store")
 )
 """Fields of `TrainOptions` that are options by themselves."""

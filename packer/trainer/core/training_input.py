@@ -12,6 +12,8 @@ from packer.reading.job_channels import open_channels
 from packer.reading.source import RecordSource, Share, count_steps
 from packer.trainer.core.agreement import RankReport, check_agreement
 from packer.trainer.core.collective import Collective
+from packer.trainer.core.feed import Feed
+from packer.trainer.core.loader_feed import LoaderFeed
 from packer.trainer.core.recipe import Recipe
 from packer.trainer.core.train_options import TrainOptions
 from packer.trainer.core.world import World
@@ -30,6 +32,8 @@ class Job:
     """0 without an evaluation split."""
     shares: tuple[Share, ...]
     """How this rank is fed, by split."""
+    feed: Feed | None
+    """Where batches come from; None where they come through a job's Pipe channels, which a framework reads itself."""
 
     @property
     def global_batch(self) -> int:
@@ -49,17 +53,35 @@ def load_job(options: TrainOptions, world: World) -> Job:
     Raises:
         NotADataSetError: there is no data set.
         DataSetError: a split, channel or shard is missing or empty, or labels are not classes.
-        OptionsError: the shards do not divide by the world, or the batch is larger than a rank's share.
+        OptionsError: the batch is larger than a rank's share, or a job's shards do not divide by its ranks.
     """
     source = open_source(options, world)
     if source.manifest.label_kind != "class":
         raise DataSetError(f"{source.uri}: expected class labels to train on, found {source.manifest.label_kind}")
+    if options.data:  # any number of ranks shares all shards
+        shares = tuple(source.check(split, rank=0, world=1) for split in options.splits)
+    else:
+        shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
+    if any(share.is_stream for share in shares):
+        return _stream_job(options, world, source, shares)
+    feed = LoaderFeed(options, world)
+    return Job(
+        options=options,
+        world=world,
+        source=source,
+        steps=feed.steps,
+        eval_steps=feed.eval_steps,
+        shares=shares,
+        feed=feed,
+    )
+
+
+def _stream_job(options: TrainOptions, world: World, source: RecordSource, shares: tuple[Share, ...]) -> Job:
     recipe = options.recipe
     step_sizes = {options.split: recipe.batch_size * recipe.accumulation, options.eval_split: recipe.batch_size}
     steps = {
         split: count_steps(source, split, world=world.size, batch_size=step_sizes[split]) for split in options.splits
     }
-    shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
     return Job(
         options=options,
         world=world,
@@ -67,6 +89,7 @@ def load_job(options: TrainOptions, world: World) -> Job:
         steps=steps.get(options.split, 0),
         eval_steps=steps.get(options.eval_split, 0),
         shares=shares,
+        feed=None,
     )
 
 
@@ -117,6 +140,7 @@ def report_job(job: Job) -> RankReport:
         "the steps of an epoch": job.steps,
         "the evaluation split": options.eval_split or "none",
         "the evaluation steps": job.eval_steps,
+        "the decoder of images": job.feed.decoder_id if job.feed else "of the framework",
         **{f"how split {share.split!r} is read": share.way for share in job.shares},
         **{option_name(name): getattr(options.recipe, name) for name in Recipe.__struct_fields__},
         "--checkpoint-steps": options.checkpoints.checkpoint_steps,

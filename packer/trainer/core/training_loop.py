@@ -59,6 +59,10 @@ class TrainingLoop:
         if document is None:
             return False
         self.progress = document.progress
+        is_inside = self._rank.feed.resume(document.loader, document.progress)
+        if not (is_inside or document.is_epoch_end or self.progress.is_at_start):
+            # Batches come from the epoch's start again, which must not count twice.
+            self.progress = TrainingProgress(epoch=self.progress.epoch, steps_done=self.progress.steps_done)
         is_evaluated = document.evaluation is not None or not self._job.options.eval_split
         if document.is_epoch_end and is_evaluated:
             self.progress = self.progress.next_epoch()
@@ -148,7 +152,7 @@ class TrainingLoop:
         rate = self._schedule.rate(self.progress.epoch * job.steps + steps_in_epoch)
         order = StepOrder(
             learning_rate=rate,
-            seed=(job.options.seed * 1_000_003 + self.progress.steps_done) * job.world.size + job.world.rank,
+            seeds=self._seeds(len(batches)),
             stop=rank.stopper.is_marked,
             save=rank.keeper.wants_save,
         )
@@ -160,6 +164,12 @@ class TrainingLoop:
         if self._steps_left and (before.stop or before.save or rank.keeper.is_due(self.progress)):
             own = self._settle(meter)
             self._save(stop=before.stop or own.stop)
+
+    def _seeds(self, num_batches: int) -> tuple[int, ...]:
+        """Return a seed for each batch of this rank, the same whether ranks or accumulation make the global batch."""
+        first = self._job.world.rank * num_batches
+        step = self._job.options.seed * 1_000_003 + self.progress.steps_done
+        return tuple(step * self._job.world.size * num_batches + first + index for index in range(num_batches))
 
     def _settle(self, meter: Meter) -> StepNumbers:
         """Read the step that is under way, if there is one, and count its loss."""

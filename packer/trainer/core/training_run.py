@@ -46,6 +46,7 @@ def run(options: TrainOptions, world: World, framework: Framework, stopper: Stop
             voice.warn(framework.device.warning)
     trainer = _Training(job, framework, stopper, voice)
     metrics: Metrics | Evaluation = trainer.evaluate() if options.evaluate_only else trainer.train()
+    trainer.close()
     if options.metrics and world.rank == 0:
         put_metrics(options.metrics, metrics, options.store)
     framework.collective.close()
@@ -65,13 +66,13 @@ class _Training:
             )
         )
         self._journal = Journal(job, voice.announce)
-        feed = framework.open_feed(job)
+        self._feed = job.feed or framework.open_stream(job)
         self._loop = TrainingLoop(
             Rank(
                 job=job,
                 collective=framework.collective,
                 learner=self._learner,
-                feed=feed,
+                feed=self._feed,
                 keeper=Keeper(job, self._learner, framework=framework.name, warn=voice.warn),
                 journal=self._journal,
                 stopper=stopper,
@@ -90,7 +91,6 @@ class _Training:
             voice.announce(format_epoch(result, rank=world.rank, world=world.size, epochs=options.recipe.epochs))
         if options.export and world.rank == 0:
             self._learner.export(options.export)
-        self._journal.close()
         return summarise(job, results)
 
     def evaluate(self) -> Evaluation:
@@ -110,6 +110,10 @@ class _Training:
             epochs_done=loop.epochs_done,
             evaluation=result,
         )
+
+    def close(self) -> None:
+        self._feed.close()
+        self._journal.close()
 
 
 def _describe(loop: TrainingLoop) -> str:

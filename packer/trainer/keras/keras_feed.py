@@ -1,16 +1,16 @@
-"""Batches of tf.data for the trainer."""
+"""Batches of tf.data for the trainer, of channels that are streams."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packer.errors import DataSetError, OptionsError
+from packer.errors import DataSetError
 from packer.reading.read_spec import BatchSpec, ReadSpec
 from packer.reading.tf_data import TfDataset, evaluation_batches, import_tensorflow, training_batches
-from packer.trainer.core.feed import Batch
+from packer.trainer.core.feed import ArrayBatch, Batch
 from packer.trainer.core.progress_state import TrainingProgress
 from packer.trainer.core.training_input import Job
 
@@ -32,16 +32,11 @@ class KerasFeed:
         )
 
     def training(self, progress: TrainingProgress) -> Iterator[tuple[Batch, ...]]:
-        """Yield what is left of the epoch. Raises OptionsError where it was begun with another global batch."""
+        """Yield a whole epoch, since a stream has no other place to begin at."""
         job = self._job
         accumulation = job.options.recipe.accumulation
-        done, odd = divmod(progress.position, job.global_batch)
-        if odd:
-            raise OptionsError("--batch-size: expected the global batch with which the epoch was begun, got another")
         batches = training_batches(job.source, job.options.split, self._read, self._batch, epoch=progress.epoch)
         flat = self._read_batches(batches, job.options.split, job.steps * accumulation)
-        for _ in range(done * accumulation):
-            next(flat)
         while group := tuple(itertools.islice(flat, accumulation)):
             yield group
 
@@ -50,8 +45,27 @@ class KerasFeed:
         split = job.options.eval_split
         return self._read_batches(evaluation_batches(job.source, split, self._read, self._batch), split, job.eval_steps)
 
+    @property
+    def steps(self) -> int:
+        return self._job.steps
+
+    @property
+    def eval_steps(self) -> int:
+        return self._job.eval_steps
+
+    @property
+    def decoder_id(self) -> str:
+        return "of the framework"
+
     def state(self) -> dict[str, Any]:
         return {}
+
+    def resume(self, state: Mapping[str, Any], progress: TrainingProgress) -> bool:
+        """A stream begins at its start."""
+        return False
+
+    def close(self) -> None:
+        return
 
     def _read_batches(self, batches: TfDataset, split: str, num_batches: int) -> Iterator[Batch]:
         """Yield `num_batches` and read on to the end. Raises DataSetError where the shards yield more or fewer."""
@@ -61,7 +75,7 @@ class KerasFeed:
                 images, labels, weights = next(iterator)
             except (StopIteration, self._tf.errors.OpError) as error:
                 raise self._read_error(split, f"batch {index + 1} of {num_batches}", error) from None
-            yield Batch(images=images.numpy(), labels=labels.numpy(), weights=weights.numpy())
+            yield ArrayBatch(images=images.numpy(), labels=labels.numpy(), weights=weights.numpy())
         try:
             next(iterator, None)
         except self._tf.errors.OpError as error:

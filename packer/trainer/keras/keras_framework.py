@@ -65,7 +65,7 @@ class KerasFramework:
     def collective(self) -> Collective:
         return self._horovod or self._solo
 
-    def open_feed(self, job: Job) -> Feed:
+    def open_stream(self, job: Job) -> Feed:
         return KerasFeed(job)
 
     def build(self, spec: ModelSpec) -> Learner:

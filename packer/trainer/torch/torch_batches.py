@@ -1,14 +1,14 @@
-"""Batches of PyTorch's reader for the trainer."""
+"""Batches of PyTorch's reader for the trainer, of channels that are streams."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from packer.errors import CorruptRecordError, DataSetError, OptionsError
+from packer.errors import CorruptRecordError, DataSetError
 from packer.reading.read_spec import BatchSpec, ReadSpec
-from packer.trainer.core.feed import Batch
+from packer.trainer.core.feed import ArrayBatch, Batch
 from packer.trainer.core.progress_state import TrainingProgress
 from packer.trainer.core.training_input import Job
 
@@ -20,23 +20,37 @@ class TorchFeed:
         self._job = job
 
     def training(self, progress: TrainingProgress) -> Iterator[tuple[Batch, ...]]:
-        """Yield what is left of the epoch. Raises OptionsError where it was begun with another global batch."""
+        """Yield a whole epoch, since a stream has no other place to begin at."""
         job = self._job
         accumulation = job.options.recipe.accumulation
-        done, odd = divmod(progress.position, job.global_batch)
-        if odd:
-            raise OptionsError("--batch-size: expected the global batch with which the epoch was begun, got another")
         flat = self._read(job.options.split, progress.epoch, job.steps * accumulation)
-        for _ in range(done * accumulation):
-            next(flat)
         while group := tuple(itertools.islice(flat, accumulation)):
             yield group
 
     def evaluation(self) -> Iterator[Batch]:
         return self._read(self._job.options.eval_split, 0, self._job.eval_steps)
 
+    @property
+    def steps(self) -> int:
+        return self._job.steps
+
+    @property
+    def eval_steps(self) -> int:
+        return self._job.eval_steps
+
+    @property
+    def decoder_id(self) -> str:
+        return "of the framework"
+
     def state(self) -> dict[str, Any]:
         return {}
+
+    def resume(self, state: Mapping[str, Any], progress: TrainingProgress) -> bool:
+        """A stream begins at its start."""
+        return False
+
+    def close(self) -> None:
+        return
 
     def _read(self, split: str, epoch: int, num_batches: int) -> Iterator[Batch]:
         from packer.reading.torch_data import BatchLoader
@@ -58,5 +72,5 @@ class TorchFeed:
                 raise DataSetError(
                     f"{job.source.uri}: split {split!r}: rank {job.world.rank} cannot read {what}: {error}"
                 ) from None
-            yield Batch(images=images.permute(0, 2, 3, 1).numpy(), labels=labels.numpy(), weights=weights.numpy())
+            yield ArrayBatch(images=images.permute(0, 2, 3, 1).numpy(), labels=labels.numpy(), weights=weights.numpy())
         next(batches, None)

@@ -59,7 +59,7 @@ class TorchFramework:
     def collective(self) -> Collective:
         return self._ranks.collective
 
-    def open_feed(self, job: Job) -> Feed:
+    def open_stream(self, job: Job) -> Feed:
         return TorchFeed(job)
 
     def build(self, spec: ModelSpec) -> Learner:

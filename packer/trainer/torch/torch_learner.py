@@ -78,18 +78,22 @@ class TorchLearner:
         self._objective = Objective(trained, recipe.label_smoothing).to(device)
         self._wrapped = ranks.wrap(self._objective)
 
+    def model_parameters(self) -> list[Any]:
+        """Return the trainable parameters as arrays."""
+        return [parameter.detach().cpu().numpy() for parameter in self._model.parameters() if parameter.requires_grad]
+
     def broadcast(self) -> None:
         content = self._ranks.broadcast(self.save())
         self.load(content)
 
     def step(self, batches: Sequence[Batch], order: StepOrder) -> PendingStep:
-        torch.manual_seed(order.seed)
         self._model.train()
         for group in self._optimizer.param_groups:
             group["lr"] = order.learning_rate
         try:
             for index, batch in enumerate(batches):
                 is_last = index == len(batches) - 1
+                torch.manual_seed(order.seeds[index])
                 with contextlib.nullcontext() if is_last else self._ranks.accumulating(self._wrapped):
                     self._backward(batch, order, len(batches))
             self._ranks.finish_backward()

@@ -1,0 +1,113 @@
+"""Batches of `packer.Loader` for one rank.
+
+With accumulation, batch a of rank r of W is that of rank r * A + a in a world of W * A: the same samples make a step,
+whether more ranks take one batch each or fewer ranks several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packer.errors import DataSetError, PackerError
+from packer.loading.loader import Loader, default_threads
+from packer.loading.loader_spec import ChannelInput
+from packer.trainer.core.feed import Batch
+from packer.trainer.core.progress_state import TrainingProgress
+from packer.trainer.core.train_options import TrainOptions
+from packer.trainer.core.world import World
+
+
+class LoaderFeed:
+    """One loader for each accumulated batch, and one to evaluate."""
+
+    def __init__(self, options: TrainOptions, world: World) -> None:
+        """Open what is read; nothing is read before the first batch is asked for. Raises as `Loader`."""
+        self._options, self._world = options, world
+        accumulation = options.recipe.accumulation
+        is_training = options.split in options.splits
+        self._train = [self._open(options.split, part, accumulation) for part in range(accumulation * is_training)]
+        self._eval = self._open(options.eval_split, 0, 1) if options.eval_split else None
+
+    @property
+    def steps(self) -> int:
+        return self._train[0].steps if self._train else 0
+
+    @property
+    def eval_steps(self) -> int:
+        return self._eval.steps if self._eval else 0
+
+    @property
+    def decoder_id(self) -> str:
+        return (self._train[0] if self._train else self._the_evaluation).decoder_id
+
+    def training(self, progress: TrainingProgress) -> Iterator[tuple[Batch, ...]]:
+        """Yield what is left of the epoch, where the loaders stand."""
+        global_batch = self._train[0].spec.global_batch
+        left = self.steps - progress.position // global_batch
+        if progress.position % global_batch:  # begun with another global batch
+            left = (self._num_records() - progress.position) // global_batch
+        iterators = [iter(loader) for loader in self._train]
+        for step in range(left):
+            yield tuple(self._next(iterator, self._options.split, step, left) for iterator in iterators)
+
+    def evaluation(self) -> Iterator[Batch]:
+        loader = self._the_evaluation
+        batches = iter(loader)
+        for step in range(loader.steps):
+            yield self._next(batches, self._options.eval_split, step, loader.steps)
+
+    def state(self) -> dict[str, Any]:
+        return self._train[0].state_dict()
+
+    def resume(self, state: Mapping[str, Any], progress: TrainingProgress) -> bool:
+        for loader in self._train:
+            loader.load_state_dict(state)
+        return not self._train or bool(self._train[0].state_dict()["position"])
+
+    def close(self) -> None:
+        for loader in (*self._train, self._eval):
+            if loader is not None:
+                loader.close()
+
+    @property
+    def _the_evaluation(self) -> Loader:
+        if self._eval is None:
+            raise DataSetError("expected an evaluation split, got none")
+        return self._eval
+
+    def _num_records(self) -> int:
+        return self._train[0].manifest.split(self._options.split).num_records
+
+    def _next(self, batches: Iterator[Batch], split: str, step: int, steps: int) -> Batch:
+        try:
+            return next(batches)
+        except PackerError as error:
+            rank, source = self._world.rank, self._options.data or self._options.base_dir
+            raise DataSetError(
+                f"{source}: split {split!r}: rank {rank} cannot read batch {step + 1} of {steps}: {error}"
+            ) from None
+
+    def _open(self, split: str, part: int, accumulation: int) -> Loader:
+        options, world = self._options, self._world
+        recipe = options.recipe
+        channels = ChannelInput(
+            base_dir=options.base_dir,
+            local_rank=world.local_rank * accumulation + part,
+            local_size=world.local_size * accumulation,
+            manifest_uri=options.manifest,
+        )
+        return Loader(
+            options.data or channels,
+            split,
+            batch_size=recipe.batch_size,
+            image_px=recipe.image_size,
+            rank=world.rank * accumulation + part,
+            world=world.size * accumulation,
+            threads=max(1, (options.reading.threads or default_threads()) // accumulation),
+            where=options.reading.loader,
+            cache=options.reading.cache,
+            seed=options.seed,
+            min_area=recipe.min_area,
+            store=options.store,
+        )
