@@ -101,7 +101,7 @@ def test_checkpoints_of_another_data_set_are_refused(tmp_path):
     train("--data", learnable(tmp_path / "a"), "--model-dir", tmp_path / "model")
     other = train("--data", learnable(tmp_path / "b", seed=7), "--epochs", 2, "--model-dir", tmp_path / "model")
     assert other.returncode == 1
-    assert "expected checkpoints of data set" in other.stderr
+    assert "expected the data set (digest of manifest.json)" in other.stderr
     assert len(other.stderr.strip().splitlines()) == 1
 
 

@@ -38,9 +38,9 @@ def test_steps_come_from_the_manifest(root):
 def test_a_missing_shard_is_found_before_the_first_step(root):
     (root / "val/val-00003-of-00004.tfrecord").unlink()
     options = TrainOptions(data=str(root), recipe=Recipe(batch_size=3), eval_split="val")
-    load_job(options, World(rank=0, size=2, local_size=2))
-    with pytest.raises(DataSetError, match=r"val-00003-of-00004.tfrecord: expected a shard"):
-        load_job(options, World(rank=1, local_rank=1, size=2, local_size=2))
+    for rank in (0, 1):  # any rank may have to read any shard
+        with pytest.raises(DataSetError, match=r"val-00003-of-00004.tfrecord: expected a shard"):
+            load_job(options, World(rank=rank, local_rank=rank, size=2, local_size=2))
 
 
 def test_a_rank_that_cannot_start_says_so_to_all(root):

@@ -13,7 +13,6 @@ from packer.reading.source import RecordSource, Share, count_steps
 from packer.trainer.core.agreement import RankReport, check_agreement
 from packer.trainer.core.collective import Collective
 from packer.trainer.core.feed import Feed
-from packer.trainer.core.loader_feed import LoaderFeed
 from packer.trainer.core.recipe import Recipe
 from packer.trainer.core.train_options import TrainOptions
 from packer.trainer.core.world import World
@@ -64,6 +63,8 @@ def load_job(options: TrainOptions, world: World) -> Job:
         shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
     if any(share.is_stream for share in shares):
         return _stream_job(options, world, source, shares)
+    from packer.trainer.core.loader_feed import LoaderFeed  # which loads the decoders' libraries
+
     feed = LoaderFeed(options, world)
     return Job(
         options=options,
