@@ -15,7 +15,20 @@ from tests.reading.make_dataset import deal, make_dataset, make_samples
 pytestmark = [pytest.mark.horovod, pytest.mark.slow]
 
 NUM_TRAIN, NUM_VAL = 192, 27
-SMALL = ("--framework", "keras", "--epochs", 2, "--batch-size", 8, "--image-size", 16, "--eval-split", "val")
+SMALL = (
+    "--framework",
+    "keras",
+    "--loader",
+    "process",
+    "--epochs",
+    2,
+    "--batch-size",
+    8,
+    "--image-size",
+    16,
+    "--eval-split",
+    "val",
+)
 
 
 @pytest.fixture(autouse=True)

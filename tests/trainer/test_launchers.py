@@ -36,7 +36,7 @@ def launch(request):
     return run
 
 
-SMALL = ("--framework", "keras", "--image-size", "16", "--batch-size", "8")
+SMALL = ("--framework", "keras", "--loader", "process", "--image-size", "16", "--batch-size", "8")
 
 
 @pytest.mark.parametrize("container", list(FormatName))

@@ -22,7 +22,7 @@ def _tensorflow():
 
 
 ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
-SMALL = ("--framework", "keras", "--image-size", "16", "--batch-size", "8")
+SMALL = ("--framework", "keras", "--loader", "process", "--image-size", "16", "--batch-size", "8")
 
 
 def train(*arguments, **environ):
@@ -174,7 +174,7 @@ def test_a_job_whose_channel_nobody_feeds_says_so_and_ends(tmp_path):
     base, _ = in_container(tmp_path, FormatName.TFRECORD, "Pipe")
     done = train("--pipe-timeout", 1, "--eval-split", "val", SAGEMAKER_BASE_DIR=str(base))
     assert done.returncode == 1
-    message = "rank 0 cannot read batch 1 of 12: DataSetError: "
+    message = "rank 0 cannot read batch 1 of 12: "
     fifo = f"{base}/input/data/train0_0: waited 1 s for the FIFO of a Pipe channel's epoch, which nobody made"
     assert f"{message}{fifo}" in done.stderr
     assert f"{message}{fifo}" in (base / "output/failure").read_text()

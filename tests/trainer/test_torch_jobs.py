@@ -152,7 +152,9 @@ def test_a_killed_job_goes_on_from_the_newest_whole_checkpoint(data, tmp_path, u
 def test_another_number_of_ranks_goes_on_with_the_same_samples(data, tmp_path):
     """Four ranks of half the batch: each step's loss is the mean over the same samples, added in another order."""
     model = ("--model", "small", "--epochs", 3)
-    with interruptible(TORCHRUN, 2, data, tmp_path, "whole", *model, "--checkpoint-steps", 55, "--keep-checkpoints", 9) as job:
+    with interruptible(
+        TORCHRUN, 2, data, tmp_path, "whole", *model, "--checkpoint-steps", 55, "--keep-checkpoints", 9
+    ) as job:
         assert job.finish().status == 0
     for path in (tmp_path / "model/checkpoints").glob("step-*"):
         if "00000055" not in path.name:

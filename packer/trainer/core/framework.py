@@ -14,9 +14,8 @@ import msgspec
 from packer.dataset.manifest import PixelStatistics
 from packer.trainer.core.collective import Collective
 from packer.trainer.core.devices import Device
-from packer.trainer.core.feed import Batch, Feed
+from packer.trainer.core.feed import Batch
 from packer.trainer.core.recipe import Recipe
-from packer.trainer.core.training_input import Job
 
 TOP_K = 5
 """The second accuracy counts a record whose class is among so many best guesses."""
@@ -131,9 +130,6 @@ class Framework(Protocol):
     @property
     def collective(self) -> Collective:
         """How ranks speak to each other."""
-
-    def open_stream(self, job: Job) -> Feed:
-        """Return batches of a job's Pipe channels. Raises OptionsError where the framework cannot read them."""
 
     def build(self, spec: ModelSpec) -> Learner:
         """Make the model and its optimizer.

@@ -1,7 +1,8 @@
 """Batches of `packer.Loader` for one rank.
 
 With accumulation, batch a of rank r of W is that of rank r * A + a in a world of W * A: the same samples make a step,
-whether more ranks take one batch each or fewer ranks several.
+whether more ranks take one batch each or fewer ranks several. A Pipe is one stream to a rank, which gives its batches
+one after another.
 """
 
 from __future__ import annotations
@@ -21,17 +22,23 @@ from packer.trainer.core.world import World
 class LoaderFeed:
     """One loader for each accumulated batch, and one to evaluate."""
 
-    def __init__(self, options: TrainOptions, world: World) -> None:
-        """Open what is read; nothing is read before the first batch is asked for. Raises as `Loader`."""
+    def __init__(self, options: TrainOptions, world: World, *, is_stream: bool) -> None:
+        """Open what is read; nothing is read before the first batch is asked for. Raises as `Loader`.
+
+        Args:
+            is_stream: the training split comes through Pipe channels.
+        """
         self._options, self._world = options, world
-        accumulation = options.recipe.accumulation
+        num_loaders = 1 if is_stream else options.recipe.accumulation
         is_training = options.split in options.splits
-        self._train = [self._open(options.split, part, accumulation) for part in range(accumulation * is_training)]
+        self._train = [self._open(options.split, part, num_loaders) for part in range(num_loaders * is_training)]
+        self._turns = options.recipe.accumulation // num_loaders
+        """Batches that each loader gives to a step."""
         self._eval = self._open(options.eval_split, 0, 1) if options.eval_split else None
 
     @property
     def steps(self) -> int:
-        return self._train[0].steps if self._train else 0
+        return self._train[0].steps // self._turns if self._train else 0
 
     @property
     def eval_steps(self) -> int:
@@ -43,13 +50,20 @@ class LoaderFeed:
 
     def training(self, progress: TrainingProgress) -> Iterator[tuple[Batch, ...]]:
         """Yield what is left of the epoch, where the loaders stand."""
-        global_batch = self._train[0].spec.global_batch
+        global_batch = self._train[0].spec.global_batch * self._turns
         left = self.steps - progress.position // global_batch
         if progress.position % global_batch:  # begun with another global batch
             left = (self._num_records() - progress.position) // global_batch
         iterators = [iter(loader) for loader in self._train]
         for step in range(left):
-            yield tuple(self._next(iterator, self._options.split, step, left) for iterator in iterators)
+            yield tuple(
+                self._next(iterator, self._options.split, step, left)
+                for iterator in iterators
+                for _ in range(self._turns)
+            )
+        for iterator in iterators:  # of a stream: the batches that are too few for a step
+            for _ in range(self._train[0].steps % self._turns):
+                next(iterator)
 
     def evaluation(self) -> Iterator[Batch]:
         loader = self._the_evaluation
@@ -110,4 +124,5 @@ class LoaderFeed:
             seed=options.seed,
             min_area=recipe.min_area,
             store=options.store,
+            pipe_timeout_s=options.pipe_timeout,
         )

@@ -9,7 +9,7 @@ from packer.channels.jobfiles import BASE_DIR_VARIABLE, is_training_container
 from packer.errors import DataSetError, OptionsError, PackerError
 from packer.reading.dataset import open_dataset
 from packer.reading.job_channels import open_channels
-from packer.reading.source import RecordSource, Share, count_steps
+from packer.reading.source import RecordSource, Share
 from packer.trainer.core.agreement import RankReport, check_agreement
 from packer.trainer.core.collective import Collective
 from packer.trainer.core.feed import Feed
@@ -31,8 +31,8 @@ class Job:
     """0 without an evaluation split."""
     shares: tuple[Share, ...]
     """How this rank is fed, by split."""
-    feed: Feed | None
-    """Where batches come from; None where they come through a job's Pipe channels, which a framework reads itself."""
+    feed: Feed
+    """Where batches come from."""
 
     @property
     def global_batch(self) -> int:
@@ -61,11 +61,10 @@ def load_job(options: TrainOptions, world: World) -> Job:
         shares = tuple(source.check(split, rank=0, world=1) for split in options.splits)
     else:
         shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
-    if any(share.is_stream for share in shares):
-        return _stream_job(options, world, source, shares)
     from packer.trainer.core.loader_feed import LoaderFeed  # which loads the decoders' libraries
 
-    feed = LoaderFeed(options, world)
+    is_stream = any(share.is_stream for share in shares if share.split == options.split)
+    feed = LoaderFeed(options, world, is_stream=is_stream)
     return Job(
         options=options,
         world=world,
@@ -74,23 +73,6 @@ def load_job(options: TrainOptions, world: World) -> Job:
         eval_steps=feed.eval_steps,
         shares=shares,
         feed=feed,
-    )
-
-
-def _stream_job(options: TrainOptions, world: World, source: RecordSource, shares: tuple[Share, ...]) -> Job:
-    recipe = options.recipe
-    step_sizes = {options.split: recipe.batch_size * recipe.accumulation, options.eval_split: recipe.batch_size}
-    steps = {
-        split: count_steps(source, split, world=world.size, batch_size=step_sizes[split]) for split in options.splits
-    }
-    return Job(
-        options=options,
-        world=world,
-        source=source,
-        steps=steps.get(options.split, 0),
-        eval_steps=steps.get(options.eval_split, 0),
-        shares=shares,
-        feed=None,
     )
 
 
@@ -141,7 +123,7 @@ def report_job(job: Job) -> RankReport:
         "the steps of an epoch": job.steps,
         "the evaluation split": options.eval_split or "none",
         "the evaluation steps": job.eval_steps,
-        "the decoder of images": job.feed.decoder_id if job.feed else "of the framework",
+        "the decoder of images": job.feed.decoder_id,
         **{f"how split {share.split!r} is read": share.way for share in job.shares},
         **{option_name(name): getattr(options.recipe, name) for name in Recipe.__struct_fields__},
         "--checkpoint-steps": options.checkpoints.checkpoint_steps,

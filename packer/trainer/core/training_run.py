@@ -66,7 +66,7 @@ class _Training:
             )
         )
         self._journal = Journal(job, voice.announce)
-        self._feed = job.feed or framework.open_stream(job)
+        self._feed = job.feed
         self._loop = TrainingLoop(
             Rank(
                 job=job,

@@ -9,13 +9,10 @@ from packer.errors import OptionsError
 from packer.reading.tf_data import import_tensorflow
 from packer.trainer.core.collective import Collective, SoloCollective
 from packer.trainer.core.devices import Device, choose_gpu, find_device
-from packer.trainer.core.feed import Feed
 from packer.trainer.core.framework import Learner, ModelSpec
 from packer.trainer.core.recipe import Precision
-from packer.trainer.core.training_input import Job
 from packer.trainer.core.world import Launcher, World
 from packer.trainer.horovod_ranks import HorovodCollective
-from packer.trainer.keras.keras_feed import KerasFeed
 from packer.trainer.keras.keras_learner import KerasLearner
 
 NAME = "keras"
@@ -64,9 +61,6 @@ class KerasFramework:
     @property
     def collective(self) -> Collective:
         return self._horovod or self._solo
-
-    def open_stream(self, job: Job) -> Feed:
-        return KerasFeed(job)
 
     def build(self, spec: ModelSpec) -> Learner:
         recipe = spec.recipe

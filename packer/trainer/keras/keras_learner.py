@@ -25,8 +25,8 @@ from packer.trainer.core.framework import (
 )
 from packer.trainer.core.recipe import SMALL_MODEL, Optimizer
 from packer.trainer.horovod_ranks import HorovodCollective
-from packer.trainer.keras.keras_feed import describe_tf_error
 from packer.trainer.keras.small_keras import build_model
+from packer.trainer.keras.tf_errors import describe_tf_error
 
 
 class KerasLearner:

@@ -9,14 +9,11 @@ from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR, is_tra
 from packer.errors import OptionsError
 from packer.trainer.core.collective import Collective
 from packer.trainer.core.devices import Device, choose_gpu, find_device
-from packer.trainer.core.feed import Feed
 from packer.trainer.core.framework import Learner, ModelSpec
-from packer.trainer.core.training_input import Job
 from packer.trainer.core.world import Launcher, World
 from packer.trainer.torch.ddp_ranks import DdpRanks
 from packer.trainer.torch.horovod_torch import HorovodRanks
 from packer.trainer.torch.rendezvous import find_meeting
-from packer.trainer.torch.torch_batches import TorchFeed
 from packer.trainer.torch.torch_library import import_torch
 from packer.trainer.torch.torch_ranks import SoloRanks, TorchRanks
 
@@ -58,9 +55,6 @@ class TorchFramework:
     @property
     def collective(self) -> Collective:
         return self._ranks.collective
-
-    def open_stream(self, job: Job) -> Feed:
-        return TorchFeed(job)
 
     def build(self, spec: ModelSpec) -> Learner:
         from packer.trainer.torch.torch_learner import TorchLearner

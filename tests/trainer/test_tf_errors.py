@@ -1,6 +1,6 @@
 import pytest
 
-from packer.trainer.keras.keras_feed import describe_tf_error
+from packer.trainer.keras.tf_errors import describe_tf_error
 
 
 @pytest.mark.parametrize(
