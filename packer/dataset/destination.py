@@ -12,6 +12,7 @@ from packer.errors import DataSetError, DestinationTakenError, OptionsError
 from packer.options import default_options, option_name
 from packer.planning.layout import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
 from packer.planning.plan import PLAN_VERSION, Plan
+from packer.stores.open_store import is_local
 from packer.stores.store import Store
 
 _MAY_CHANGE = frozenset({"max_rejects", "on_reject"})
@@ -133,9 +134,11 @@ def check_same_options(dest: Store, document: PlanDocument, options: dict[str, A
             )
         before, now = document.options.get(name, defaults.get(name)), options.get(name, defaults.get(name))
         if before != now:
+            is_moved = name == "source" and is_local(str(before))
+            remedy = " (a source that was moved: make a symbolic link to it at that path)" if is_moved else ""
             raise OptionsError(
                 f"{option_name(name)}: expected {before!r} as in the run to be resumed, got {now!r}; give the "
-                f"same options, or start anew with --overwrite"
+                f"same options{remedy}, or start anew with --overwrite"
             )
 
 

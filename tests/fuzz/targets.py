@@ -95,6 +95,10 @@ def _scratch() -> Path:
     return Path(tempfile.mkdtemp(prefix="shardpack-fuzz-"))
 
 
+def _golden(name: str) -> bytes:
+    return (Path(__file__).parents[1] / "golden/v1" / name).read_bytes()
+
+
 def _stored(key: str, read: Callable[[LocalStore], object], *seeds: bytes) -> Target:
     def parse(data: bytes) -> None:
         store = LocalStore(_scratch())
@@ -158,13 +162,18 @@ TARGETS: Mapping[str, Target] = {
     "dali_index": _text(parse_dali_index, b"0 30\n30 12\n"),
     "mxnet_index": _text(parse_mxnet_index, b"0\t0\n1\t40\n"),
     "lst": _text(parse_list, b"0\t1.000000\ta/b.jpg\n1\t0.5\t2\tc d.jpg\n"),
-    "manifest": Target(lambda data: _ignore(decode_manifest(data, name="fuzz")), (b'{"version": 1, "splits": {}}',)),
-    "plan": _stored("meta/plan.json", load_plan, b'{"plan_id": "0", "header": {"splits": []}}'),
+    "manifest": Target(
+        lambda data: _ignore(decode_manifest(data, name="fuzz")),
+        (_golden("recordio/manifest.json"), _golden("tfrecord/manifest.json")),
+    ),
+    "plan": _stored(
+        "meta/plan.json", load_plan, _golden("recordio/meta/plan.json"), _golden("reshard-interrupted/meta/plan.json")
+    ),
     "labels": _stored("meta/labels.json", load_labels, b'{"kind": "class", "num_classes": 1, "names": {"0": "cat"}}'),
     "receipt": _stored(
-        "meta/receipts/0/s.json",
-        lambda store: load_receipt(store, "s", plan_id="0"),
-        b'{"plan_id": "0", "rejects": []}',
+        "meta/receipts/0/train-00000-of-00002.json",
+        lambda store: load_receipt(store, "train-00000-of-00002", plan_id="0"),
+        _golden("tfrecord-interrupted/meta/receipts/train-00000-of-00002.json"),
     ),
     "keylist": Target(
         lambda data: _ignore(parse_key_list(data, name="fuzz")), (b'[{"prefix": "s3://b/train/"}, "train-0.rec"]',)

@@ -163,6 +163,19 @@ def test_another_source_is_refused_and_another_way_to_write_it_is_not(
     assert digests(dest) == reference
 
 
+def test_a_source_that_was_moved_is_found_by_a_link(images: Path, tmp_path: Path, reference: dict[str, str]) -> None:
+    """The plan has the source's absolute path, and another source of equal names would give other bytes."""
+    source, dest = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(images, source)
+    interrupt(source, dest)
+    moved = source.rename(tmp_path / "moved")
+    with pytest.raises(OptionsError, match=r"^SOURCE: expected .* \(a source that was moved: make a symbolic link"):
+        resume(moved, dest)
+    source.symlink_to(moved)
+    assert resume(source, dest).num_reused == 3
+    assert {**digests(dest), "meta/plan.json": ""} == {**reference, "meta/plan.json": ""}
+
+
 def test_how_a_run_is_done_may_change(images: Path, tmp_path: Path, reference: dict[str, str]) -> None:
     dest = tmp_path / "out"
     interrupt(images, dest)

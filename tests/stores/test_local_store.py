@@ -1,5 +1,6 @@
 import os
 import resource
+import signal
 import socket
 from pathlib import Path
 
@@ -120,6 +121,8 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, read: str
         if pipe != path:
             path.symlink_to(pipe)
     arguments = ("k", 0, 1) if read == "get_range" else ("k",)
+    signal.setitimer(signal.ITIMER_REAL, 20)  # its signal ends a process that waits for ever
     with pytest.raises(OSError, match=r"a directory|expected a file, found|No such device") as caught:
         getattr(LocalStore(tmp_path), read)(*arguments)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     assert caught.value.filename == str(path)
