@@ -20,6 +20,7 @@ from packer.dataset.planfile import PlanDocument, claim, load_plan
 from packer.dataset.receipt import Receipt, load_receipt, put_receipt
 from packer.errors import DataSetError, NewerVersionError, OptionsError
 from packer.options import PackOptions
+from packer.packing.assemble import reuse_shard
 from packer.planning.layout import MANIFEST_KEY, PLAN_KEY, old_receipt_key, receipt_key
 from packer.planning.plan import PlanHeader, digest_of_header
 from packer.prepare import lasting_options
@@ -292,3 +293,21 @@ def test_a_plan_by_other_rules_is_not_gone_on_with(tmp_path: Path, rules: int, c
     assert f"planned by rules of version {rules}, expected 2, as others give other bytes: go on with" in (
         capsys.readouterr().err
     )
+
+
+def test_a_run_that_a_newer_release_went_on_with_is_not_packed_over(tmp_path: Path) -> None:
+    dest = interrupted(tmp_path)
+    path = dest / old_receipt_key(STEM)
+    path.write_bytes(path.read_bytes().replace(b"{", b'{"version":7,', 1))
+    with pytest.raises(NewerVersionError, match=rf"{STEM}\.json: expected version 1 to 1, found 7"):
+        reuse_shard(LocalStore(dest), old_plan(), 0)
+
+
+@pytest.mark.parametrize("key", [f"../secret/{STEM}.tfrecord", f"train/../{STEM}.tfrecord", "train/other.tfrecord"])
+def test_a_receipt_vouches_for_its_own_shard(tmp_path: Path, key: str) -> None:
+    dest = interrupted(tmp_path)
+    path = dest / old_receipt_key(STEM)
+    path.write_bytes(path.read_bytes().replace(f'"train/{STEM}.tfrecord"'.encode(), json.dumps(key).encode()))
+    with pytest.raises(DataSetError, match=f"expected the receipt of {STEM}, found '{key}'; delete it, then --resume"):
+        load_receipt(LocalStore(dest), STEM, plan_id=old_plan().plan_id)
+    assert reuse_shard(LocalStore(dest), old_plan(), 0) is None
