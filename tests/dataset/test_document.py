@@ -3,6 +3,7 @@
 import enum
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -311,3 +312,17 @@ def test_a_receipt_vouches_for_its_own_shard(tmp_path: Path, key: str) -> None:
     with pytest.raises(DataSetError, match=f"expected the receipt of {STEM}, found '{key}'; delete it, then --resume"):
         load_receipt(LocalStore(dest), STEM, plan_id=old_plan().plan_id)
     assert reuse_shard(LocalStore(dest), old_plan(), 0) is None
+
+
+def test_a_header_that_was_edited_in_a_plan_without_a_digest(tmp_path: Path) -> None:
+    path = interrupted(tmp_path) / PLAN_KEY
+    path.write_text(re.sub(r'("mean_record_bytes": )\d+', r"\g<1>7", path.read_text()))
+    with pytest.raises(DataSetError, match="its plan_id does not fit its header; start anew with --overwrite"):
+        load_plan(LocalStore(tmp_path / "out"))
+
+
+def test_a_manifest_without_its_digest() -> None:
+    unsigned = json.loads(old_manifest())
+    del unsigned["digest"]
+    with pytest.raises(DataSetError, match="m: edited after it was written: it has no digest"):
+        decode_manifest(json.dumps(unsigned).encode(), name="m")

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
-from packer.dataset.planfile import PlanDocument
+from packer.dataset.planfile import PlanDocument, encode_part
 from packer.dataset.receipt import RejectedItem
 from packer.errors import PackerError
 from packer.pipeline import pack
@@ -138,3 +140,26 @@ def test_a_reject_more_less_or_of_another_item_is_found(dest: Path, name: str) -
         path.write_bytes(content)
         assert is_found(dest / name), content
     path.write_bytes(b"".join(lines))
+
+
+def faults_of(dest: Path) -> str:
+    return "\n".join(verify(str(dest), SerialEngine(), SilentProgress()).faults)
+
+
+def test_items_that_were_rewritten_as_the_program_would(tmp_path: Path) -> None:
+    dest = Path(shutil.copytree(GOLDEN / "v1" / FOLDERS, tmp_path / "out"))
+    path = next(dest.glob("meta/plan/*-train-*"))
+    parquet = pq.ParquetFile(path)
+    by_shard = [parquet.read_row_group(group) for group in range(parquet.num_row_groups)]
+    sizes = by_shard[0].schema.get_field_index("num_bytes")
+    more = pc.add(by_shard[0].column("num_bytes"), 1)
+    by_shard[0] = by_shard[0].set_column(sizes, by_shard[0].schema.field(sizes), more)
+    path.write_bytes(encode_part(by_shard))
+    assert "-*.parquet: the digest of the items is " in faults_of(dest)
+
+
+def test_a_line_of_rejects_that_is_written_in_another_way(tmp_path: Path) -> None:
+    dest = Path(shutil.copytree(GOLDEN / "v1" / FOLDERS, tmp_path / "out"))
+    path = dest / "meta/rejects.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"reason":', b'"reason": '))
+    assert "meta/rejects.jsonl: line 1: is not the line that is written of what it says" in faults_of(dest)
