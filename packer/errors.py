@@ -4,6 +4,7 @@
     ├── OptionsError  (ValueError)   exit code 2: options or input that the user can mend
     │   └── SourceError              exit code 2: the source is missing, empty or unreadable
     ├── DestinationTakenError        another plan or a finished data set is at the destination
+    │   └── ClaimLostError           another run has taken the destination over from this one
     ├── CorruptRecordError           a record or an index does not hold what its framing promises
     ├── DataSetError                 a data set is incomplete, edited or damaged
     │   ├── NotADataSetError         exit code 2: the folder or prefix holds no finished data set
@@ -41,6 +42,20 @@ class SourceError(OptionsError):
 
 class DestinationTakenError(PackerError):
     """Another plan, or a finished data set, is at the destination."""
+
+
+class ClaimLostError(DestinationTakenError):
+    """Another run has taken the destination over from this one, which then writes nothing more there."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.uri = uri
+
+    def __str__(self) -> str:
+        return (
+            f"{self.uri}: another run took it over meanwhile, and it is that run's now; this one has stopped, and "
+            f"leaves it alone: pack to another DEST if you want this one, too"
+        )
 
 
 class CorruptRecordError(PackerError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,15 +21,17 @@ from packer.dataset.destination import (
     check_is_pack,
     check_same_options,
     claim_destination,
+    find_finished,
+    find_outcome,
+    join_claim,
     mend_claim,
 )
-from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import PlanDocument, is_claim_cut, load_plan
 from packer.dataset.report import run_report
 from packer.engines.create import create_engine
 from packer.engines.engine import Engine
-from packer.errors import NotADataSetError, OptionsError
+from packer.errors import NotADataSetError, OptionsError, PackerError
 from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
@@ -71,20 +73,41 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
     check_places(options)
     dest = open_store(options.dest, options.dest_store())
     with engine_of(options, engine) as engine:
-        document = _claimed_plan(dest, options, engine, progress)
-        if (finished := load_manifest(dest, missing_ok=True)) is not None:
-            clear_scaffolding(dest, document, progress)
-            num_shards = document.header.num_tasks
-            return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
-        with _leaving_nothing_half_written(dest, options, engine):
-            summaries = _pack_shards(document, dest, options, engine, progress)
-            num_reused = sum(summary.reused for summary in summaries)
-            manifest = None
-            if options.part is None:
-                report = run_report(options, started=started, num_reused=num_reused)
-                manifest = commit(dest, document, closing(document, options.max_rejects, report))
-                clear_scaffolding(dest, document, progress)
-    return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
+        document, dest = _claimed_plan(dest, options, engine, progress)
+
+        def work() -> PackResult:
+            with _leaving_nothing_half_written(dest, options, engine):
+                summaries = _pack_shards(document, dest, options, engine, progress)
+                num_reused = sum(summary.reused for summary in summaries)
+                manifest = None
+                if options.part is None:
+                    report = run_report(options, started=started, num_reused=num_reused)
+                    manifest = commit(dest, document, closing(document, options.max_rejects, report))
+                    clear_scaffolding(dest, document, progress)
+            return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
+
+        return do_once(work, dest, document, progress)
+
+
+def do_once(work: Callable[[], PackResult], dest: Store, document: PlanDocument, progress: Progress) -> PackResult:
+    """Do the work of a plan, or return what another run of it has done, before this one or at the same time.
+
+    Raises:
+        ClaimLostError: a run of another plan has taken the destination over.
+        Exception: whatever `work` raises.
+    """
+    finished = find_finished(dest, document)
+    if finished is None:
+        try:
+            return work()
+        except (PackerError, OSError):
+            finished = find_outcome(dest, document)
+            if finished is None:
+                raise
+    else:
+        clear_scaffolding(dest, document, progress)
+    num_shards = document.header.num_tasks
+    return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
 
 
 def commit_parts(
@@ -114,7 +137,8 @@ def commit_parts(
         raise NotADataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
     own = {} if max_rejects is None else {"max_rejects": max_rejects}
     options = parse_options({**document.options, **own, "dest": uri})
-    manifest = load_manifest(dest, missing_ok=True)
+    dest = join_claim(dest, document)
+    manifest = find_finished(dest, document)
     if manifest is None:
         check_is_pack(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
@@ -165,8 +189,8 @@ def engine_of(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
         engine.close()
 
 
-def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: Progress) -> PlanDocument:
-    """Return the plan that the destination is claimed for: a stored one to go on with, or a new one."""
+def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: Progress) -> tuple[PlanDocument, Store]:
+    """Return the plan that the destination is claimed for, a stored one to go on with or a new one, and the claim."""
     if options.resume or options.part is not None:
         if is_claim_cut(dest):
             plan, document = make_plan(options, engine=engine, progress=progress)
@@ -175,15 +199,15 @@ def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: P
         if stored is not None:
             check_is_pack(dest, stored)
             check_same_options(dest, stored, lasting_options(options))
+            dest = join_claim(dest, stored)
             if options.resume:
                 _sweep(dest, options)
-            return stored
+            return stored, dest
     is_shared = options.part is not None
     if not is_shared:  # before any work that would be for nothing
         check_destination(dest, overwrite=options.overwrite)
     plan, document = make_plan(options, engine=engine, progress=progress)
-    claim_destination(dest, plan, document, overwrite=options.overwrite, shared=is_shared)
-    return document
+    return document, claim_destination(dest, plan, document, overwrite=options.overwrite, shared=is_shared)
 
 
 @contextmanager
@@ -213,6 +237,7 @@ def _pack_shards(
         dest=dest.uri,
         dest_store=share_options(dest.uri, options.dest_store()),
         item_limit_s=options.item_timeout,
+        claim=dest.claim,
         fail_on_reject=options.on_reject is OnReject.FAIL,
         resume=options.resume or options.part is not None,
     )

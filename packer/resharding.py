@@ -6,7 +6,7 @@ verify -> records as items -> plan -> claim -> copy, one task = one shard -> com
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -14,7 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.dataset.commit import Inherited, clear_scaffolding, commit
-from packer.dataset.destination import check_destination, check_same_options, claim_destination, mend_claim
+from packer.dataset.destination import (
+    check_destination,
+    check_same_options,
+    claim_destination,
+    join_claim,
+    mend_claim,
+)
 from packer.dataset.itemcheck import check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.manifest import Manifest
@@ -25,8 +31,9 @@ from packer.dataset.shardcheck import manifest_shards
 from packer.engines.engine import Engine
 from packer.errors import DataSetError
 from packer.options import PackOptions
+from packer.packing.assemble import ShardSummary
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, added_bytes, reshard_shard
-from packer.pipeline import PackResult, check_places, closing, engine_of
+from packer.pipeline import PackResult, check_places, closing, do_once, engine_of
 from packer.planning.balance import KnownSizes
 from packer.planning.layout import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
@@ -67,47 +74,56 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     dest = open_store(options.dest, options.dest_store())
     manifest = load_manifest(source)
     with engine_of(options, engine) as engine:
-        document = _claimed_plan(_Copy(source, manifest, dest), options, engine, progress)
-        if (finished := load_manifest(dest, missing_ok=True)) is not None:
-            clear_scaffolding(dest, document, progress)
-            num_shards = document.header.num_tasks
-            return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
-        context = ReshardContext(
-            source=source.uri,
-            source_store=share_options(source.uri, options.source_store()),
-            source_format=manifest.format,
-            dest=dest.uri,
-            dest_store=share_options(dest.uri, options.dest_store()),
-            plan=document,
-            resume=options.resume,
-        )
-        tasks = range(document.header.num_tasks)
-        with progress.phase("copying", total=sum(split.num_items for split in document.header.splits)):
-            summaries = list(engine.run(reshard_shard, context, tasks, progress.advance))
-    num_reused = sum(summary.reused for summary in summaries)
-    inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=source.get(REJECTS_KEY))
-    run = run_report(options, started=started, num_reused=num_reused)
-    copied = commit(dest, document, closing(document, 0, run, inherited))
-    clear_scaffolding(dest, document, progress)
-    return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
+        copy, document = _claimed_plan(_Copy(source, manifest, dest), options, engine, progress)
+
+        def work() -> PackResult:
+            summaries = _copy_shards(copy, document, options, engine, progress)
+            num_reused = sum(summary.reused for summary in summaries)
+            rejects_file = source.get(REJECTS_KEY)
+            inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=rejects_file)
+            run = run_report(options, started=started, num_reused=num_reused)
+            copied = commit(copy.dest, document, closing(document, 0, run, inherited))
+            clear_scaffolding(copy.dest, document, progress)
+            return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
+
+        return do_once(work, copy.dest, document, progress)
 
 
-def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: Progress) -> PlanDocument:
-    """Return the plan that the destination is claimed for: a stored one to go on with, or a new one."""
+def _copy_shards(
+    copy: _Copy, document: PlanDocument, options: PackOptions, engine: Engine, progress: Progress
+) -> list[ShardSummary]:
+    context = ReshardContext(
+        source=copy.source.uri,
+        source_store=share_options(copy.source.uri, options.source_store()),
+        source_format=copy.manifest.format,
+        dest=copy.dest.uri,
+        dest_store=share_options(copy.dest.uri, options.dest_store()),
+        claim=copy.dest.claim,
+        plan=document,
+        resume=options.resume,
+    )
+    tasks = range(document.header.num_tasks)
+    with progress.phase("copying", total=sum(split.num_items for split in document.header.splits)):
+        return list(engine.run(reshard_shard, context, tasks, progress.advance))
+
+
+def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: Progress) -> tuple[_Copy, PlanDocument]:
+    """Claim the destination, for a stored plan to go on with or for a new one; return the copy with that claim."""
     if options.resume and is_claim_cut(copy.dest):
         mend_claim(copy.dest, *_plan(copy.source, copy.manifest, options))
     stored = load_plan(copy.dest) if options.resume else None
     if stored is not None:
         check_same_options(copy.dest, stored, lasting_options(options))
-        copy.dest.sweep()
-        return stored
+        dest = join_claim(copy.dest, stored)
+        dest.sweep()
+        return replace(copy, dest=dest), stored
     check_destination(copy.dest, overwrite=options.overwrite)
     report = verify(options.source, engine, progress, options=options.source_store())
     if report.faults:
         raise DataSetError(f"{copy.source.uri} is damaged, so it was not copied: {report.faults[0]}")
     plan, document = _plan(copy.source, copy.manifest, options)
-    claim_destination(copy.dest, plan, document, overwrite=options.overwrite)
-    return document
+    dest = claim_destination(copy.dest, plan, document, overwrite=options.overwrite)
+    return replace(copy, dest=dest), document
 
 
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:

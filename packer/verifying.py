@@ -13,6 +13,7 @@ from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
 from packer.dataset.plancheck import find_plan, reject_faults
 from packer.dataset.shardcheck import CheckContext, CheckedShard, check_shard, manifest_shards
+from packer.dataset.strays import find_strays
 from packer.engines.engine import Engine
 from packer.planning.layout import MANIFEST_KEY
 from packer.progress import Progress
@@ -70,10 +71,11 @@ def verify(
 
 def _stray_files(store: Store, manifest: Manifest) -> Iterator[str]:
     expected = {shard.key for _, shard in manifest_shards(manifest)}
-    for name in manifest.splits:
-        for info in store.list(f"{name}/"):
-            if info.key not in expected:
-                yield f"{info.key}: is not in the manifest; readers of the whole prefix would read it too: remove it"
+    beside = {info.key for name in manifest.splits for info in store.list(f"{name}/") if info.key not in expected}
+    for key in sorted(beside):
+        yield f"{key}: is not in the manifest; readers of the whole prefix would read it too: remove it"
+    for key in sorted({*find_strays(store, expected)} - beside):
+        yield f"{key}: belongs to no shard of the manifest; a run that was replaced left it: remove it"
 
 
 def _label_count_faults(manifest: Manifest, checks: Iterable[CheckedShard]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,7 +17,8 @@ from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
 from packer.dataset.sidefiles import iter_split_index
-from packer.errors import DataSetError, DestinationTakenError, StoreError, TooManyRejectsError
+from packer.dataset.strays import find_strays, planned_shards
+from packer.errors import ClaimLostError, DataSetError, StoreError, TooManyRejectsError
 from packer.formats.registry import get_format
 from packer.planning.layout import (
     LABELS_KEY,
@@ -27,6 +29,7 @@ from packer.planning.layout import (
     RUN_KEY,
     merged_index_key,
     old_receipt_key,
+    plan_parts_prefix,
     receipts_prefix,
     records_key,
     shard_stem,
@@ -100,6 +103,7 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
     for key, companion in closing.companions(dest, manifest).items():
         dest.put(key, [companion])
     check_claim(dest, document)
+    _remove_strays(dest, document.header)
     dest.put(MANIFEST_KEY, [data])
     return decode_manifest(data, name=f"{dest.uri}/{MANIFEST_KEY}")
 
@@ -114,11 +118,21 @@ def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, examp
         )
 
 
+def _remove_strays(dest: Store, header: PlanHeader) -> None:
+    """Remove shards of a run whose place this was, which readers of a whole prefix would read too.
+
+    Where that is not allowed they stay, and `verify` names them.
+    """
+    with suppress(PermissionError):
+        if strays := list(find_strays(dest, planned_shards(header, get_format(header.format).suffix))):
+            dest.delete_all(strays)
+
+
 def check_claim(dest: Store, document: PlanDocument) -> None:
-    """Raise DestinationTakenError where another run has replaced the claim, and with it perhaps some shards."""
+    """Raise ClaimLostError where another run has replaced the claim, and with it perhaps some shards."""
     claimed = load_plan(dest)
     if claimed is None or claimed.plan_id != document.plan_id:
-        raise DestinationTakenError(f"{dest.uri}: another run took it over meanwhile; nothing was committed")
+        raise ClaimLostError(dest.uri)
 
 
 def clear_scaffolding(dest: Store, document: PlanDocument, progress: Progress) -> None:
@@ -128,6 +142,8 @@ def clear_scaffolding(dest: Store, document: PlanDocument, progress: Progress) -
     """
     try:
         _clear_scaffolding(dest, document)
+    except ClaimLostError as error:
+        progress.note(f"the data set was whole when {error}")
     except OSError as error:
         problem = str(error) if isinstance(error, StoreError) else f"{error.filename or dest.uri}: {error.strerror}"
         progress.note(
@@ -144,10 +160,11 @@ def _clear_scaffolding(dest: Store, document: PlanDocument) -> None:
     old = {old_receipt_key(stem) for stem in stems}
     prefix = receipts_prefix(document.plan_id)
     receipts = (info.key for info in dest.list(RECEIPTS_PREFIX) if info.key.startswith(prefix) or info.key in old)
-    own = PLAN_PARTS_PREFIX + document.plan_id[:16]
+    own = plan_parts_prefix(document.plan_id)
     left = (info.key for info in dest.list(PLAN_PARTS_PREFIX) if not info.key.startswith(own))
     dest.delete_all([*receipts, *left])
-    dest.sweep()
+    dest.end_others(document.plan_id[:16])
+    dest.end_claim()
 
 
 def _receipts(dest: Store, document: PlanDocument, split: PlannedSplit) -> Iterator[Receipt]:

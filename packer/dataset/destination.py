@@ -6,17 +6,35 @@ import re
 from typing import Any
 
 from packer.dataset.load import load_manifest
-from packer.dataset.planfile import PlanDocument, claim, load_plan, replace_claim, store_plan
+from packer.dataset.manifest import Manifest
+from packer.dataset.planfile import (
+    PlanDocument,
+    claim,
+    find_claim,
+    load_plan,
+    parse_claim,
+    replace_claim,
+    store_plan,
+)
 from packer.dataset.receipt import receipts_plan
-from packer.errors import DataSetError, DestinationTakenError, OptionsError
+from packer.errors import ClaimLostError, DataSetError, DestinationTakenError, OptionsError
 from packer.options import default_options, option_name
-from packer.planning.layout import MANIFEST_KEY, META_PREFIX, PLAN_KEY, PLAN_PARTS_PREFIX
+from packer.planning.layout import (
+    MANIFEST_KEY,
+    META_PREFIX,
+    PLAN_KEY,
+    PLAN_LOCK_KEY,
+    PLAN_PARTS_PREFIX,
+    plan_parts_prefix,
+)
 from packer.planning.plan import PLAN_VERSION, Plan
 from packer.stores.open_store import is_local
-from packer.stores.store import Store
+from packer.stores.store import Claim, Store
 
 _MAY_CHANGE = frozenset({"max_rejects", "on_reject"})
 """Options that decide whether a data set is made, and not which."""
+_MAX_ATTEMPTS = 5
+"""To take over a place in which others come and go."""
 _SHARD_KEY = re.compile(r"([a-z][a-z0-9-]*)/\1-\d{5,}-of-\d{5,}\.[a-z]+")
 
 
@@ -33,42 +51,128 @@ def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> 
     if is_taken and not overwrite:
         raise DestinationTakenError(_taken_text(dest))
     for info in dest.list():
-        # Parts of plans are left by runs that were killed before they could claim.
-        if not (_is_own(info.key) if is_taken or shared else info.key.startswith(PLAN_PARTS_PREFIX)):
+        # Parts of plans, and the lock, are left by runs that were killed before they could claim.
+        is_left = info.key.startswith(PLAN_PARTS_PREFIX) or info.key == PLAN_LOCK_KEY
+        if not (_is_own(info.key) if is_taken or shared else is_left):
             remedy = ", which --overwrite would not remove: move it away" if is_taken else ""
             raise OptionsError(f"DEST: expected a place that is new or empty, but {dest.uri} holds {info.key}{remedy}")
 
 
 def claim_destination(
     dest: Store, plan: Plan, document: PlanDocument, *, overwrite: bool, shared: bool = False
-) -> None:
+) -> Store:
     """Make the destination this plan's, or raise before a byte of the data set is written.
 
-    With `shared`, other runs of the same plan may have claimed it already. Raises as `check_destination`.
+    With `shared`, other runs of the same plan may have claimed it already.
+
+    Returns:
+        The place as this run writes to it.
+
+    Raises as `check_destination`.
     """
     try:
         check_destination(dest, overwrite=overwrite, shared=shared)
     except DestinationTakenError:
         # Looked up only now: before the check another run may still have been about to claim.
         if shared and _is_same_plan(dest, document):
-            return
+            return join_claim(dest, document)
         raise
-    if overwrite:
-        clear(dest)
-    try:
-        keys = store_plan(dest, plan)
-        is_ours = claim(dest, document)
-    except OSError:
-        if _is_taken(dest):  # a run that was faster has swept up here
-            raise DestinationTakenError(_taken_text(dest)) from None
-        raise
-    if is_ours:
-        return
+    own = _write_claim(dest, plan, document, overwrite=overwrite)
+    if own is not None:
+        owned = own if shared else _end_others(own, document)
+        owned = join_claim(dest, document, folder=owned.claim.folder)
+        if overwrite:
+            clear(owned, document)
+        if not any(True for _ in dest.list(plan_parts_prefix(document.plan_id))):  # who was here before tidied up
+            store_plan(owned, plan)
+        return owned
     if not _is_same_plan(dest, document):  # or else its files are those that were just written once more
-        dest.delete_all(keys)
+        dest.delete_all([info.key for info in dest.list(plan_parts_prefix(document.plan_id))])
     elif shared:
-        return
+        return join_claim(dest, document)
     raise DestinationTakenError(_taken_text(dest))
+
+
+def _write_claim(dest: Store, plan: Plan, document: PlanDocument, *, overwrite: bool) -> Store | None:
+    """Store a plan and claim the place for it; return the place as it was claimed, or None where another has it."""
+    for _ in range(_MAX_ATTEMPTS):
+        own = _open(dest, document, is_new=True)
+        try:
+            found = find_claim(dest) if overwrite else None
+            store_plan(own, plan)
+            if claim(own, document, found=found):
+                return own
+            own.end_claim()
+            return None
+        except (OSError, ClaimLostError) as error:
+            own.end_claim()
+            if not _is_taken(dest):
+                raise
+            # A run that was faster has ended this claim, or one that was done has tidied up: it may be replaced still.
+            if not (overwrite and isinstance(error, ClaimLostError)):
+                return None
+    return None
+
+
+def _open(dest: Store, document: PlanDocument, *, is_new: bool) -> Store:
+    """Return the place for writes before it is this run's."""
+    return dest.claimed(Claim(folder=dest.open_folder(document.plan_id[:16], is_new=is_new)))
+
+
+def _end_others(own: Store, document: PlanDocument) -> Store:
+    """End the writes of all runs that do not own the place; return it as this one writes to it.
+
+    Of two that claim it at once each may end the other: then the owner, whose the claim is, does it once more.
+    """
+    while True:
+        try:
+            own.end_others()
+            return own
+        except ClaimLostError:
+            own = join_claim(own, document, folder=_open(own, document, is_new=True).claim.folder)
+
+
+def join_claim(dest: Store, document: PlanDocument, *, folder: str | None = None) -> Store:
+    """Return the place as a run writes to it that goes on with the claim that is there.
+
+    Raises:
+        ClaimLostError: the claim is of another plan.
+    """
+    if folder is None:
+        folder = _open(dest, document, is_new=False).claim.folder
+    # Looked at only now that the folder is there: who takes the place over writes the claim and then ends all folders.
+    found = find_claim(dest)
+    if found is None or parse_claim(found.data, name=f"{dest.uri}/{PLAN_KEY}").plan_id != document.plan_id:
+        raise ClaimLostError(dest.uri)
+    return dest.claimed(Claim(key=PLAN_KEY, tag=found.tag, folder=folder))
+
+
+def find_finished(dest: Store, document: PlanDocument) -> Manifest | None:
+    """Return the manifest of a plan's data set, if it is there.
+
+    One of another plan, left where --overwrite was killed before it could remove it, is removed.
+    """
+    manifest = load_manifest(dest, missing_ok=True)
+    if manifest is not None and manifest.plan_id != document.plan_id:
+        dest.delete(MANIFEST_KEY)
+        return None
+    return manifest
+
+
+def find_outcome(dest: Store, document: PlanDocument) -> Manifest | None:
+    """Return what another run of the same plan has finished while this one failed, or None.
+
+    Raises:
+        ClaimLostError: a run of another plan has taken the place over, which explains whatever failed.
+    """
+    try:
+        stored = load_plan(dest)
+        if stored is not None and stored.plan_id == document.plan_id:
+            manifest = load_manifest(dest, missing_ok=True)
+            return manifest if manifest is not None and manifest.plan_id == document.plan_id else None
+    except (OSError, DataSetError):  # nothing more is known
+        return None
+    raise ClaimLostError(dest.uri)
 
 
 def mend_claim(dest: Store, plan: Plan, document: PlanDocument) -> None:
@@ -85,8 +189,9 @@ def mend_claim(dest: Store, plan: Plan, document: PlanDocument) -> None:
             f"options and this source make plan {document.plan_id[:16]}; give the same options and source as before, "
             f"or start anew with --overwrite"
         )
-    store_plan(dest, plan)
-    replace_claim(dest, document)
+    own = _open(dest, document, is_new=False)
+    store_plan(own, plan)
+    replace_claim(own, document)
 
 
 def _is_taken(dest: Store) -> bool:
@@ -151,9 +256,8 @@ def check_is_pack(dest: Store, document: PlanDocument) -> None:
         )
 
 
-def clear(dest: Store) -> None:
-    """Remove a data set or an unfinished run: the manifest first, so no reader sees a part; the claim last."""
+def clear(dest: Store, document: PlanDocument) -> None:
+    """Remove what is not of the plan that has claimed the place: the manifest first, so no reader sees a part."""
     dest.delete(MANIFEST_KEY)
-    dest.delete_all([info.key for info in dest.list() if _is_own(info.key) and info.key != PLAN_KEY])
-    dest.delete(PLAN_KEY)
-    dest.sweep()
+    kept = plan_parts_prefix(document.plan_id)
+    dest.delete_all([i.key for i in dest.list() if _is_own(i.key) and i.key != PLAN_KEY and not i.key.startswith(kept)])

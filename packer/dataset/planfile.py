@@ -30,7 +30,7 @@ from packer.imaging.values import EncoderFingerprint
 from packer.options import PackOptions
 from packer.planning.layout import PLAN_KEY, plan_part_key
 from packer.planning.plan import Plan, PlanHeader, PlannedSplit, digest_of_header
-from packer.stores.store import ObjectNotFoundError, Store
+from packer.stores.store import ObjectNotFoundError, Store, Tagged
 
 PLAN_DOCUMENT_VERSION = 2
 """The highest version of `meta/plan.json` that can be read."""
@@ -93,12 +93,23 @@ def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:
     return [int(bound) for bound in shard.searchsorted(range(num_shards + 1))]
 
 
-def claim(store: Store, document: PlanDocument) -> bool:
-    """Write `meta/plan.json` unless one is there; return whether the destination is now this run's."""
-    return store.put_if_absent(PLAN_KEY, [_encode(document)])
+def find_claim(store: Store) -> Tagged | None:
+    """Return `meta/plan.json` as it is, or None."""
+    try:
+        return store.get_tagged(PLAN_KEY)
+    except ObjectNotFoundError:
+        return None
 
 
-def _encode(document: PlanDocument) -> bytes:
+def claim(store: Store, document: PlanDocument, *, found: Tagged | None) -> bool:
+    """Write `meta/plan.json` unless there is another than `found`; return whether the destination is now this run's."""
+    if found is None:
+        return store.put_if_absent(PLAN_KEY, [encode_claim(document)])
+    return store.put_if_same(PLAN_KEY, [encode_claim(document)], found.tag)
+
+
+def encode_claim(document: PlanDocument) -> bytes:
+    """Return the content of `meta/plan.json`."""
     later = later_fields(PackOptions)
     versions = (later.get(name, 1) for name in document.options)
     version = max(lowest_version(document), *versions)
@@ -107,7 +118,7 @@ def _encode(document: PlanDocument) -> bytes:
 
 def replace_claim(store: Store, document: PlanDocument) -> None:
     """Write `meta/plan.json` in the place of one that is cut."""
-    store.put(PLAN_KEY, [_encode(document)])
+    store.put(PLAN_KEY, [encode_claim(document)])
 
 
 def is_claim_cut(store: Store) -> bool:
@@ -134,7 +145,12 @@ def load_plan(store: Store) -> PlanDocument | None:
         data = store.get(PLAN_KEY)
     except ObjectNotFoundError:
         return None
-    place = Place(name=f"{store.uri}/{PLAN_KEY}", remedy=_REMEDY)
+    return parse_claim(data, name=f"{store.uri}/{PLAN_KEY}")
+
+
+def parse_claim(data: bytes, *, name: str) -> PlanDocument:
+    """Parse `meta/plan.json`; `name` is its URI. Raises DataSetError where it cannot be read or was edited."""
+    place = Place(name=name, remedy=_REMEDY)
     document = decode_versioned(data, PlanDocument, newest=PLAN_DOCUMENT_VERSION, place=place)
     claimed = decode_document(data, _Claim, name=place.name, remedy=place.remedy)
     if claimed.plan_id != digest_of_header(bytes(claimed.header)):

@@ -30,6 +30,8 @@ _PATIENCE_S = 0.1
 """Waiting for a near store that is taken without threads: some turns of others on a busy machine, and what follows."""
 _PATIENCE_PER_ITEM_S = 0.0001
 """About what threads would cost in CPU."""
+_MISSING_WAITS_S = (0.2, 1.0)
+"""A server that has listed an object may deny it for a moment, so a missing one is asked for once more after each."""
 _CHANGED = "the source changed since the plan was made: pack it anew with --overwrite"
 
 
@@ -134,6 +136,15 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
 
 
 def _read(store: Store, item: ItemRow) -> bytes:
+    for wait_s in () if store.is_near else _MISSING_WAITS_S:
+        try:
+            return _read_once(store, item)
+        except ObjectNotFoundError:
+            time.sleep(wait_s)
+    return _read_once(store, item)
+
+
+def _read_once(store: Store, item: ItemRow) -> bytes:
     member = item.member
     if member is None:
         return store.get(item.key, item.etag)

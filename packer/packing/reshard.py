@@ -24,7 +24,7 @@ from packer.packing.sample import ItemRow, item_rows
 from packer.planning.plan import extra_names
 from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
 from packer.stores.open_store import open_store
-from packer.stores.store import Store
+from packer.stores.store import NO_CLAIM, Claim, Store
 
 SOURCE_SHA256 = "_source_sha256"
 SOURCE_NUM_BYTES = "_source_num_bytes"
@@ -41,6 +41,7 @@ class ReshardContext(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool
     source_store: StoreOptions = DEFAULT_STORE
     dest_store: StoreOptions = DEFAULT_STORE
+    claim: Claim = NO_CLAIM
 
 
 def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummary:
@@ -50,7 +51,7 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
         CorruptRecordError: a record is damaged.
         DataSetError: a record is missing, or the plan's file is damaged.
     """
-    plan, dest = context.plan, open_store(context.dest, context.dest_store)
+    plan, dest = context.plan, open_store(context.dest, context.dest_store).claimed(context.claim)
     if context.resume and (summary := reuse_shard(dest, plan, task)):
         return summary
     header = plan.header

@@ -21,6 +21,7 @@ from packer.packing.sample import item_rows
 from packer.packing.samples import BuiltSample, build_samples
 from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, ImageSpec, StoreOptions
 from packer.stores.open_store import open_store
+from packer.stores.store import NO_CLAIM, Claim
 
 
 class PackContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,7 @@ class PackContext(msgspec.Struct, frozen=True, kw_only=True):
     dest_store: StoreOptions = DEFAULT_STORE
     item_limit_s: float = ITEM_LIMIT_S
     """Seconds that decoding and encoding one item may take."""
+    claim: Claim = NO_CLAIM
     resume: bool
     """Keep a shard whose receipt and digest match instead of packing it again."""
 
@@ -46,7 +48,7 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         DataSetError: the plan's file is damaged, or a training shard has no good item.
         PackerError: an item was rejected and the run must fail on rejects, or the shard would pass 128 MB.
     """
-    plan, dest = context.plan, open_store(context.dest, context.dest_store)
+    plan, dest = context.plan, open_store(context.dest, context.dest_store).claimed(context.claim)
     header = plan.header
     summary = reuse_shard(dest, plan, task) if context.resume else None
     # One with rejects is packed again where these fail the run: the error then names the first.

@@ -5,6 +5,8 @@ from __future__ import annotations
 MANIFEST_KEY = "manifest.json"
 META_PREFIX = "meta/"
 PLAN_KEY = "meta/plan.json"
+PLAN_LOCK_KEY = "meta/plan.lock"
+"""Held for a moment by who claims a destination on a file system without hard links."""
 LABELS_KEY = "meta/labels.json"
 REJECTS_KEY = "meta/rejects.jsonl"
 RUN_KEY = "meta/run.json"
@@ -68,9 +70,14 @@ def old_receipt_key(stem: str) -> str:
     return f"{RECEIPTS_PREFIX}{stem}.json"
 
 
+def plan_parts_prefix(plan_id: str) -> str:
+    """Return what the keys of a plan's items begin with; those of different plans never meet."""
+    return f"{PLAN_PARTS_PREFIX}{plan_id[:16]}-"
+
+
 def plan_part_key(plan_id: str, split: str, part_index: int) -> str:
-    """Return where the items of some of a split's shards are kept; names of different plans never meet."""
-    return f"{PLAN_PARTS_PREFIX}{plan_id[:16]}-{split}-{part_index:05d}.parquet"
+    """Return where the items of some of a split's shards are kept."""
+    return f"{plan_parts_prefix(plan_id)}{split}-{part_index:05d}.parquet"
 
 
 def channel_manifest_key(split: str, *, local_size: int, local_rank: int | None = None) -> str:

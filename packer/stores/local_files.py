@@ -47,15 +47,15 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
-def make_folders(path: str) -> None:
-    """Make a folder and what is missing above it, names and all. Raises OSError."""
+def make_folders(path: str, make: Callable[[str], None] = os.mkdir) -> None:
+    """Make a folder and what is missing above it, each by `make`, names and all. Raises OSError."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
         path = os.path.dirname(path)
     for folder in reversed(missing):
         try:
-            os.mkdir(folder)
+            make(folder)
         except FileExistsError:
             if not os.path.isdir(folder):
                 raise

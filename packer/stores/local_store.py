@@ -3,12 +3,17 @@
 A write goes to a temporary name of its own under ``.shardpack-tmp`` and is renamed (or, if the key must be absent,
 linked) into place, so a killed process leaves nothing under any key. The file is on the disk before that and its name
 after it, so what a run has written outlasts a power cut.
+
+Under a claim all of this goes through a folder of its own, ``.shardpack-tmp/<claim>``: files are renamed out of it when
+they are written, and into it when they are removed. Who takes the place over moves that folder away, so whatever a run
+that slept through this does next fails, in one step with its effect.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -18,10 +23,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from packer.errors import ClaimLostError
 from packer.stores.local_files import NotDurableError, make_folders, sync, sync_folder, write_all
-from packer.stores.store import Buffers, ObjectInfo, ObjectNotFoundError
+from packer.stores.store import NO_CLAIM, Buffers, Claim, ObjectInfo, ObjectNotFoundError, Tagged
 
 TEMPORARY_FOLDER = ".shardpack-tmp"
+_AFTER_NAME = "-"
+"""Follows a claim's name in that of its folder."""
 _MAX_ATTEMPTS = 100
 """At a folder that others remove; a link to nowhere in its place must not be tried for ever."""
 _MAX_WRITES = 3
@@ -35,8 +43,9 @@ _LOCK_PATIENCE_S = 3.0
 class LocalStore:
     """Objects are files below a folder. Symbolic links are followed, hidden names are objects as any other."""
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, claim: Claim = NO_CLAIM) -> None:
         self._root = os.path.abspath(root)
+        self._claim = claim
 
     @property
     def uri(self) -> str:
@@ -106,7 +115,21 @@ class LocalStore:
         try:
             return self._write(path, buffers, place)
         finally:
-            self._prune(self._temporaries)  # where a claim is refused, nothing is left
+            if not self._claim.folder:
+                self._prune(self._temporaries)
+
+    def put_if_same(self, key: str, buffers: Buffers, tag: str) -> bool:
+        try:
+            if self.get_tagged(key).tag != tag:
+                return False
+        except ObjectNotFoundError:
+            return False
+        self.put(key, buffers)  # what was written in between is replaced: whoever did so finds out as it looks again
+        return True
+
+    def get_tagged(self, key: str) -> Tagged:
+        data = self.get(key)
+        return Tagged(data, hashlib.sha256(data).hexdigest())
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
@@ -135,12 +158,82 @@ class LocalStore:
 
     def delete_all(self, keys: Iterable[str]) -> None:
         for key in keys:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(key))
-            self._prune(os.path.dirname(self._path(key)))
+            self._remove(key)
 
     def sweep(self) -> None:
-        shutil.rmtree(os.path.join(self._root, TEMPORARY_FOLDER), ignore_errors=True)
+        if not self._claim.folder:
+            shutil.rmtree(self._temporaries, ignore_errors=True)
+            return
+        for name in _list_names(self._temporaries):
+            _remove_tree(os.path.join(self._temporaries, name))
+
+    @property
+    def claim(self) -> Claim:
+        return self._claim
+
+    def claimed(self, claim: Claim) -> LocalStore:
+        return LocalStore(self._root, claim)
+
+    def open_folder(self, name: str, *, is_new: bool) -> str:
+        parent = os.path.join(self._root, TEMPORARY_FOLDER)
+        found = sorted(other for other in _list_names(parent) if other.startswith(name + _AFTER_NAME))
+        if found and not is_new:
+            return found[0]
+        folder = f"{name}{_AFTER_NAME}{uuid.uuid4().hex[:12]}"
+        for _ in range(_MAX_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):  # others remove what is empty
+                make_folders(os.path.join(parent, folder))
+                break
+        return folder
+
+    def end_claim(self) -> None:
+        _remove_tree(self._temporaries)
+        self._prune(os.path.dirname(self._temporaries))
+
+    def end_others(self, name: str = "") -> None:
+        parent = os.path.dirname(self._temporaries)
+        for other in _list_names(parent):
+            # Files that lie there by themselves were left by versions that had no folders for claims.
+            is_wanted = other.startswith(name) or os.path.isfile(os.path.join(parent, other))
+            if other == self._claim.folder or not is_wanted:
+                continue
+            taken = os.path.join(self._temporaries, uuid.uuid4().hex)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(os.path.join(parent, other), taken)
+                _remove_tree(taken)
+        self._check_folder()
+
+    def _check_folder(self) -> None:
+        if self._claim.folder and not os.path.isdir(self._temporaries):
+            raise ClaimLostError(self._root)
+
+    def _make_folder(self, path: str) -> None:
+        """Make one folder; under a claim as files are written, or a run that slept would leave empty ones."""
+        if not self._claim.folder:
+            os.mkdir(path)
+            return
+        made = os.path.join(self._temporaries, uuid.uuid4().hex)
+        os.mkdir(made)
+        try:
+            os.rename(made, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.rmdir(made)
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another has made it, and written there
+                raise
+
+    def _remove(self, key: str) -> None:
+        """Remove a file and the folders that it leaves empty."""
+        path = self._path(key)
+        try:
+            if self._claim.folder:
+                taken = os.path.join(self._temporaries, uuid.uuid4().hex)
+                os.rename(path, taken)
+                path = taken
+            os.unlink(path)
+        except FileNotFoundError:
+            self._check_folder()
+        self._prune(os.path.dirname(self._path(key)))
 
     def _path(self, key: str) -> str:
         return os.path.join(self._root, key)
@@ -163,19 +256,19 @@ class LocalStore:
 
     @property
     def _temporaries(self) -> str:
-        return os.path.join(self._root, TEMPORARY_FOLDER)
+        return os.path.join(self._root, TEMPORARY_FOLDER, self._claim.folder).rstrip("/")
 
     def _write(self, path: str, buffers: Buffers, place: Callable[[str], bool]) -> bool:
         """Write a temporary file and return what `place` does with it; anew where it does not get to the disk.
 
-        Raises OSError.
+        Raises ClaimLostError or OSError.
         """
         num_failures = 0
         for _ in range(_MAX_ATTEMPTS):
             temporary, descriptor = self._create_temporary()
             try:
                 try:
-                    make_folders(os.path.dirname(path))
+                    make_folders(os.path.dirname(path), self._make_folder)
                     write_all(descriptor, buffers)
                     sync(descriptor, path)
                 finally:
@@ -185,7 +278,8 @@ class LocalStore:
                 num_failures += 1
                 if num_failures == _MAX_WRITES:
                     raise
-            except FileNotFoundError as error:  # others sweep here, and remove folders that became empty
+            except FileNotFoundError as error:  # others of this claim sweep here, and remove folders that became empty
+                self._check_folder()
                 problem = error
             finally:
                 with contextlib.suppress(OSError):
@@ -198,6 +292,7 @@ class LocalStore:
         for _ in range(_MAX_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 return path, os.open(path, flags, 0o666)
+            self._check_folder()
             # Nobody made the folder yet, or another run has just swept it away, and may do so at any moment.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.makedirs(self._temporaries, exist_ok=True)
@@ -222,6 +317,19 @@ def _read_all(descriptor: int, num_bytes: int) -> bytes:
     while parts[-1]:
         parts.append(os.read(descriptor, 1 << 20))
     return b"".join(parts)
+
+
+def _list_names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove_tree(path: str) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def _link(temporary: str, path: str) -> bool:

@@ -7,25 +7,35 @@ parts of a multipart upload are joined. Clients are shared by all stores of a bu
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from packer.errors import OptionsError, StoreError
+from packer.errors import ClaimLostError, OptionsError, StoreError
 from packer.specs import Encryption, StoreOptions
+from packer.stores.claims import put_claimed
 from packer.stores.retry import RetryPolicy, TransientError, retry
 from packer.stores.s3account import NUM_IN_FLIGHT
 from packer.stores.s3client import CLIENT_ERRORS, Clients, check_answer, connect
 from packer.stores.s3deletion import delete_objects
 from packer.stores.s3errors import make_error, parse_failure
 from packer.stores.s3listing import Page, list_objects
-from packer.stores.store import Buffers, ObjectChangedError, ObjectInfo
+from packer.stores.store import (
+    NO_CLAIM,
+    Buffers,
+    Claim,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    Tagged,
+)
 
 T = TypeVar("T")
 
@@ -52,10 +62,11 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
 class S3Store:
     """Objects below a prefix. May be used by many threads."""
 
-    def __init__(self, uri: str, options: StoreOptions) -> None:
+    def __init__(self, uri: str, options: StoreOptions, claim: Claim = NO_CLAIM) -> None:
         self._bucket, self._prefix = parse_s3_uri(uri)
         self._base = self._prefix + "/" if self._prefix else ""
         self._options = options
+        self._claim = claim
         self._has_md5_tags = options.sse is not Encryption.KMS
 
     @property
@@ -95,45 +106,47 @@ class S3Store:
         return self._retry(read, path, "read", no_range=b"")
 
     def put(self, key: str, buffers: Buffers) -> None:
+        if self._claim.tag:
+            put_claimed(self, key, buffers)
+            return
         path = self._path(key)
         self._retry(lambda: self._write(path, buffers, mode="overwrite"), path, "write")
 
     def put_if_absent(self, key: str, buffers: Buffers) -> bool:
+        return self._put_if(key, buffers, ["create"])
+
+    def put_if_same(self, key: str, buffers: Buffers, tag: str) -> bool:
+        etag = tag.partition(" ")[0]
+        # Ceph's gateway compares the text as it comes, while the standard, and AWS, want quotes.
+        return self._put_if(key, buffers, [{"e_tag": etag}, {"e_tag": f'"{etag}"'}])
+
+    def get_tagged(self, key: str) -> Tagged:
         path = self._path(key)
-        failures: list[TransientError] = []
+        data, meta = self._get(path, "")
+        return Tagged(data.to_bytes(), _tag(meta))
 
-        def create() -> bool:
-            try:
-                self._write(path, buffers, mode="create")
-            except AlreadyExistsError as error:
-                if parse_failure(str(error)).status == 409:  # two at the same moment: the server wants another try
-                    raise
-                # An attempt without an answer may have been the one that wrote it.
-                return bool(failures) and self.get(key) == b"".join(buffers)
-            return True
-
-        def attempt() -> bool:
-            try:
-                return self._call(create, path, "write")
-            except TransientError as error:
-                failures.append(error)
-                raise
-
-        return retry(attempt, _POLICY)
+    def find_tag(self, key: str) -> str:
+        path = self._path(key)
+        try:
+            return self._retry(lambda: _tag(obstore.head(self._clients.objects, path)), path, "read")
+        except ObjectNotFoundError:
+            return ""
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         first = len(self._base)
-        for info in list_objects(self._list_page, self._base + prefix):
+        for info in list_objects(self._list_page, self._base + prefix, where=self.uri):
             if len(info.key) > first:  # the prefix itself is a mark that some tools leave, and no object of the store
                 yield ObjectInfo(info.key[first:], info.num_bytes, info.etag)
 
     def delete(self, key: str) -> None:
         path = self._base + key
+        self._check_claim()
         request = {"Bucket": self._bucket, "Key": path, **self._payer}
         self._retry(lambda: self._clients.control.delete_object(**request), path, "delete")
 
     def delete_all(self, keys: Iterable[str]) -> None:
         def send(paths: list[str]) -> Any:
+            self._check_claim()
             request = {"Objects": [{"Key": path} for path in paths], "Quiet": True}
             call = lambda: self._clients.control.delete_objects(Bucket=self._bucket, Delete=request, **self._payer)  # noqa: E731
             return self._call(call, paths[0], "delete")
@@ -143,6 +156,22 @@ class S3Store:
 
     def sweep(self) -> None:
         return  # a put is one request, so nothing is left behind
+
+    @property
+    def claim(self) -> Claim:
+        return self._claim
+
+    def claimed(self, claim: Claim) -> S3Store:
+        return S3Store(self.uri, self._options, claim)
+
+    def open_folder(self, name: str, *, is_new: bool) -> str:
+        return ""
+
+    def end_others(self, name: str = "") -> None:
+        return  # their claim's tag is another
+
+    def end_claim(self) -> None:
+        return
 
     def shared_options(self) -> StoreOptions:
         """See `share_options`."""
@@ -167,17 +196,52 @@ class S3Store:
     def _uri_of(self, path: str) -> str:
         return f"s3://{self._bucket}/{path}"
 
-    def _read(self, key: str, etag: str = "") -> obstore.Bytes:
+    def _put_if(self, key: str, buffers: Buffers, modes: Sequence[Any]) -> bool:
+        """Write an object under the first of the conditions that holds; return whether one did."""
         path = self._path(key)
+        failures: list[TransientError] = []
 
-        def read() -> obstore.Bytes:
+        def write(mode: Any) -> bool:
+            self._check_claim()
+            try:
+                self._write(path, buffers, mode=mode)
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+                failure = parse_failure(str(error))
+                # With 409, for two at the same moment, the server wants another try.
+                if failure.status not in (404, 412) or failure.code == "NoSuchBucket":
+                    raise
+                return False
+            return True
+
+        def attempt() -> bool:
+            try:
+                if any(self._call(functools.partial(write, mode), path, "write") for mode in modes):
+                    return True
+            except TransientError as error:
+                failures.append(error)
+                raise
+            # An attempt without an answer may have been the one that wrote it.
+            return bool(failures) and self.get(key) == b"".join(buffers)
+
+        return retry(attempt, _POLICY)
+
+    def _check_claim(self) -> None:
+        """Raise ClaimLostError where the object that says whose the place is is not this run's any more."""
+        if self._claim.tag and self.find_tag(self._claim.key) != self._claim.tag:
+            raise ClaimLostError(self.uri)
+
+    def _read(self, key: str, etag: str = "") -> obstore.Bytes:
+        return self._get(self._path(key), etag)[0]
+
+    def _get(self, path: str, etag: str) -> tuple[obstore.Bytes, obstore.ObjectMeta]:
+        def read() -> tuple[obstore.Bytes, obstore.ObjectMeta]:
             result = obstore.get(self._clients.objects, path)
             self._check_same(path, etag, result.meta["e_tag"])
             data, expected = result.bytes(), result.meta["size"]
             if len(data) != expected:
                 raise TransientError(f"{self._uri_of(path)}: expected {expected:,} bytes, got {len(data):,}")
             self._check_tag(path, result.meta["e_tag"], [data])
-            return data
+            return data, result.meta
 
         return self._retry(read, path, "read")
 
@@ -250,6 +314,12 @@ class S3Store:
         except CLIENT_ERRORS as error:
             problem = check_answer(error, bucket=self._bucket, key=path, action=action)
         raise problem
+
+
+def _tag(meta: obstore.ObjectMeta) -> str:
+    """Return an entity tag, and when it was written, since equal contents have equal entity tags."""
+    etag = (meta["e_tag"] or "").strip('"')
+    return f"{etag} {meta['last_modified'].isoformat()}"
 
 
 def _as_bytes(buffer: bytes | memoryview) -> bytes | memoryview:

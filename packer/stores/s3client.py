@@ -15,11 +15,11 @@ from packer.specs import Address, StoreOptions
 from packer.stores.retry import TransientError
 from packer.stores.s3account import NO_REGION, Account, forget_accounts, open_account
 from packer.stores.s3errors import Failure, make_error, parse_code
-from packer.stores.s3pages import PageError
+from packer.stores.s3pages import PageError, WebPageError
 
 CLIENT_ERRORS = (
     *(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError),
-    *(botocore.parsers.ResponseParserError, PageError),
+    *(botocore.parsers.ResponseParserError, PageError, WebPageError),
 )
 """What boto3's client raises; `check_answer` says what to raise instead."""
 _PATIENCE = 20
@@ -113,6 +113,11 @@ def check_answer(error: Exception, *, bucket: str, key: str, action: str) -> Exc
         return make_error(Failure(401, "CredentialsFailed"), bucket=bucket, key=key, action=action)
     if isinstance(error, (botocore.exceptions.HTTPClientError, botocore.exceptions.IncompleteReadError)):
         return make_error(Failure(), bucket=bucket, key=key, action=action)
+    if isinstance(error, WebPageError):
+        return StoreError(
+            f"s3://{bucket}: the answer is a web page, expected one of S3: set the endpoint to the S3 server's own "
+            f"address, not to its console's or a proxy's that asks people to sign in"
+        )
     if isinstance(error, (botocore.parsers.ResponseParserError, PageError)):
         return TransientError(f"s3://{bucket}/{key}: cannot {action} it: the answer is cut, or not one of S3")
     return StoreError(f"s3://{bucket}/{key}: cannot {action} it: {type(error).__name__}")

@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from packer.errors import StoreError
 from packer.stores.s3pages import OBJECTS
 from packer.stores.store import ObjectInfo
 
@@ -55,9 +56,12 @@ class _Range(NamedTuple):
     """How many came of it."""
 
 
-def list_objects(load: Callable[[Page], Any], prefix: str) -> Iterator[ObjectInfo]:
-    """Yield the objects whose whole key starts with `prefix`. Raises as `load`, which returns S3's answer."""
-    ranges = _Ranges(prefix)
+def list_objects(load: Callable[[Page], Any], prefix: str, *, where: str) -> Iterator[ObjectInfo]:
+    """Yield the objects whose whole key starts with `prefix`, which is at the URI `where`.
+
+    Raises as `load`, which returns S3's answer, and StoreError for a listing that would never end.
+    """
+    ranges = _Ranges(prefix, where)
     with ThreadPoolExecutor(_NUM_CHAINS, thread_name_prefix="list") as threads:
         running: dict[Future[Any], tuple[_Range, Page]] = {}
         try:
@@ -80,7 +84,8 @@ def list_objects(load: Callable[[Page], Any], prefix: str) -> Iterator[ObjectInf
 class _Ranges:
     """The ranges that are still to be listed, and what was spent on cutting them."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, where: str) -> None:
+        self._where = where
         self.pending = deque([_Range("", "", prefix)])
         self._prefix = prefix
         self._num_objects = 0
@@ -108,7 +113,7 @@ class _Ranges:
         found: list[ObjectInfo] = answer[OBJECTS]
         last = max(part.start, found[-1].key, key=_rank) if found else part.start
         if answer.get("IsTruncated") and (not part.stop or _rank(last) < _rank(part.stop)):
-            token, num_pages = answer["NextContinuationToken"], part.num_pages + 1
+            token, num_pages = _next_token(part, answer, self._where), part.num_pages + 1
             self.pending.appendleft(part._replace(start=last, token=token, num_pages=num_pages))
         if found and not (_is_in(part, found[0].key) and _is_in(part, found[-1].key)):
             found = [info for info in found if _is_in(part, info.key)]
@@ -132,6 +137,18 @@ class _Ranges:
         for start, stop in pairwise(cuts):
             self.pending.append(_Range(start, stop, start if step == 1 else folder))
         self.pending.append(_Range(cuts[-1], part.stop, folder if has_more else cuts[-1]))
+
+
+def _next_token(part: _Range, answer: Any, where: str) -> str:
+    """Return the token of the page that follows. Raises StoreError where the listing would never end."""
+    token = str(answer.get("NextContinuationToken", ""))
+    if token and token != part.token:
+        return token
+    problem = "the continuation token of the one before it" if token else "no continuation token"
+    raise StoreError(
+        f"{where}: a page of the listing, after {part.start!r}, says that there is more, but has {problem}: the "
+        f"server's listings have no end; update the server, or pack from a listing file or an S3 Inventory"
+    )
 
 
 def _is_in(part: _Range, key: str) -> bool:

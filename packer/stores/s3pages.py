@@ -17,6 +17,7 @@ OBJECTS = "ShardpackObjects"
 _CONTENTS = re.compile(rb"<Contents>.*</Contents>", re.DOTALL)
 _KEY = re.compile(rb"<Key>([^<]*)</Key>")
 _SIZE = re.compile(rb"<Size>(\d+)</Size>")
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 _ETAG = re.compile(rb"<ETag>([^<]*)</ETag>")
 
 
@@ -30,6 +31,10 @@ def parse_pages_ahead(client: Any) -> None:
 
 class PageError(Exception):
     """An answer is no page of a listing, or a part of one."""
+
+
+class WebPageError(Exception):
+    """An answer is a page for people: nothing of S3 is at that address."""
 
 
 def _take_objects(answer: dict[str, Any], parsed: dict[str, Any]) -> None:
@@ -46,8 +51,11 @@ def parse_objects(body: bytes) -> list[ObjectInfo]:
 
     Raises:
         PageError: an object lacks its key or size, or only some have an entity tag; or this is no page at all.
+        WebPageError: it is HTML.
     """
     if b"<ListBucketResult" not in body:
+        if _HTML.match(body):
+            raise WebPageError
         raise PageError
     keys, sizes, etags = _KEY.findall(body), _SIZE.findall(body), _ETAG.findall(body)
     decode = _decode_url if b"<EncodingType>url</EncodingType>" in body else _decode_text

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeAlias
 
+import msgspec
+
 Buffers: TypeAlias = "Sequence[bytes | memoryview]"
 """The content of an object as buffers that follow one another."""
 
@@ -30,6 +32,28 @@ class ObjectInfo:
     num_bytes: int
     etag: str = ""
     """Changes with the object's content, where the store has such a thing; without quotes."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a destination one run's own: shown with each of its writes, and sent to its workers."""
+
+    key: str = ""
+    """Of the object that says whose the destination is."""
+    tag: str = ""
+    """Of that object as the run left or found it, in a store whose writes compare it; otherwise empty."""
+    folder: str = ""
+    """Where the run's temporary files lie, in a store that has such; otherwise empty."""
+
+
+NO_CLAIM = Claim()
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The content of an object, and a tag that another write of the key would change."""
+
+    data: bytes
+    tag: str
 
 
 class Store(Protocol):
@@ -87,4 +111,33 @@ class Store(Protocol):
         """
 
     def sweep(self) -> None:
-        """Remove what interrupted writes left behind. Only for the one run that owns the destination."""
+        """Remove what interrupted writes left behind: those of this claim, or all in a store without one."""
+
+    # Whose the destination is. The store of a claim writes and deletes as above, and raises ClaimLostError instead once
+    # another run has taken the destination over, even if it slept through that. (In S3 and its like a request that was
+    # under way may still remove objects, or add one where there is none; it replaces none.)
+
+    @property
+    def claim(self) -> Claim:
+        """The claim that writes are made under."""
+
+    def claimed(self, claim: Claim) -> Store:
+        """Return the same place for writes under a claim."""
+
+    def get_tagged(self, key: str) -> Tagged:
+        """Return an object's bytes and tag. Raises as `get`."""
+
+    def put_if_same(self, key: str, buffers: Buffers, tag: str) -> bool:
+        """Replace an object whose tag is still this one; return whether it was. Raises OSError."""
+
+    def open_folder(self, name: str, *, is_new: bool) -> str:
+        """Make a folder for the temporary files of a claim, or find one unless `is_new`; return it for the claim.
+
+        Its name begins with `name`. Empty in a store that has no temporary files.
+        """
+
+    def end_others(self, name: str = "") -> None:
+        """Take their folders away from other claims whose names begin with `name`: their writes fail from now on."""
+
+    def end_claim(self) -> None:
+        """Remove the folder of a claim whose work is done."""

@@ -162,3 +162,30 @@ def test_rejects_come_in_their_place_within_a_group(tmp_path: Path) -> None:
     rows[34:34] = items({"gone": 5})
     found = list(fetch_ahead(FarStore(tmp_path), rows))
     assert [index for index, data in enumerate(found) if isinstance(data, RejectError)] == [34]
+
+
+class ForgetfulStore(FarStore):
+    """Denies an object some times, as servers do that have just been told of it."""
+
+    def __init__(self, root: Path, num_denials: int) -> None:
+        super().__init__(root)
+        self._left = num_denials
+        self.num_reads = 0
+
+    def get(self, key: str, etag: str = "") -> bytes:
+        self.num_reads += 1
+        self._left -= 1
+        return super().get("absent" if self._left >= 0 else key, etag)
+
+
+@pytest.mark.parametrize(("num_denials", "num_reads"), [(0, 1), (2, 3), (3, 3)])
+def test_a_listed_object_that_is_denied_is_asked_for_twice_more(
+    tmp_path: Path, num_denials: int, num_reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_MISSING_WAITS_S", (0.0, 0.0))
+    rows = write(tmp_path, {"a": 5})
+    store = ForgetfulStore(tmp_path, num_denials)
+    (data,) = fetch_ahead(store, rows)
+    assert store.num_reads == num_reads
+    assert (data.reason is RejectReason.MISSING) if isinstance(data, RejectError) else (data == bytes(5))
+    assert isinstance(data, RejectError) == (num_denials == 3)

@@ -38,6 +38,7 @@ def parts(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def bad_sector(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let reads of a file fail as a disk does that cannot read a sector of it any more."""
+    held = path.open("rb")  # or else a new file might get its number
     inode, real_read = path.stat().st_ino, os.read
 
     def read(descriptor: int, num_bytes: int) -> bytes:
@@ -45,7 +46,7 @@ def bad_sector(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return real_read(descriptor, num_bytes)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, held:
         patch.setattr(os, "read", read)
         yield
 

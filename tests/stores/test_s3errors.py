@@ -151,7 +151,7 @@ def test_what_worked_is_not_logged_with_its_signature(stub: Stub, caplog: pytest
 
 def test_an_empty_answer_to_a_wrong_address_is_told(stub: Stub) -> None:
     stub.answer = lambda method, path: (200, {"Content-Type": "text/html"}, b"<html>a web site</html>")
-    with pytest.raises(StoreError, match="not one of S3"):
+    with pytest.raises(StoreError, match="the answer is a web page, expected one of S3: set the endpoint"):
         list(S3Store("s3://bucket/p", stub.options).list())
 
 

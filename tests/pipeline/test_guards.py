@@ -1,0 +1,105 @@
+"""What keeps two runs apart where nothing else would notice: each of these fails without its guard."""
+
+from pathlib import Path
+
+import pytest
+
+from packer.dataset.destination import claim_destination
+from packer.dataset.planfile import encode_claim
+from packer.errors import ClaimLostError
+from packer.pipeline import pack
+from packer.prepare import make_plan
+from packer.progress import SilentProgress
+from packer.stores.local_store import TEMPORARY_FOLDER, LocalStore
+from packer.verifying import verify
+from tests.tools.datasets import SerialEngine, digests, make_options, pack_small
+
+
+class Meanwhile(SerialEngine):
+    """Does something when all shards are packed, before the commit."""
+
+    def __init__(self, event) -> None:
+        super().__init__()
+        self._event = event
+
+    def run(self, function, context, tasks, tick):
+        yield from super().run(function, context, tasks, tick)
+        if hasattr(context, "dest"):
+            self._event()
+
+
+def test_nothing_is_committed_under_the_claim_of_another_plan(images: Path, tmp_path: Path) -> None:
+    """Written by a program that ends no other run's writes, as older versions were: only a look at it tells."""
+    dest = tmp_path / "out"
+    other = make_plan(make_options(images, dest, seed=1), engine=SerialEngine(), progress=SilentProgress())[1]
+
+    def replace_claim() -> None:
+        (dest / "meta/plan.json").write_bytes(encode_claim(other))
+
+    with pytest.raises(ClaimLostError, match="another run took it over meanwhile"):
+        pack(make_options(images, dest), engine=Meanwhile(replace_claim))
+    assert not (dest / "manifest.json").exists()
+
+
+def test_a_part_that_fails_leaves_alone_what_others_are_writing(images: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "out"
+    pack_small(images, dest, part="0/2")
+    (folder,) = (dest / TEMPORARY_FOLDER).iterdir()
+    (folder / "of-another").write_bytes(b"half of a shard")
+
+    def fail() -> None:
+        raise KeyError
+
+    for event in (lambda: None, fail):
+        try:
+            pack(make_options(images, dest, part="1/2"), engine=Meanwhile(event))
+        except KeyError:
+            assert event is fail
+        assert (folder / "of-another").read_bytes() == b"half of a shard"
+    pack_small(images, dest, resume=True)
+    assert not (dest / TEMPORARY_FOLDER).exists()
+
+
+def test_a_run_that_was_taken_over_writes_and_removes_nothing_more(images: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "out"
+    plans = [
+        make_plan(make_options(images, dest, seed=seed), engine=SerialEngine(), progress=SilentProgress())
+        for seed in (0, 1)
+    ]
+    first = claim_destination(LocalStore(dest), *plans[0], overwrite=False)
+    first.put("train/train-00000-of-00004.tfrecord", [b"first"])
+    pack_small(images, dest, seed=1, overwrite=True)
+    before = digests(dest)
+    for act in (
+        lambda: first.put("train/train-00000-of-00004.tfrecord", [b"late"]),
+        lambda: first.put("late/late-00000-of-00001.tfrecord", [b"late"]),
+        lambda: first.put_if_absent("absent", [b"late"]),
+        lambda: first.delete("manifest.json"),
+        lambda: first.delete_all(["meta/labels.json"]),
+        lambda: first.end_others(),
+    ):
+        with pytest.raises(ClaimLostError):
+            act()
+    first.sweep()
+    first.end_claim()
+    assert digests(dest) == before
+
+
+def test_strays_are_named_and_removed_at_the_commit(images: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "out"
+    strays = (
+        "train/train-00000-of-00009.tfrecord",
+        "old/old-00000-of-00001.tfrecord",
+        "meta/index/old/old-00000-of-00001.idx",
+    )
+
+    def leave() -> None:
+        for key in strays:
+            (dest / key).parent.mkdir(parents=True, exist_ok=True)
+            (dest / key).write_bytes(b"stray")
+
+    pack(make_options(images, dest), engine=Meanwhile(leave))
+    assert verify(str(dest), SerialEngine(), SilentProgress()).faults == ()
+    leave()
+    faults = verify(str(dest), SerialEngine(), SilentProgress()).faults
+    assert sorted(fault.partition(":")[0] for fault in faults) == sorted(strays)
