@@ -2,6 +2,7 @@
 
     list -> probe -> plan        (prepare.py)  -> claim -> pack, one task = one shard -> commit
 
+`make_dataset` is that way; a Recipe says how its steps are done: `pack` has one here, `reshard` one in resharding.py.
 None of it knows how images, containers, places or engines work.
 """
 
@@ -10,15 +11,16 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from packer.channels.key_lists import key_lists_of
 from packer.dataset.commit import Closing, Inherited, check_rejects, clear_scaffolding, commit
 from packer.dataset.destination import (
+    check_command,
     check_destination,
-    check_is_pack,
     check_same_options,
     claim_destination,
     find_finished,
@@ -36,11 +38,15 @@ from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.shard import PackContext, pack_shard
+from packer.planning.plan import Plan
 from packer.prepare import lasting_options, make_plan
 from packer.progress import Progress, SilentProgress
+from packer.run import Run, Work, do
 from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.open_store import absolute_uri, check_dest, is_local, open_store, share_options
 from packer.stores.store import Store
+
+Context = TypeVar("Context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,23 @@ class PackResult:
     """Shards of these that an earlier, interrupted run had finished."""
 
 
+class Recipe(Protocol[Context]):
+    """What one kind of run does its own way; the rest is `make_dataset`."""
+
+    @property
+    def command(self) -> str:
+        """``pack`` or ``reshard``: who alone can go on with its plan."""
+
+    def plan(self, run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
+        """Look at the source and plan. Nothing is written."""
+
+    def work(self, run: Run[PackOptions], document: PlanDocument) -> Work[Context, ShardSummary]:
+        """Return the tasks that make the shards of a plan, or this run's part of them."""
+
+    def closing(self, run: Run[PackOptions], document: PlanDocument, run_report: bytes) -> Closing:
+        """Return how the run ends."""
+
+
 def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
     """Pack a source into a data set, or one part of its shards.
 
@@ -68,46 +91,114 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
         OptionsError: options or input that must be mended; nothing was written.
         PackerError: the work failed; what was packed stays for ``resume``.
     """
-    progress = progress or SilentProgress()
+    with open_run(options, engine=engine, progress=progress) as run:
+        return make_dataset(run, _Packing())
+
+
+@contextmanager
+def open_run(options: PackOptions, *, engine: Engine | None, progress: Progress | None) -> Iterator[Run[PackOptions]]:
+    """Give a run of the options. An engine that is not given is started, and closed at the end.
+
+    Raises OptionsError where the places cannot be those of one run.
+    """
     started = time.time()
     check_places(options)
     dest = open_store(options.dest, options.dest_store())
-    with engine_of(options, engine) as engine:
-        document, dest = _claimed_plan(dest, options, engine, progress)
-
-        def work() -> PackResult:
-            with _leaving_nothing_half_written(dest, options, engine):
-                summaries = _pack_shards(document, dest, options, engine, progress)
-                num_reused = sum(summary.reused for summary in summaries)
-                manifest = None
-                if options.part is None:
-                    report = run_report(options, started=started, num_reused=num_reused)
-                    manifest = commit(dest, document, closing(document, options.max_rejects, report))
-                    clear_scaffolding(dest, document, progress)
-            return PackResult(dest=dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
-
-        return do_once(work, dest, document, progress)
+    own = engine or create_engine(options.engine, options.workers, modules=TASK_MODULES)
+    try:
+        yield Run(
+            options=options,
+            engine=own,
+            progress=progress or SilentProgress(),
+            source=options.source,
+            dest=dest,
+            started=started,
+        )
+    finally:
+        if engine is None:
+            own.close()
 
 
-def do_once(work: Callable[[], PackResult], dest: Store, document: PlanDocument, progress: Progress) -> PackResult:
-    """Do the work of a plan, or return what another run of it has done, before this one or at the same time.
+def make_dataset(run: Run[PackOptions], recipe: Recipe[Context]) -> PackResult:
+    """Make a data set, or go on with one that another run began: plan -> claim -> shards -> commit.
+
+    What another run of the same plan has done, before this one or at the same time, is what this one returns.
 
     Raises:
         ClaimLostError: a run of another plan has taken the destination over.
-        Exception: whatever `work` raises.
+        OptionsError: options or input that must be mended; nothing was written.
+        PackerError: the work failed; what was done stays for ``resume``.
     """
+    document, dest = _claimed_plan(run, recipe)
+    run = replace(run, dest=dest)
     finished = find_finished(dest, document)
     if finished is None:
         try:
-            return work()
+            return _make_shards(run, recipe, document)
         except (PackerError, OSError):
             finished = find_outcome(dest, document)
             if finished is None:
                 raise
     else:
-        clear_scaffolding(dest, document, progress)
+        clear_scaffolding(dest, document, run.progress)
     num_shards = document.header.num_tasks
     return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
+
+
+def _make_shards(run: Run[PackOptions], recipe: Recipe[Context], document: PlanDocument) -> PackResult:
+    """Make the shards of a plan, or this run's part of them, and of all of them a data set."""
+    with _leaving_nothing_half_written(run):
+        summaries = do(run, recipe.work(run, document))
+        num_reused = sum(summary.reused for summary in summaries)
+        manifest = None
+        if run.options.part is None:
+            report = run_report(run.options, started=run.started, num_reused=num_reused)
+            manifest = commit(run.dest, document, recipe.closing(run, document, report))
+            clear_scaffolding(run.dest, document, run.progress)
+    return PackResult(dest=run.dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
+
+
+class _Packing:
+    """The Recipe of `pack`."""
+
+    command = "pack"
+
+    def plan(self, run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
+        return make_plan(run)
+
+    def work(self, run: Run[PackOptions], document: PlanDocument) -> Work[PackContext, ShardSummary]:
+        options, header = run.options, document.header
+        context = PackContext(
+            plan=document,
+            source_store=share_options(document.source_root, options.source_store()),
+            dest=run.dest.uri,
+            dest_store=share_options(run.dest.uri, options.dest_store()),
+            item_limit_s=options.item_timeout,
+            claim=run.dest.claim,
+            fail_on_reject=options.on_reject is OnReject.FAIL,
+            resume=options.resume or options.part is not None,
+        )
+        num_rejects, num_planned = 0, sum(split.num_items for split in header.splits)
+
+        def count_rejects(summary: ShardSummary) -> None:
+            nonlocal num_rejects
+            num_rejects += summary.num_rejects
+            check_rejects(num_rejects, num_planned, options.max_rejects, example=f"see {run.dest.uri}/meta/receipts")
+
+        tasks = options.tasks_of_part(header.num_tasks)
+        located = (header.locate(task) for task in tasks)
+        num_items = sum(split.num_items_of(shard_index) for split, shard_index in located)
+        return Work(
+            phase="packing",
+            num_items=num_items,
+            function=pack_shard,
+            context=context,
+            tasks=tasks,
+            look_at=count_rejects,
+        )
+
+    def closing(self, run: Run[PackOptions], document: PlanDocument, run_report: bytes) -> Closing:
+        return closing(document, run.options.max_rejects, run_report)
 
 
 def commit_parts(
@@ -140,7 +231,7 @@ def commit_parts(
     dest = join_claim(dest, document)
     manifest = find_finished(dest, document)
     if manifest is None:
-        check_is_pack(dest, document)
+        check_command(dest, document, "pack")
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, closing(document, options.max_rejects, report))
     clear_scaffolding(dest, document, progress or SilentProgress())
@@ -176,82 +267,39 @@ def _real_place(uri: str) -> str:
     return os.path.realpath(absolute_uri(uri)) if is_local(uri) else absolute_uri(uri)
 
 
-@contextmanager
-def engine_of(options: PackOptions, given: Engine | None) -> Iterator[Engine]:
-    """Give the engine that was passed in, or start the one that the options name and close it at the end."""
-    if given is not None:
-        yield given
-        return
-    engine = create_engine(options.engine, options.workers, modules=TASK_MODULES)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _claimed_plan(dest: Store, options: PackOptions, engine: Engine, progress: Progress) -> tuple[PlanDocument, Store]:
+def _claimed_plan(run: Run[PackOptions], recipe: Recipe[Context]) -> tuple[PlanDocument, Store]:
     """Return the plan that the destination is claimed for, a stored one to go on with or a new one, and the claim."""
-    if options.resume or options.part is not None:
+    options, dest = run.options, run.dest
+    is_shared = options.part is not None
+    if options.resume or is_shared:
         if is_claim_cut(dest):
-            plan, document = make_plan(options, engine=engine, progress=progress)
-            mend_claim(dest, plan, document)
+            mend_claim(dest, *recipe.plan(run))
         stored = load_plan(dest)
         if stored is not None:
-            check_is_pack(dest, stored)
+            check_command(dest, stored, recipe.command)
             check_same_options(dest, stored, lasting_options(options))
             dest = join_claim(dest, stored)
             if options.resume:
-                _sweep(dest, options)
+                _sweep(replace(run, dest=dest))
             return stored, dest
-    is_shared = options.part is not None
     if not is_shared:  # before any work that would be for nothing
         check_destination(dest, overwrite=options.overwrite)
-    plan, document = make_plan(options, engine=engine, progress=progress)
+    plan, document = recipe.plan(run)
     return document, claim_destination(dest, plan, document, overwrite=options.overwrite, shared=is_shared)
 
 
 @contextmanager
-def _leaving_nothing_half_written(dest: Store, options: PackOptions, engine: Engine) -> Iterator[None]:
+def _leaving_nothing_half_written(run: Run[PackOptions]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):  # workers are in the middle of their tasks
-            engine.close()
-        _sweep(dest, options)
+            run.engine.close()
+        _sweep(run)
         raise
 
 
-def _sweep(dest: Store, options: PackOptions) -> None:
+def _sweep(run: Run[PackOptions]) -> None:
     """Remove what interrupted writes left, unless other parts may be writing at this moment."""
-    if options.part is None:
-        dest.sweep()
-
-
-def _pack_shards(
-    document: PlanDocument, dest: Store, options: PackOptions, engine: Engine, progress: Progress
-) -> list[ShardSummary]:
-    header = document.header
-    context = PackContext(
-        plan=document,
-        source_store=share_options(document.source_root, options.source_store()),
-        dest=dest.uri,
-        dest_store=share_options(dest.uri, options.dest_store()),
-        item_limit_s=options.item_timeout,
-        claim=dest.claim,
-        fail_on_reject=options.on_reject is OnReject.FAIL,
-        resume=options.resume or options.part is not None,
-    )
-    tasks = options.tasks_of_part(header.num_tasks)
-    summaries: list[ShardSummary] = []
-    num_rejects, num_items = 0, sum(split.num_items for split in header.splits)
-    with progress.phase("packing", total=_num_items(document, tasks)):
-        for summary in engine.run(pack_shard, context, tasks, progress.advance):
-            summaries.append(summary)
-            num_rejects += summary.num_rejects
-            check_rejects(num_rejects, num_items, options.max_rejects, example=f"see {dest.uri}/meta/receipts")
-    return summaries
-
-
-def _num_items(document: PlanDocument, tasks: Sequence[int]) -> int:
-    located = (document.header.locate(task) for task in tasks)
-    return sum(split.num_items_of(shard_index) for split, shard_index in located)
+    if run.options.part is None:
+        run.dest.sweep()

@@ -13,7 +13,6 @@ from packer.dataset.commit import check_rejects
 from packer.dataset.document import later_fields
 from packer.dataset.itemcheck import check_items
 from packer.dataset.planfile import PlanDocument
-from packer.engines.engine import Engine
 from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
@@ -24,7 +23,7 @@ from packer.packing.sample import item_rows
 from packer.planning.balance import KnownSizes
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
 from packer.planning.shard_count import SizeEstimate, estimate_size, num_probes
-from packer.progress import Progress
+from packer.run import Run
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open_source import list_source
 from packer.specs import MAX_SHARD_BYTES, OnReject
@@ -35,23 +34,24 @@ _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "item_timeout", "resume
 _ROWS_PER_HASH_RUN = 1 << 16
 
 
-def make_plan(options: PackOptions, *, engine: Engine, progress: Progress) -> tuple[Plan, PlanDocument]:
+def make_plan(run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
     """List the source, measure some of its items and plan.
 
     Raises:
         SourceError: there is no source, nothing in it, or nothing in it that can be packed.
         OptionsError: the items do not fit the container, or cannot be cut evenly as asked.
     """
-    with progress.phase("listing", total=None):
+    options = run.options
+    with run.progress.phase("listing", total=None):
         listing = list_source(_source_spec(options))
     for notice in listing.notices:
-        progress.note(notice)
+        run.progress.note(notice)
     check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
     check_items(ordered, options.format)
     if options.dedupe:
-        ordered = _drop_copies(ordered, listing, options, engine, progress)
-    sizes = _measure(ordered, listing, options, engine, progress)
+        ordered = _drop_copies(ordered, listing, run)
+    sizes = _measure(ordered, listing, run)
     encoder = encoder_fingerprint(options.image_spec())
     request = PlanRequest(
         format=options.format,
@@ -101,29 +101,27 @@ def _source_spec(options: PackOptions) -> SourceSpec:
     )
 
 
-def _measure(
-    ordered: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
-) -> SizeEstimate | KnownSizes:
+def _measure(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> SizeEstimate | KnownSizes:
     """Decode and encode the first items in hash order until enough have become records.
 
     Where every image is stored as it is, what it adds to its listed size is all that needs measuring.
     """
-    keeps_all = options.image_spec().keeps_all
+    keeps_all = run.options.image_spec().keeps_all
     sizes: list[int] = []
     problems: list[str] = []
     wanted, start = num_probes(ordered.num_rows), 0
-    with progress.phase("measuring", total=wanted):
+    with run.progress.phase("measuring", total=wanted):
         while len(sizes) < wanted and start < ordered.num_rows:
             batch = ordered.slice(start, wanted - len(sizes))
             start += batch.num_rows
             listed = batch["num_bytes"].to_pylist()
-            for item, num_bytes in zip(_probe(batch, listing, options, engine, progress), listed, strict=True):
+            for item, num_bytes in zip(_probe(batch, listing, run), listed, strict=True):
                 if item.num_bytes is None:
                     problems.append(item.problem)
                 else:
                     sizes.append(item.num_bytes - num_bytes if keeps_all else item.num_bytes)
             if problems:
-                _check_problems(problems, options, num_items=ordered.num_rows, is_all=not sizes)
+                _check_problems(problems, run.options, num_items=ordered.num_rows, is_all=not sizes)
     if keeps_all:
         return _kept_sizes(ordered, added_bytes=sum(sizes) // len(sizes))
     return estimate_size(sizes)
@@ -154,44 +152,40 @@ def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
     return KnownSizes(framed)
 
 
-def _probe(
-    batch: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
-) -> Iterator[ProbedItem]:
+def _probe(batch: pa.Table, listing: Listing, run: Run[PackOptions]) -> Iterator[ProbedItem]:
     rows = item_rows(batch.to_pydict(), extra_names=extra_names(batch), class_names=listing.class_names)
     context = ProbeContext(
         source_root=listing.root,
-        source_store=share_options(listing.root, options.source_store()),
-        format=options.format,
-        image=options.image_spec(),
-        item_limit_s=options.item_timeout,
+        source_store=share_options(listing.root, run.options.source_store()),
+        format=run.options.format,
+        image=run.options.image_spec(),
+        item_limit_s=run.options.item_timeout,
         items=tuple(rows),
     )
     tasks = range(-(-len(rows) // ITEMS_PER_TASK))
-    results = dict(engine.run(probe_items, context, tasks, progress.advance))
+    results = dict(run.engine.run(probe_items, context, tasks, run.progress.advance))
     for task in tasks:
         yield from results[task]
 
 
-def _drop_copies(
-    ordered: pa.Table, listing: Listing, options: PackOptions, engine: Engine, progress: Progress
-) -> pa.Table:
+def _drop_copies(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> pa.Table:
     """Keep the first, in hash order, of the items whose bytes are the same; items that cannot be read stay."""
     seen: set[bytes] = set()
     kept = np.ones(ordered.num_rows, dtype=bool)
     columns = [name for name in ordered.column_names if name not in extra_names(ordered)]
-    reach = share_options(listing.root, options.source_store())
-    with progress.phase("comparing", total=ordered.num_rows):
+    reach = share_options(listing.root, run.options.source_store())
+    with run.progress.phase("comparing", total=ordered.num_rows):
         for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
             batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
             rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
             context = HashContext(source_root=listing.root, source_store=reach, items=tuple(rows))
             tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
-            results = dict(engine.run(hash_items, context, tasks, progress.advance))
+            results = dict(run.engine.run(hash_items, context, tasks, run.progress.advance))
             digests = [digest for task in tasks for digest in results[task]]
             for row, digest in enumerate(digests, start):
                 kept[row] = digest is None or digest not in seen
                 if digest is not None:
                     seen.add(digest)
     num_copies = int((~kept).sum())
-    progress.note(f"left out {num_copies:,} exact copies of other items" if num_copies else "found no exact copies")
+    run.progress.note(f"left out {num_copies:,} exact copies of other items" if num_copies else "found no exact copies")
     return ordered.filter(pa.array(kept))

@@ -5,41 +5,33 @@ verify -> records as items -> plan -> claim -> copy, one task = one shard -> com
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from packer.dataset.commit import Inherited, clear_scaffolding, commit
-from packer.dataset.destination import (
-    check_destination,
-    check_same_options,
-    claim_destination,
-    join_claim,
-    mend_claim,
-)
+from packer.dataset.commit import Closing, Inherited
 from packer.dataset.itemcheck import check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.manifest import Manifest
-from packer.dataset.planfile import PlanDocument, is_claim_cut, load_plan
+from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.recordstable import decode_records
-from packer.dataset.report import run_report
 from packer.dataset.shardcheck import manifest_shards
 from packer.engines.engine import Engine
 from packer.errors import DataSetError
 from packer.options import PackOptions
 from packer.packing.assemble import ShardSummary
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, added_bytes, reshard_shard
-from packer.pipeline import PackResult, check_places, closing, do_once, engine_of
+from packer.pipeline import PackResult, closing, make_dataset, open_run
 from packer.planning.balance import KnownSizes
 from packer.planning.layout import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shard_count import SizeEstimate
 from packer.prepare import lasting_options
-from packer.progress import Progress, SilentProgress
+from packer.progress import Progress
+from packer.run import Run, Work
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES
 from packer.stores.open_store import open_store, share_options
 from packer.stores.readahead import read_in_order
@@ -47,15 +39,6 @@ from packer.stores.store import Store
 from packer.verifying import verify
 
 _SPLIT = "_split"
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """A data set and where its copy goes."""
-
-    source: Store
-    manifest: Manifest
-    dest: Store
 
 
 def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
@@ -67,63 +50,52 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
         OptionsError: options or input that must be mended; nothing was written.
         PackerError: the data set is damaged, or the work failed; what was copied stays for ``resume``.
     """
-    progress = progress or SilentProgress()
-    started = time.time()
-    check_places(options)
     source = open_store(options.source, options.source_store())
-    dest = open_store(options.dest, options.dest_store())
-    manifest = load_manifest(source)
-    with engine_of(options, engine) as engine:
-        copy, document = _claimed_plan(_Copy(source, manifest, dest), options, engine, progress)
-
-        def work() -> PackResult:
-            summaries = _copy_shards(copy, document, options, engine, progress)
-            num_reused = sum(summary.reused for summary in summaries)
-            rejects_file = source.get(REJECTS_KEY)
-            inherited = Inherited(pixels=manifest.pixels, rejects=manifest.rejects, rejects_file=rejects_file)
-            run = run_report(options, started=started, num_reused=num_reused)
-            copied = commit(copy.dest, document, closing(document, 0, run, inherited))
-            clear_scaffolding(copy.dest, document, progress)
-            return PackResult(dest=dest.uri, manifest=copied, num_shards=len(summaries), num_reused=num_reused)
-
-        return do_once(work, copy.dest, document, progress)
+    manifest = load_manifest(source)  # before any process is started for nothing
+    with open_run(options, engine=engine, progress=progress) as run:
+        return make_dataset(run, _Copying(source, manifest))
 
 
-def _copy_shards(
-    copy: _Copy, document: PlanDocument, options: PackOptions, engine: Engine, progress: Progress
-) -> list[ShardSummary]:
-    context = ReshardContext(
-        source=copy.source.uri,
-        source_store=share_options(copy.source.uri, options.source_store()),
-        source_format=copy.manifest.format,
-        dest=copy.dest.uri,
-        dest_store=share_options(copy.dest.uri, options.dest_store()),
-        claim=copy.dest.claim,
-        plan=document,
-        resume=options.resume,
-    )
-    tasks = range(document.header.num_tasks)
-    with progress.phase("copying", total=sum(split.num_items for split in document.header.splits)):
-        return list(engine.run(reshard_shard, context, tasks, progress.advance))
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    """The Recipe of `reshard`."""
 
+    source: Store
+    manifest: Manifest
 
-def _claimed_plan(copy: _Copy, options: PackOptions, engine: Engine, progress: Progress) -> tuple[_Copy, PlanDocument]:
-    """Claim the destination, for a stored plan to go on with or for a new one; return the copy with that claim."""
-    if options.resume and is_claim_cut(copy.dest):
-        mend_claim(copy.dest, *_plan(copy.source, copy.manifest, options))
-    stored = load_plan(copy.dest) if options.resume else None
-    if stored is not None:
-        check_same_options(copy.dest, stored, lasting_options(options))
-        dest = join_claim(copy.dest, stored)
-        dest.sweep()
-        return replace(copy, dest=dest), stored
-    check_destination(copy.dest, overwrite=options.overwrite)
-    report = verify(options.source, engine, progress, options=options.source_store())
-    if report.faults:
-        raise DataSetError(f"{copy.source.uri} is damaged, so it was not copied: {report.faults[0]}")
-    plan, document = _plan(copy.source, copy.manifest, options)
-    dest = claim_destination(copy.dest, plan, document, overwrite=options.overwrite)
-    return replace(copy, dest=dest), document
+    @property
+    def command(self) -> str:
+        return "reshard"
+
+    def plan(self, run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
+        report = verify(run.source, run.engine, run.progress, options=run.options.source_store())
+        if report.faults:
+            raise DataSetError(f"{self.source.uri} is damaged, so it was not copied: {report.faults[0]}")
+        return _plan(self.source, self.manifest, run.options)
+
+    def work(self, run: Run[PackOptions], document: PlanDocument) -> Work[ReshardContext, ShardSummary]:
+        context = ReshardContext(
+            source=self.source.uri,
+            source_store=share_options(self.source.uri, run.options.source_store()),
+            source_format=self.manifest.format,
+            dest=run.dest.uri,
+            dest_store=share_options(run.dest.uri, run.options.dest_store()),
+            claim=run.dest.claim,
+            plan=document,
+            resume=run.options.resume,
+        )
+        return Work(
+            phase="copying",
+            num_items=sum(split.num_items for split in document.header.splits),
+            function=reshard_shard,
+            context=context,
+            tasks=range(document.header.num_tasks),
+        )
+
+    def closing(self, run: Run[PackOptions], document: PlanDocument, run_report: bytes) -> Closing:
+        rejects_file = self.source.get(REJECTS_KEY)
+        inherited = Inherited(pixels=self.manifest.pixels, rejects=self.manifest.rejects, rejects_file=rejects_file)
+        return closing(document, 0, run_report, inherited)
 
 
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:

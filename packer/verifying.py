@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import msgspec
 
@@ -17,6 +18,7 @@ from packer.dataset.strays import find_strays
 from packer.engines.engine import Engine
 from packer.planning.layout import MANIFEST_KEY
 from packer.progress import Progress
+from packer.run import Run, Work, do
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import open_store, share_options
 from packer.stores.store import Store
@@ -32,6 +34,16 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """What is checked, and how."""
+
+    decode: bool
+    """Every image is decoded as well."""
+    store: StoreOptions
+    """How a remote place is reached."""
+
+
 def verify(
     uri: str, engine: Engine, progress: Progress, *, decode: bool = False, options: StoreOptions = DEFAULT_STORE
 ) -> VerifyReport:
@@ -44,21 +56,35 @@ def verify(
         DataSetError: the manifest cannot be read, was edited or contradicts itself.
         StoreError: a remote place failed or refused, which is no fault of the data set.
     """
-    store = open_store(uri, options)
+    asked = VerifyOptions(decode=decode, store=options)
+    return _verify(Run(options=asked, engine=engine, progress=progress, source=uri, dest=open_store(uri, options)))
+
+
+def _verify(run: Run[VerifyOptions]) -> VerifyReport:
+    store = run.dest
     manifest = load_manifest(store)
     shards = list(manifest_shards(manifest))
     faults = [*document_faults(store, manifest, key_list_faults), *_stray_files(store, manifest)]
-    shared = share_options(store.uri, options)
     plan = find_plan(store, manifest)
-    context = CheckContext(uri=store.uri, manifest=manifest, plan=plan, decode=decode, store=shared)
-    checks: dict[int, CheckedShard] = {}
-    with progress.phase("verifying", total=sum(shard.num_records for _, shard in shards)):
-        for check in engine.run(check_shard, context, range(len(shards)), progress.advance):
-            checks[check.task] = check
-    faults += [fault for task in sorted(checks) for fault in checks[task].faults]
-    faults += _label_count_faults(manifest, checks.values())
+    context = CheckContext(
+        uri=store.uri,
+        manifest=manifest,
+        plan=plan,
+        decode=run.options.decode,
+        store=share_options(store.uri, run.options.store),
+    )
+    work = Work(
+        phase="verifying",
+        num_items=sum(shard.num_records for _, shard in shards),
+        function=check_shard,
+        context=context,
+        tasks=range(len(shards)),
+    )
+    checks = sorted(do(run, work), key=lambda check: check.task)
+    faults += [fault for check in checks for fault in check.faults]
+    faults += _label_count_faults(manifest, checks)
     if plan is not None:
-        rejected = {shards[task][1].key: check.rejected for task, check in checks.items()}
+        rejected = {shards[check.task][1].key: check.rejected for check in checks}
         faults += reject_faults(store, plan, rejected)
     return VerifyReport(
         uri=store.uri,

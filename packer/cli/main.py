@@ -117,10 +117,14 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
         from packer.pipeline import check_places
         from packer.planning.costs import estimate_traffic
         from packer.prepare import make_plan
+        from packer.run import Run
+        from packer.stores.open_store import open_store
 
         if "dest" in values:
             check_places(options)
-        planned, _ = make_plan(options, engine=engine, progress=output.progress)
+        dest = open_store(options.dest, options.dest_store())
+        run = Run(options=options, engine=engine, progress=output.progress, source=options.source, dest=dest)
+        planned, _ = make_plan(run)
     num_side_files = len(get_format(options.format).side_suffixes)
     traffic = estimate_traffic(planned.header, source_bytes=planned.source_bytes, num_side_files=num_side_files)
     output.planned(planned, traffic)

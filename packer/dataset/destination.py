@@ -247,12 +247,12 @@ def check_same_options(dest: Store, document: PlanDocument, options: dict[str, A
             )
 
 
-def check_is_pack(dest: Store, document: PlanDocument) -> None:
+def check_command(dest: Store, document: PlanDocument, command: str) -> None:
     """Raise OptionsError for the plan of another command: it alone knows where the records and their counts are."""
-    if document.command != "pack":
+    if document.command != command:
         raise OptionsError(
-            f"{dest.uri}: holds an unfinished {document.command}, expected one of pack; go on with {document.command} "
-            f"--resume, or choose another DEST"
+            f"{dest.uri}: holds an unfinished {document.command}, expected one of {command}; go on with "
+            f"{document.command} --resume, or choose another DEST"
         )
 
 

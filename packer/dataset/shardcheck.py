@@ -59,9 +59,18 @@ def manifest_shards(manifest: Manifest) -> Iterator[tuple[str, ShardEntry]]:
             yield name, shard
 
 
+def locate_shard(manifest: Manifest, task: int) -> tuple[str, ShardEntry]:
+    """Return what `manifest_shards` yields as number `task`, without walking over those before it."""
+    for name, split in manifest.splits.items():
+        if task < len(split.shards):
+            return name, split.shards[task]
+        task -= len(split.shards)
+    raise IndexError(f"task {task} is beyond the manifest's shards")
+
+
 def check_shard(context: CheckContext, task: int, tick: Tick) -> CheckedShard:
     """Check the shard of one task. Raises StoreError where a remote place failed or refused."""
-    split, shard = list(manifest_shards(context.manifest))[task]
+    split, shard = locate_shard(context.manifest, task)
     check = _ShardCheck(context, split, shard)
     faults = []
     for fault in check.faults(tick):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 Tick: TypeAlias = Callable[[int, int], None]
 """Called by a task now and then with the number of items and of source bytes done since the last call."""
 
-Context = TypeVar("Context", contravariant=True)
-Result = TypeVar("Result", covariant=True)
+Context = TypeVar("Context")
+Result = TypeVar("Result")
 
-Task: TypeAlias = Callable[[Any, int, Tick], Any]
+Task: TypeAlias = Callable[[Context, int, Tick], Result]
 """A module's function of (context, task number, tick); it and its context and result can be pickled."""
 
 
 class Engine(Protocol):
     """Runs tasks, anywhere, each at least once."""
 
-    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+    def run(
+        self, function: Task[Context, Result], context: Context, tasks: Sequence[int], tick: Tick
+    ) -> Iterator[Result]:
         """Yield the result of `function(context, task, tick)` for each task, in the order they finish.
 
         Args:

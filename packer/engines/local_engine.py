@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from packer.engines.engine import Task, Tick
+from packer.engines.engine import Context, Result, Task, Tick
 from packer.errors import WorkerError
 
 _ATTEMPTS = 2
@@ -103,7 +103,9 @@ class LocalEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+    def run(
+        self, function: Task[Context, Result], context: Context, tasks: Sequence[int], tick: Tick
+    ) -> Iterator[Result]:
         """See `Engine.run`."""
         self._grow()
         pending = deque(tasks)
@@ -148,7 +150,9 @@ class LocalEngine:
         while len(self._workers) < self._num_workers:
             self._workers.append(_Worker(self._modules))
 
-    def _hand_over(self, worker: _Worker, function: Task, context: Any, pending: deque[int]) -> None:
+    def _hand_over(
+        self, worker: _Worker, function: Task[Context, Result], context: Context, pending: deque[int]
+    ) -> None:
         if pending:
             worker.send((function, context))
             worker.start(pending.popleft())

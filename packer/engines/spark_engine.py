@@ -21,9 +21,9 @@ import threading
 import uuid
 import zipimport
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
-from packer.engines.engine import Task, Tick
+from packer.engines.engine import Context, Result, Task, Tick
 from packer.errors import PackerError, WorkerError
 from packer.extras import require_extra
 
@@ -31,24 +31,24 @@ _POLL_S = 0.1
 _CANCEL_TIMEOUT_S = 10.0
 
 
-class _Outcome(NamedTuple):
+class _Outcome(NamedTuple, Generic[Result]):
     """What became of one task."""
 
     position: int
     """Index into the run's task numbers."""
-    result: Any
-    error: PackerError | None
+    value: Result | PackerError
+    """What it returned, or the error that it raised."""
     num_items: int
     num_bytes: int
 
 
-class _Outcomes:
+class _Outcomes(Generic[Result]):
     """How Spark adds up outcomes: a list grows. (Spark's AccumulatorParam, by its methods.)"""
 
-    def zero(self, value: list[_Outcome]) -> list[_Outcome]:
+    def zero(self, value: list[_Outcome[Result]]) -> list[_Outcome[Result]]:
         return []
 
-    def addInPlace(self, value1: list[_Outcome], value2: list[_Outcome]) -> list[_Outcome]:
+    def addInPlace(self, value1: list[_Outcome[Result]], value2: list[_Outcome[Result]]) -> list[_Outcome[Result]]:
         value1.extend(value2)
         return value1
 
@@ -61,9 +61,11 @@ class SparkEngine:
         # Not getActiveSession: a context without a session, or with one of another thread, is somebody's too.
         self._owns_spark = pyspark.SparkContext._active_spark_context is None
         self._spark = _start_spark(pyspark) if self._owns_spark else pyspark.SparkContext.getOrCreate()
-        self._jobs: list[_Job] = []
+        self._jobs: list[_Job[Any, Any]] = []
 
-    def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
+    def run(
+        self, function: Task[Context, Result], context: Context, tasks: Sequence[int], tick: Tick
+    ) -> Iterator[Result]:
         """See `Engine.run`."""
         if not tasks:
             return
@@ -73,9 +75,9 @@ class SparkEngine:
             for outcome in job.outcomes():
                 if outcome.num_items or outcome.num_bytes:
                     tick(outcome.num_items, outcome.num_bytes)
-                if outcome.error is not None:
-                    raise outcome.error
-                yield outcome.result
+                if isinstance(outcome.value, PackerError):
+                    raise outcome.value
+                yield outcome.value
         finally:
             self._jobs.remove(job)
             job.cancel()
@@ -90,19 +92,20 @@ class SparkEngine:
                 self._spark.stop()
 
 
-class _Job:
+class _Job(Generic[Context, Result]):
     """The Spark job of one run."""
 
-    def __init__(self, spark: Any, function: Task, context: Any, tasks: Sequence[int]) -> None:
+    def __init__(self, spark: Any, function: Task[Context, Result], context: Context, tasks: Sequence[int]) -> None:
         pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
         self._spark, self._tasks = spark, list(tasks)
         self._tag = f"shardpack-{uuid.uuid4().hex}"
         self._description = f"{function.__name__}: {len(self._tasks)} tasks"
         self._shared = spark.broadcast((context, self._tasks))
-        self._arrived = spark.accumulator([], _Outcomes())
+        outcomes: _Outcomes[Result] = _Outcomes()
+        self._arrived = spark.accumulator([], outcomes)
         run_partition = _remote(function, self._shared, self._arrived.add)
         self._rdd = spark.range(0, len(self._tasks), 1, len(self._tasks)).mapPartitions(run_partition)
-        self._collected: list[_Outcome] = []
+        self._collected: list[_Outcome[Result]] = []
         self._error: Exception | None = None
         self._released = False
         self._ended = threading.Event()
@@ -110,7 +113,7 @@ class _Job:
         self._thread = pyspark.InheritableThread(target=self._collect, name="shardpack-job", daemon=True)
         self._thread.start()
 
-    def outcomes(self) -> Iterator[_Outcome]:
+    def outcomes(self) -> Iterator[_Outcome[Result]]:
         """Yield the outcome of each task once, as they come. Raises WorkerError when Spark gave up."""
         seen: set[int] = set()
         ended = False
@@ -164,11 +167,11 @@ def _connection_errors() -> tuple[type[Exception], ...]:
 
 
 def _remote(
-    function: Task, shared: Any, add: Callable[[list[_Outcome]], None]
-) -> Callable[[Iterable[int]], Iterator[_Outcome]]:
+    function: Task[Context, Result], shared: Any, add: Callable[[list[_Outcome[Result]]], None]
+) -> Callable[[Iterable[int]], Iterator[_Outcome[Result]]]:
     """Return what a partition runs. A PackerError is an outcome, since trying again would not mend it."""
 
-    def run(positions: Iterable[int]) -> Iterator[_Outcome]:
+    def run(positions: Iterable[int]) -> Iterator[_Outcome[Result]]:
         context, tasks = shared.value
         for position in positions:
             outcome = _run_task(function, context, tasks[position], position)
@@ -179,7 +182,7 @@ def _remote(
     return run
 
 
-def _run_task(function: Task, context: Any, task: int, position: int) -> _Outcome:
+def _run_task(function: Task[Context, Result], context: Context, task: int, position: int) -> _Outcome[Result]:
     num_items = num_bytes = 0
 
     def count(items: int, size: int) -> None:
@@ -187,12 +190,12 @@ def _run_task(function: Task, context: Any, task: int, position: int) -> _Outcom
         num_items += items
         num_bytes += size
 
-    result, error = None, None
+    value: Result | PackerError
     try:
-        result = function(context, task, count)
-    except PackerError as caught:
-        error = caught
-    return _Outcome(position, result, error, num_items, num_bytes)
+        value = function(context, task, count)
+    except PackerError as error:
+        value = error
+    return _Outcome(position, value, num_items, num_bytes)
 
 
 def _lighten_worker() -> None:

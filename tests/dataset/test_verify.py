@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from packer.cli.main import run
+from packer.dataset.shardcheck import locate_shard
 from packer.errors import DataSetError, NotADataSetError
 from packer.progress import SilentProgress
 from packer.reading.dataset import open_dataset
@@ -398,3 +400,19 @@ def test_a_shard_that_is_a_named_pipe(dest: Path) -> None:
     assert f"train/{path.name}: cannot be read: expected a file, found a pipe" in faults(dest)
     with pytest.raises(DataSetError, match="expected a file, found a pipe"):
         list(iter_samples(open_dataset(str(dest)), "train", ReadSpec(shuffle_records=0)))
+
+
+class _Unwalkable(tuple):
+    """Shards that can be asked for by number alone."""
+
+    def __iter__(self):
+        raise AssertionError("a task walked over all shards")
+
+
+def test_a_task_finds_its_shard_without_walking_over_all() -> None:
+    splits = {"train": range(10, 14), "val": range(0), "test": range(20, 23)}
+    manifest = SimpleNamespace(splits={name: SimpleNamespace(shards=_Unwalkable(v)) for name, v in splits.items()})
+    expected = [(name, shard) for name, shards in splits.items() for shard in shards]
+    assert [locate_shard(manifest, task) for task in range(7)] == expected
+    with pytest.raises(IndexError):
+        locate_shard(manifest, 7)

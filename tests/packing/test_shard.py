@@ -16,9 +16,8 @@ from packer.packing.assemble import OpenShard
 from packer.packing.sample import ItemRow
 from packer.packing.shard import PackContext, pack_shard
 from packer.prepare import make_plan
-from packer.progress import SilentProgress
 from packer.stores.local_store import LocalStore
-from tests.tools.datasets import FORMATS, SerialEngine, digests, make_options
+from tests.tools.datasets import FORMATS, digests, make_options, serial_run
 
 
 @pytest.fixture(params=FORMATS)
@@ -26,7 +25,7 @@ def context(request: pytest.FixtureRequest, images: Path, tmp_path: Path) -> Pac
     """A claimed destination, and what its tasks are given."""
     dest = tmp_path / "out"
     options = make_options(images, dest, format=request.param)
-    plan, document = make_plan(options, engine=SerialEngine(), progress=SilentProgress())
+    plan, document = make_plan(serial_run(options))
     claim_destination(LocalStore(dest), plan, document, overwrite=False)
     return PackContext(
         plan=document,

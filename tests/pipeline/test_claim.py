@@ -13,7 +13,6 @@ from packer.errors import DestinationTakenError, OptionsError, PackerError
 from packer.pipeline import pack
 from packer.planning.plan import Plan
 from packer.prepare import make_plan
-from packer.progress import SilentProgress
 from packer.stores.local_store import LocalStore
 from packer.stores.store import NO_CLAIM, Buffers, Claim, ObjectInfo
 from tests.tools.datasets import (
@@ -25,13 +24,14 @@ from tests.tools.datasets import (
     make_options,
     pack_small,
     read_manifest,
+    serial_run,
 )
 
 pytestmark = pytest.mark.slow
 
 
 def plan_of(source: Path, dest: Path, **options) -> tuple[Plan, PlanDocument]:
-    return make_plan(make_options(source, dest, **options), engine=SerialEngine(), progress=SilentProgress())
+    return make_plan(serial_run(make_options(source, dest, **options)))
 
 
 def list_files(dest: Path) -> list[str]:

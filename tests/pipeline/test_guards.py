@@ -12,7 +12,7 @@ from packer.prepare import make_plan
 from packer.progress import SilentProgress
 from packer.stores.local_store import TEMPORARY_FOLDER, LocalStore
 from packer.verifying import verify
-from tests.tools.datasets import SerialEngine, digests, make_options, pack_small
+from tests.tools.datasets import SerialEngine, digests, make_options, pack_small, serial_run
 
 
 class Meanwhile(SerialEngine):
@@ -31,7 +31,7 @@ class Meanwhile(SerialEngine):
 def test_nothing_is_committed_under_the_claim_of_another_plan(images: Path, tmp_path: Path) -> None:
     """Written by a program that ends no other run's writes, as older versions were: only a look at it tells."""
     dest = tmp_path / "out"
-    other = make_plan(make_options(images, dest, seed=1), engine=SerialEngine(), progress=SilentProgress())[1]
+    other = make_plan(serial_run(make_options(images, dest, seed=1)))[1]
 
     def replace_claim() -> None:
         (dest / "meta/plan.json").write_bytes(encode_claim(other))
@@ -63,7 +63,7 @@ def test_a_part_that_fails_leaves_alone_what_others_are_writing(images: Path, tm
 def test_a_run_that_was_taken_over_writes_and_removes_nothing_more(images: Path, tmp_path: Path) -> None:
     dest = tmp_path / "out"
     plans = [
-        make_plan(make_options(images, dest, seed=seed), engine=SerialEngine(), progress=SilentProgress())
+        make_plan(serial_run(make_options(images, dest, seed=seed)))
         for seed in (0, 1)
     ]
     first = claim_destination(LocalStore(dest), *plans[0], overwrite=False)

@@ -1,6 +1,7 @@
 """A worker's memory is bounded by its shard: 250 MB and twice the shard, with images up to 25 megapixels."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,10 @@ from packer.dataset.destination import claim_destination
 from packer.engines.local_engine import LocalEngine
 from packer.packing.shard import PackContext
 from packer.prepare import make_plan
-from packer.progress import SilentProgress
 from packer.stores.local_store import LocalStore
 from tests.imaging.images import noise
 from tests.pipeline.memory_task import pack_and_measure
-from tests.tools.datasets import make_options, write_images
+from tests.tools.datasets import make_options, serial_run, write_images
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def measure(source: Path, dest: Path, **options: object) -> tuple[int, int]:
     """Pack the only shard in a worker; return its size and the worker's peak, in bytes."""
     asked = make_options(source, dest, gpus=1, **options)
     with LocalEngine(1) as engine:
-        plan, document = make_plan(asked, engine=engine, progress=SilentProgress())
+        plan, document = make_plan(replace(serial_run(asked), engine=engine))
     claim_destination(LocalStore(dest), plan, document, overwrite=False)
     context = PackContext(
         plan=document,

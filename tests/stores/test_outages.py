@@ -23,7 +23,7 @@ from packer.stores.s3 import S3Store
 from packer.verifying import verify
 from tests.stores.conftest import Bucket
 from tests.stores.test_pack_buckets import upload
-from tests.tools.datasets import SerialEngine, make_options, pack_small, write_images
+from tests.tools.datasets import SerialEngine, make_options, pack_small, serial_run, write_images
 from tests.tools.faults_proxy import Fault, FaultsProxy, run_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("endpoint", ["moto"], indirect=True)]
@@ -65,7 +65,7 @@ class FailsAtFirstTask(SerialEngine):
 def test_the_items_of_a_plan(bucket: Bucket, proxy: FaultsProxy, tmp_path: Path) -> None:
     """Of a plan that only cannot be read now nobody must be told to start anew."""
     options = make_options(write_images(tmp_path / "images", 24), f"s3://{bucket.name}/out")
-    plan, document = make_plan(options, engine=SerialEngine(), progress=SilentProgress())
+    plan, document = make_plan(serial_run(options))
     store = S3Store(options.dest, reach(proxy))
     claim_destination(store, plan, document, overwrite=False)
     assert load_shard_items(store, document, 0).num_rows == 6

@@ -18,7 +18,10 @@ from PIL import Image
 from packer.dataset.manifest import Manifest, decode_manifest
 from packer.options import PackOptions, parse_options
 from packer.pipeline import PackResult, pack
+from packer.progress import SilentProgress
+from packer.run import Run
 from packer.specs import FormatName
+from packer.stores.open_store import open_store
 
 ROOT = Path(__file__).parents[2]
 FORMATS = tuple(FormatName)
@@ -83,6 +86,17 @@ class SerialEngine:
 
     def close(self) -> None:
         return
+
+
+def serial_run(options: PackOptions) -> Run[PackOptions]:
+    """Return a run in this process that says nothing."""
+    return Run(
+        options=options,
+        engine=SerialEngine(),
+        progress=SilentProgress(),
+        source=options.source,
+        dest=open_store(options.dest, options.dest_store()),
+    )
 
 
 def pack_small(source: Path, dest: Path, **options: Any) -> PackResult:
