@@ -62,10 +62,7 @@ def test_a_part_that_fails_leaves_alone_what_others_are_writing(images: Path, tm
 
 def test_a_run_that_was_taken_over_writes_and_removes_nothing_more(images: Path, tmp_path: Path) -> None:
     dest = tmp_path / "out"
-    plans = [
-        make_plan(serial_run(make_options(images, dest, seed=seed)))
-        for seed in (0, 1)
-    ]
+    plans = [make_plan(serial_run(make_options(images, dest, seed=seed))) for seed in (0, 1)]
     first = claim_destination(LocalStore(dest), *plans[0], overwrite=False)
     first.put("train/train-00000-of-00004.tfrecord", [b"first"])
     pack_small(images, dest, seed=1, overwrite=True)
