@@ -17,6 +17,8 @@ import typer
 from packer.cli.bench_command import EPILOG as BENCH_EPILOG
 from packer.cli.bench_command import bench
 from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_pack_options
+from packer.cli.doctor_command import EPILOG as DOCTOR_EPILOG
+from packer.cli.doctor_command import doctor
 from packer.cli.output import Output
 from packer.cli.report_command import EPILOG as REPORT_EPILOG
 from packer.cli.report_command import report
@@ -24,6 +26,8 @@ from packer.cli.sagemaker_command import EPILOG as SAGEMAKER_EPILOG
 from packer.cli.sagemaker_command import sagemaker
 from packer.cli.sagemaker_local_command import EPILOG as SAGEMAKER_LOCAL_EPILOG
 from packer.cli.sagemaker_local_command import sagemaker_local
+from packer.cli.show_command import EPILOG as SHOW_EPILOG
+from packer.cli.show_command import show
 from packer.errors import PackerError
 from packer.options import STORE_FIELDS, PackOptions, parse_options
 from packer.shown_text import shown
@@ -37,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Pack images into uniform training shards, and check what was packed.",
 )
 
@@ -62,6 +67,23 @@ _EXAMPLES = """Examples:
   shardpack pack photos packed --config pack.yaml --resume
 
   shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"shardpack {version('shardpack')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _shardpack(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """Pack images into uniform training shards, check what was packed, and see whether loading it keeps up."""
 
 
 @app.command(epilog=_EXAMPLES)
@@ -167,6 +189,8 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
 
 
 app.command(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))
+app.command(epilog=SHOW_EPILOG)(with_pack_options(show, only=READING_FIELDS))
+app.command(epilog=DOCTOR_EPILOG)(doctor)
 app.command(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
 app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
 app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))

@@ -14,11 +14,13 @@ from packer.shown_text import shown, shown_json, without_secrets
 
 if TYPE_CHECKING:
     from packer.dataset.manifest import Manifest
+    from packer.doctor import Check
     from packer.loading.bench_advice import BenchResult
     from packer.localjob.local_job import LocalJobResult
     from packer.pipeline import PackResult
     from packer.planning.costs import Traffic
     from packer.planning.plan import Plan
+    from packer.reading.record_lookup import FoundRecord
     from packer.sagemaker.documents import MadeRequests
     from packer.verifying import VerifyReport
 
@@ -53,6 +55,31 @@ class Output:
             self._json({"path": path, "num_bytes": num_bytes})
         else:
             _print(f"wrote {path}, {format_size(num_bytes)}")
+
+    def showed(self, found: FoundRecord) -> None:
+        """Show one record."""
+        sample = found.sample
+        place = {name: getattr(found, name) for name in ("split", "shard", "position", "offset_bytes", "num_bytes")}
+        picture = {"format": sample.image_format, "width": sample.width, "height": sample.height}
+        row = {name: value.hex() if isinstance(value, bytes) else value for name, value in found.row.items()}
+        row["framed_num_bytes"] = row.pop("num_bytes")
+        fields = {**place, "encoded_num_bytes": len(sample.encoded), **picture, "class_text": sample.class_text, **row}
+        if self._as_json:
+            self._json(fields)
+            return
+        width = max(map(len, fields))
+        for name, value in fields.items():
+            _print(f"{name.ljust(width)}  {value}")
+
+    def examined(self, checks: Sequence[Check]) -> None:
+        """Show what was found of a machine."""
+        if self._as_json:
+            self._json({"checks": msgspec.to_builtins(checks), "ok": all(check.ok for check in checks)})
+            return
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            advice = f"  ({check.advice})" if check.advice else ""
+            _print(f"{'ok' if check.ok else '!!'}  {check.name.ljust(width)}  {check.found}{advice}")
 
     def planned(self, plan: Plan, traffic: Traffic) -> None:
         """Show a plan, and what it would ask of buckets."""
