@@ -184,6 +184,12 @@ class Container(ShardReader, Protocol):
     def index_split(self) -> SplitIndexer | None:
         """Makes the index over all shards of a split; None where nobody reads one."""
 
+    def record_starts(self, index: ShardIndex) -> Sequence[int]:
+        """Return where a shard's records begin, in bytes and in their order, as its ``.idx`` says.
+
+        Raises CorruptRecordError where it makes no sense.
+        """
+
     def open_writer(self, split: str, shard_index: int) -> ShardWriter:
         """Return an empty shard of a split."""
 

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from packer.errors import CorruptRecordError
-from packer.formats.container import NO_LIMITS, Container, ItemLimits, Label, Record, Sample, ShardWriter, SplitIndexer
+from packer.formats.container import (
+    NO_LIMITS,
+    Container,
+    ItemLimits,
+    Label,
+    Record,
+    Sample,
+    ShardIndex,
+    ShardWriter,
+    SplitIndexer,
+)
 from packer.formats.framing import Chunk, MalformedError, More, more_from_stream, no_more
 
 
@@ -48,6 +58,8 @@ class FramedContainer:
     parse_payload: _DecodeSample
     format_index: Callable[[Sequence[int]], bytes]
     """From the framed sizes of a shard's records, in bytes, to its index."""
+    parse_index: Callable[[str, str], Sequence[int]]
+    """From the text of an index and its name to where the records begin."""
     limits: ItemLimits = NO_LIMITS
     holds_size: bool = True
     holds_examples: bool = False
@@ -56,6 +68,9 @@ class FramedContainer:
     side_suffixes: tuple[str, ...] = ()
     index_split: SplitIndexer | None = None
     make_side_files: Callable[[Sequence[str], Sequence[Label]], dict[str, bytes]] = no_side_files
+
+    def record_starts(self, index: ShardIndex) -> Sequence[int]:
+        return self.parse_index(index.content.decode("ascii", "replace"), index.name)
 
     def open_writer(self, split: str, shard_index: int) -> ShardWriter:
         return _FramedWriter(self)

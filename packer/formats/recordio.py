@@ -173,6 +173,10 @@ def _spans_in(shard: ShardIndex) -> RecordSpans:
     return RecordSpans(offsets_bytes=offsets, sizes_bytes=sizes)
 
 
+def _parse_index(text: str, name: str) -> Sequence[int]:
+    return parse_mxnet_index(text, name=name).offsets_bytes
+
+
 CONTAINER = FramedContainer(
     name="recordio",
     suffix=".rec",
@@ -181,6 +185,7 @@ CONTAINER = FramedContainer(
     encode_sample=encode_image_record,
     parse_payload=decode_image_record,
     format_index=_format_index,
+    parse_index=_parse_index,
     limits=ItemLimits(
         unfit_key=UNLISTABLE_PATH,
         key_rule=(

@@ -16,7 +16,7 @@ from packer.formats.crc32c import MASK_DELTA, crc32c, masked_crc32c
 from packer.formats.features import decode_sample_example, encode_sample_example
 from packer.formats.framed_container import FramedContainer
 from packer.formats.framing import Chunk, MalformedError, More
-from packer.formats.index import format_dali_index, spans_of
+from packer.formats.index import format_dali_index, parse_dali_index, spans_of
 
 OVERHEAD_BYTES = 16
 """Framed size of a record beyond its payload."""
@@ -96,6 +96,10 @@ def _format_index(sizes_bytes: Sequence[int]) -> bytes:
     return format_dali_index(spans_of(sizes_bytes)).encode()
 
 
+def _parse_index(text: str, name: str) -> Sequence[int]:
+    return parse_dali_index(text, name=name).offsets_bytes
+
+
 CONTAINER = FramedContainer(
     name="tfrecord",
     suffix=".tfrecord",
@@ -104,5 +108,6 @@ CONTAINER = FramedContainer(
     encode_sample=encode_sample_example,
     parse_payload=decode_sample_example,
     format_index=_format_index,
+    parse_index=_parse_index,
     holds_examples=True,
 )

@@ -12,12 +12,13 @@ each header and none of content.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from packer.errors import CorruptRecordError
-from packer.formats.container import Container, ItemLimits, Label, Record, Sample, ShardWriter, SplitIndexer
+from packer.formats.container import Container, ItemLimits, Label, Record, Sample, ShardIndex, ShardWriter, SplitIndexer
 from packer.formats.framing import Chunk, MalformedError, More, more_from_stream, no_more
 from packer.formats.sample_members import Members, decode_members, encode_members
 
@@ -225,6 +226,9 @@ class WebDataset:
     side_suffixes: tuple[str, ...] = ()
     index_split: SplitIndexer | None = None
 
+    def record_starts(self, index: ShardIndex) -> Sequence[int]:
+        return _parse_index(index)
+
     def open_writer(self, split: str, shard_index: int) -> ShardWriter:
         return _Writer(f"{split}-{shard_index:05d}")
 
@@ -246,6 +250,21 @@ class WebDataset:
             raise CorruptRecordError(name, record_index, offset_bytes, str(error)) from None
 
     decode_record = decode_sample
+
+
+def _parse_index(index: ShardIndex) -> Sequence[int]:
+    """Return where records begin: at the header before the content of their first member."""
+    lines = index.content.decode("utf-8", "replace").split("\n")
+    starts = array("q")
+    at = len(lines[0]) + 1
+    for position, line in enumerate(lines[1:-1]):
+        words = line.split(" ")
+        if len(words) < 2 or not words[1].isascii() or not words[1].isdigit() or len(words[1]) > 18:
+            problem = f"expected extension, offset, size and name of each member, got {line[:80]!r}"
+            raise CorruptRecordError(index.name, position, at, problem)
+        starts.append(int(words[1]) - BLOCK_BYTES)
+        at += len(line) + 1
+    return starts
 
 
 class _Writer:

@@ -36,6 +36,8 @@ class InputShards:
     """The most records that `world` ranks may have to read in a pass, on this host or another."""
     is_shared_out: bool
     """Other hosts have other shards, which the next job may deal anew."""
+    in_sequence: bool = False
+    """Shards are files that are best read from start to end, as FastFile's are."""
     is_stream: bool = False
     """The records come through a Pipe channel; there are no `files`."""
 
@@ -112,6 +114,7 @@ def _find_in_channels(source: ChannelSource, spec: LoaderSpec) -> InputShards:
         num_lanes=_lanes_of_host(reach.files, source.manifest.world, num_hosts),
         most_records=sum(counts[: len(reach.files)]),
         is_shared_out=reach.is_shared_out,
+        in_sequence=reach.in_sequence,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from packer.loading.batch_plan import BatchPlan, create_plan
@@ -16,6 +17,7 @@ from packer.loading.shard_cache import CachedShards
 from packer.loading.slot_ring import SlotLayout, SlotRing
 from packer.loading.stream_plan import StreamPlan
 from packer.loading.thread_feed import PIECE_SAMPLES, ThreadFeed
+from packer.loading.whole_shards import WholeShards
 
 _LENT_SLOTS = 2
 """Slots that a consumer may hold: the batch it works on, and the one it takes meanwhile."""
@@ -58,11 +60,12 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     if given.cache and not shards.is_stream:
         open_cache(given.cache, shards)  # says now what is wrong with it
     plan = StreamPlan(source, given, spec) if shards.is_stream else create_plan(shards, spec)
+    access = _direct_access(shards)
     maker = MakerSetup(
         spec=spec,
         shards=shards,
-        offsets=ShardOffsets(shards.files, spec.split, shards.index_store),
-        access=_direct_access(shards),
+        offsets=_open_offsets(spec, shards, access),
+        access=access,
         create_decoder=choose_decoder(source.manifest.image, spec),
         label_values=0,
         transform=transform,
@@ -83,7 +86,8 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
 def start_threads(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -> ThreadFeed:
     """Start threads of this process that fill the slots of `ring`, or of memory of their own."""
     # Each feed closes its access.
-    maker = replace(setup.maker, access=open_access(setup.given, setup.shards))
+    access = open_access(setup.given, setup.shards)
+    maker = replace(setup.maker, access=access, offsets=_open_offsets(setup.spec, setup.shards, access))
     places = setup.plan.places(start.epoch, start.position)
     ring = ring or SlotRing(setup.layout, setup.num_slots)
     return ThreadFeed(maker, setup.plan, places, ring, setup.given.threads)
@@ -93,7 +97,14 @@ def open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
     """Return the way to the bytes of shards that was asked for; who opens it closes it."""
     if given.cache and not all(file.is_local for file in shards.files):
         return CachedShards(shards.files, open_cache(given.cache, shards))
+    if shards.in_sequence:
+        return WholeShards(shards.files, max_shards=2 * shards.num_lanes // math.gcd(shards.num_lanes, shards.world))
     return _direct_access(shards)
+
+
+def _open_offsets(spec: LoaderSpec, shards: InputShards, access: ShardAccess) -> ShardOffsets:
+    whole = access.whole if isinstance(access, WholeShards) else None
+    return ShardOffsets(shards.files, spec.split, shards.index_store, whole)
 
 
 def _direct_access(shards: InputShards) -> ShardAccess:

@@ -6,17 +6,15 @@ import hashlib
 import threading
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from packer.errors import DataSetError
-from packer.formats.container import Sample
-from packer.formats.index import parse_dali_index, parse_mxnet_index
+from packer.formats.container import Sample, ShardIndex
 from packer.formats.registry import get_format
 from packer.loading.record_order import RecordRef
 from packer.loading.shard_access import ReadBuffer, ShardAccess
 from packer.planning.layout import index_key, stem_of
 from packer.reading.shard_file import ShardFile, iter_shard
-from packer.specs import FormatName
 from packer.stores.store import ObjectNotFoundError, Store
 
 _MAX_INDEXES = 4096
@@ -26,15 +24,22 @@ _MAX_INDEXES = 4096
 class ShardOffsets:
     """Where the records of shards begin, read when a shard is first asked for; any thread may ask."""
 
-    def __init__(self, files: Sequence[ShardFile], split: str, store: Store | None) -> None:
+    def __init__(
+        self,
+        files: Sequence[ShardFile],
+        split: str,
+        store: Store | None,
+        whole: Callable[[int], memoryview] | None = None,
+    ) -> None:
         """Take the shards of a split.
 
         Args:
             files: its shards.
             split: its name.
             store: of the data set, which holds the indexes; None where only the shards are there.
+            whole: returns a shard's bytes, where they are in memory anyway.
         """
-        self._files, self._split, self._store = files, split, store
+        self._files, self._split, self._store, self._whole = files, split, store, whole
         self._lock = threading.Lock()
         self._known: OrderedDict[int, array[int]] = OrderedDict()
 
@@ -49,7 +54,7 @@ class ShardOffsets:
             known = self._known.get(shard)
         if known is None:
             file = self._files[shard]
-            known = self._read_index(file) if self._store is not None else _scan(file)
+            known = self._read_index(shard, file) if self._store is not None else self._scan(shard)
             end = file.entry.num_bytes - get_format(file.format).mark_bytes
             if len(known) - 1 != file.entry.num_records or known[-1] != end:
                 raise DataSetError(
@@ -62,14 +67,14 @@ class ShardOffsets:
                     self._known.popitem(last=False)
         return known
 
-    def _read_index(self, file: ShardFile) -> array[int]:
+    def _read_index(self, shard: int, file: ShardFile) -> array[int]:
         key = index_key(self._split, stem_of(file.key))
         assert self._store is not None
         name = f"{self._store.uri.rstrip('/')}/{key}"
         try:
             data = self._store.get(key)
         except ObjectNotFoundError:
-            return _scan(file)
+            return self._scan(shard)
         except OSError as error:
             raise DataSetError(f"{name}: cannot read the index: {error}") from error
         if hashlib.sha256(data).hexdigest() != file.entry.index_sha256:
@@ -77,22 +82,22 @@ class ShardOffsets:
                 f"{name}: expected the index that was packed, of sha256 {file.entry.index_sha256}, found another one; "
                 "shardpack verify lists all such files"
             )
-        text = data.decode("ascii", "replace")
-        if file.format is FormatName.RECORDIO:
-            return array("q", [*parse_mxnet_index(text, name=name).offsets_bytes, file.entry.num_bytes])
-        if file.format is FormatName.TFRECORD:
-            spans = parse_dali_index(text, name=name)
-            end = spans.offsets_bytes[-1] + spans.sizes_bytes[-1] if spans.offsets_bytes else 0
-            return array("q", [*spans.offsets_bytes, end])
-        return _scan(file)
+        container = get_format(file.format)
+        starts = container.record_starts(ShardIndex(content=data, num_bytes=file.entry.num_bytes, name=name))
+        return array("q", [*starts, file.entry.num_bytes - container.mark_bytes])
 
-
-def _scan(file: ShardFile) -> array[int]:
-    """Return the offsets by reading the shard once from start to end."""
-    offsets = array("q", [0])
-    for record in iter_shard(file, check=False):
-        offsets.append(record.offset_bytes + record.num_bytes)
-    return offsets
+    def _scan(self, shard: int) -> array[int]:
+        """Return the offsets by reading the shard once from start to end."""
+        file = self._files[shard]
+        offsets = array("q", [0])
+        records = (
+            get_format(file.format).iter_buffer(self._whole(shard), name=file.name, check=False)
+            if self._whole is not None
+            else iter_shard(file, check=False)
+        )
+        for record in records:
+            offsets.append(record.offset_bytes + record.num_bytes)
+        return offsets
 
 
 class RecordReader:

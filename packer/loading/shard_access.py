@@ -73,7 +73,7 @@ class LocalShards:
             while num_read < num_bytes and (got := os.preadv(file.descriptor, [view[num_read:]], start + num_read)):
                 num_read += got
         except OSError as error:
-            raise _unreadable_error(self._files[shard], error) from error
+            raise unreadable_error(self._files[shard], error) from error
         finally:
             self._give_back(file)
         if num_read < num_bytes:
@@ -145,7 +145,7 @@ class RangedShards:
         except ObjectNotFoundError:
             raise missing_shard_error(file) from None
         except OSError as error:
-            raise _unreadable_error(file, error) from error
+            raise unreadable_error(file, error) from error
         if len(data) < stop - start:
             raise cut_short_error(file, start, stop, found=len(data))
         return memoryview(data)
@@ -170,7 +170,7 @@ def _open_file(file: ShardFile) -> int:
     except (FileNotFoundError, NotADirectoryError):
         raise missing_shard_error(file) from None
     except OSError as error:
-        raise _unreadable_error(file, error) from error
+        raise unreadable_error(file, error) from error
     num_bytes = os.fstat(descriptor).st_size
     if num_bytes != file.entry.num_bytes:
         os.close(descriptor)
@@ -178,5 +178,6 @@ def _open_file(file: ShardFile) -> int:
     return descriptor
 
 
-def _unreadable_error(file: ShardFile, error: OSError) -> DataSetError:
+def unreadable_error(file: ShardFile, error: OSError) -> DataSetError:
+    """Return the error of a shard whose store failed."""
     return DataSetError(f"{file.name}: cannot read the shard: {error}")

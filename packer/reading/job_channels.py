@@ -49,6 +49,8 @@ class Reach:
     """Of `files` in the manifest."""
     is_shared_out: bool
     """Other hosts have other shards."""
+    in_sequence: bool
+    """Files are fetched as they are read, best from start to end: FastFile mode."""
     local_rank: int
     local_size: int
 
@@ -194,6 +196,7 @@ class ChannelSource:
             files=found.files,
             numbers=found.indices,
             is_shared_out=sharded,
+            in_sequence=mode is InputMode.FAST_FILE,
             local_rank=place.local_rank,
             local_size=place.local_size,
         )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import CorruptRecordError
-from packer.formats.container import Container, Record, Sample
+from packer.formats.container import Container, Record, Sample, ShardIndex
 from packer.formats.registry import get_format
 from packer.planning.layout import index_key, side_key
 from packer.specs import FormatName
@@ -127,3 +127,19 @@ def test_files_beside_a_shard_have_the_suffixes_that_are_promised(container: Con
     files = container.side_files(["a.jpg", "b.jpg"], [3, None])
     assert tuple(files) == container.side_suffixes
     assert index_key("train", "s") not in {side_key("train", "s", suffix) for suffix in files}
+
+
+@EVERY
+@given(samples)
+def test_an_index_tells_where_records_begin(container: Container, added: list[Sample]) -> None:
+    writer = container.open_writer("train", 3)
+    sizes = [writer.add(sample, position) for position, sample in enumerate(added)]
+    index = ShardIndex(content=writer.index(), num_bytes=writer.num_bytes, name="f.idx")
+    assert list(container.record_starts(index)) == [0, *itertools.accumulate(sizes)][:-1]
+
+
+@EVERY
+def test_an_index_that_makes_no_sense_is_named(container: Container) -> None:
+    index = ShardIndex(content=b"v1.2 1\nno index\n", num_bytes=100, name="f.idx")
+    with pytest.raises(CorruptRecordError, match=r"f\.idx"):
+        container.record_starts(index)

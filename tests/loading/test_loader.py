@@ -418,14 +418,14 @@ class TestIndexes:
 class TestChannels:
     """A SageMaker job's folders."""
 
-    def open_ranks(self, tmp_path, data, distribution, num_hosts=2):
+    def open_ranks(self, tmp_path, data, distribution, mode="File", num_hosts=2):
         shards = open_dataset(str(data)).manifest.split("train").shards
         hosts = [f"algo-{number}" for number in range(num_hosts)]
         for rank in range(2 * num_hosts):
             host = rank // 2
             base = tmp_path / f"host{host}"
             if not base.exists():
-                files = write_job(base, data, {"train": ("File", distribution)}, hosts=hosts, host=host)
+                files = write_job(base, data, {"train": (mode, distribution)}, hosts=hosts, host=host)
                 own = shards if distribution == "FullyReplicated" else shards[host::num_hosts]
                 place_shards(files, "train", data, own)
             channels = ChannelInput(base_dir=str(base), local_rank=rank % 2, local_size=2)
@@ -440,10 +440,11 @@ class TestChannels:
                 where="process",
             )
 
+    @pytest.mark.parametrize("mode", ["File", "FastFile"])
     @pytest.mark.parametrize("distribution", ["FullyReplicated", "ShardedByS3Key"])
-    def test_each_record_once_over_all_hosts(self, tmp_path, data, distribution):
+    def test_each_record_once_over_all_hosts(self, tmp_path, data, distribution, mode):
         seen = []
-        for loader in self.open_ranks(tmp_path, data, distribution):
+        for loader in self.open_ranks(tmp_path, data, distribution, mode):
             with loader:
                 assert loader.steps == 4
                 seen += labels(take(loader, 4))

@@ -69,3 +69,28 @@ def test_few_files_are_open_at_a_time_whoever_reads(files):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
     access.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_whole_shards_are_read_once_however_many_ask(files, monkeypatch):
+    from packer.loading import whole_shards
+
+    opened, expected, wrong = [], contents(files), []
+    plain = whole_shards.open_shard
+    monkeypatch.setattr(whole_shards, "open_shard", lambda file: opened.append(file.key) or plain(file))
+    access = whole_shards.WholeShards(files, max_shards=2)
+
+    def read(shards):
+        for shard in shards:
+            if access.read(shard, 7, 60, ReadBuffer()) != expected[shard][7:60]:
+                wrong.append(shard)
+
+    threads = [threading.Thread(target=read, args=[[0, 1, 1, 0]]) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert sorted(opened) == [files[0].key, files[1].key]
+    read([2, 1, 0])
+    assert not wrong
+    assert len(opened) == 4

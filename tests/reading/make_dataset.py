@@ -98,9 +98,11 @@ def _write_split(root: Path, split: str, shards: Shards, container: FormatName) 
 
 
 def _write_shard(root: Path, key: str, samples: Sequence[Sample]) -> ShardEntry:
-    container = get_format(FormatName.TFRECORD if key.endswith(".tfrecord") else FormatName.RECORDIO)
-    payloads = [container.encode_sample(sample, position=position) for position, sample in enumerate(samples)]
-    content = b"".join(part for payload in payloads for part in container.frame(payload))
+    container = next(found for found in map(get_format, FormatName) if key.endswith(found.suffix))
+    writer = container.open_writer(key.partition("/")[0], 0)
+    for position, sample in enumerate(samples):
+        writer.add(sample, position)
+    content = b"".join(writer.finish())
     path = root / key
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
