@@ -35,7 +35,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help demo photographs test test-core test-all test-torch test-browser lint types contracts bench fuzz schemas clean
+.PHONY: help endurance demo photographs test test-core test-all test-torch test-browser lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder wheels
 
 help:
@@ -73,6 +73,10 @@ test-torch: $(TORCH)
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
 	.venv-test/bin/python -m pytest -m "not torch and not browser" $(PYTEST_OPTIONS)
+
+# Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
+endurance: $(LATEST)
+	SHARDPACK_ENDURANCE=1 .venv-latest/bin/python -m pytest -q tests/endurance $(PYTEST_OPTIONS)
 
 lint: $(LATEST)
 	.venv-latest/bin/ruff check .

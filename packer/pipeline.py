@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,9 +146,24 @@ def make_dataset(run: Run[PackOptions], recipe: Recipe[Context]) -> PackResult:
     return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
 
 
+def _note_space(dest: Store, document: PlanDocument, progress: Progress) -> None:
+    """Note where a local destination has less space than the plan's records are likely to take."""
+    if not is_local(dest.uri):
+        return
+    header = document.header
+    num_bytes = sum(split.num_items + split.num_fills for split in header.splits) * header.mean_record_bytes
+    missing = num_bytes - sum(info.num_bytes for info in dest.list()) - shutil.disk_usage(dest.uri).free
+    if missing > 0:
+        progress.note(
+            f"{dest.uri}: the shards will take about {num_bytes / 1e9:,.2f} GB, which is {missing / 1e9:,.2f} GB more "
+            f"than is free there; make room while it packs: a run that finds none stops, and goes on with --resume"
+        )
+
+
 def _make_shards(run: Run[PackOptions], recipe: Recipe[Context], document: PlanDocument) -> PackResult:
     """Make the shards of a plan, or this run's part of them, and of all of them a data set."""
     with _leaving_nothing_half_written(run):
+        _note_space(run.dest, document, run.progress)
         summaries = do(run, recipe.work(run, document))
         num_reused = sum(summary.reused for summary in summaries)
         manifest = None

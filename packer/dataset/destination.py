@@ -163,13 +163,16 @@ def find_outcome(dest: Store, document: PlanDocument) -> Manifest | None:
     """Return what another run of the same plan has finished while this one failed, or None.
 
     Raises:
-        ClaimLostError: a run of another plan has taken the place over, which explains whatever failed.
+        ClaimLostError: another run has taken the place over, which explains whatever failed.
     """
     try:
         stored = load_plan(dest)
         if stored is not None and stored.plan_id == document.plan_id:
             manifest = load_manifest(dest, missing_ok=True)
-            return manifest if manifest is not None and manifest.plan_id == document.plan_id else None
+            if manifest is not None and manifest.plan_id == document.plan_id:
+                return manifest
+            dest.check_claim()
+            return None
     except (OSError, DataSetError):  # nothing more is known
         return None
     raise ClaimLostError(dest.uri)

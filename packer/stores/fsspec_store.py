@@ -98,16 +98,16 @@ class RemoteStore:
         data = b"".join(buffers)
         if self._scheme == "memory":
             with _MEMORY:
-                self._check_claim()
+                self.check_claim()
                 return self._create(key, data)
         check_creates(self._uri)
-        self._check_claim()
+        self.check_claim()
         return self._create(key, data)
 
     def put_if_same(self, key: str, buffers: Buffers, tag: str) -> bool:
         # Elsewhere than in memory nothing makes one step of these, as these libraries have no call for it.
         with _MEMORY if self._scheme == "memory" else nullcontext():
-            self._check_claim()
+            self.check_claim()
             if self.find_tag(key) != tag:
                 return False
             self._call(lambda: self._files.pipe_file(self._path(key), b"".join(buffers)), key)
@@ -125,8 +125,7 @@ class RemoteStore:
         except ObjectNotFoundError:
             return ""
 
-    def _check_claim(self) -> None:
-        """Raise ClaimLostError where the object that says whose the place is is not this run's any more."""
+    def check_claim(self) -> None:
         if self._claim.tag and self.find_tag(self._claim.key) != self._claim.tag:
             raise ClaimLostError(self._uri)
 
@@ -152,7 +151,7 @@ class RemoteStore:
         return int(size)
 
     def delete(self, key: str) -> None:
-        self._check_claim()
+        self.check_claim()
         try:
             self._call(lambda: self._files.rm_file(self._path(key)), key)
         except ObjectNotFoundError:

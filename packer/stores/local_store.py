@@ -201,9 +201,9 @@ class LocalStore:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(os.path.join(parent, other), taken)
                 _remove_tree(taken)
-        self._check_folder()
+        self.check_claim()
 
-    def _check_folder(self) -> None:
+    def check_claim(self) -> None:
         if self._claim.folder and not os.path.isdir(self._temporaries):
             raise ClaimLostError(self._root)
 
@@ -232,7 +232,7 @@ class LocalStore:
                 path = taken
             os.unlink(path)
         except FileNotFoundError:
-            self._check_folder()
+            self.check_claim()
         self._prune(os.path.dirname(self._path(key)))
 
     def _path(self, key: str) -> str:
@@ -279,7 +279,7 @@ class LocalStore:
                 if num_failures == _MAX_WRITES:
                     raise
             except FileNotFoundError as error:  # others of this claim sweep here, and remove folders that became empty
-                self._check_folder()
+                self.check_claim()
                 problem = error
             finally:
                 with contextlib.suppress(OSError):
@@ -292,7 +292,7 @@ class LocalStore:
         for _ in range(_MAX_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 return path, os.open(path, flags, 0o666)
-            self._check_folder()
+            self.check_claim()
             # Nobody made the folder yet, or another run has just swept it away, and may do so at any moment.
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.makedirs(self._temporaries, exist_ok=True)

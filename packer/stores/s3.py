@@ -140,13 +140,13 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         path = self._base + key
-        self._check_claim()
+        self.check_claim()
         request = {"Bucket": self._bucket, "Key": path, **self._payer}
         self._retry(lambda: self._clients.control.delete_object(**request), path, "delete")
 
     def delete_all(self, keys: Iterable[str]) -> None:
         def send(paths: list[str]) -> Any:
-            self._check_claim()
+            self.check_claim()
             request = {"Objects": [{"Key": path} for path in paths], "Quiet": True}
             call = lambda: self._clients.control.delete_objects(Bucket=self._bucket, Delete=request, **self._payer)  # noqa: E731
             return self._call(call, paths[0], "delete")
@@ -202,7 +202,7 @@ class S3Store:
         failures: list[TransientError] = []
 
         def write(mode: Any) -> bool:
-            self._check_claim()
+            self.check_claim()
             try:
                 self._write(path, buffers, mode=mode)
             except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
@@ -225,8 +225,7 @@ class S3Store:
 
         return retry(attempt, _POLICY)
 
-    def _check_claim(self) -> None:
-        """Raise ClaimLostError where the object that says whose the place is is not this run's any more."""
+    def check_claim(self) -> None:
         if self._claim.tag and self.find_tag(self._claim.key) != self._claim.tag:
             raise ClaimLostError(self.uri)
 

@@ -124,6 +124,9 @@ class Store(Protocol):
     def claimed(self, claim: Claim) -> Store:
         """Return the same place for writes under a claim."""
 
+    def check_claim(self) -> None:
+        """Raise ClaimLostError where another run has taken the destination over."""
+
     def get_tagged(self, key: str) -> Tagged:
         """Return an object's bytes and tag. Raises as `get`."""
 

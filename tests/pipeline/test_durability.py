@@ -122,3 +122,16 @@ def test_what_cannot_be_tidied_up_is_noted(
     commit_parts(str(tmp_path / "out"))
     pack_small(images, tmp_path / "fresh")
     assert digests(tmp_path / "out") == digests(tmp_path / "fresh")
+
+
+def test_a_plan_that_cannot_fit_the_disk_is_noted_before_it_is_packed(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = Notes()
+    pack(make_options(images, tmp_path / "enough"), engine=SerialEngine(), progress=notes)
+    assert notes.texts == []
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000))
+    pack(make_options(images, tmp_path / "out"), engine=SerialEngine(), progress=notes)
+    assert len(notes.texts) == 1
+    assert "/out: the shards will take about 0.00 GB, which is 0.00 GB more than is free there" in notes.texts[0]

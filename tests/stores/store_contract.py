@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from packer.stores.store import ObjectNotFoundError, Store
+from packer.errors import ClaimLostError
+from packer.stores.store import Claim, ObjectNotFoundError, Store
 
 
 class StoreContract:
@@ -134,3 +135,46 @@ class StoreContract:
             store.put(key, [key.encode()])
             assert store.get(key) == key.encode()
             assert key in self.keys(store)
+
+    def test_put_if_same_replaces_only_what_was_seen(self, store: Store) -> None:
+        store.put("k", [b"first"])
+        seen = store.get_tagged("k")
+        assert seen.data == b"first"
+        store.put("k", [b"second"])
+        assert not store.put_if_same("k", [b"third"], seen.tag)
+        assert store.get("k") == b"second"
+        assert store.put_if_same("k", [b"third"], store.get_tagged("k").tag)
+        assert store.get("k") == b"third"
+        assert not store.put_if_same("absent", [b"x"], seen.tag)
+        assert self.keys(store) == ["k"]
+
+    def own(self, store: Store, name: str) -> Store:
+        """Take a store over as runs do: the claim first, then the end of all others."""
+        folder = store.open_folder(name, is_new=True)
+        store.put("claim", [name.encode()])
+        owned = store.claimed(Claim(key="claim", tag=store.get_tagged("claim").tag, folder=folder))
+        owned.end_others()
+        return owned
+
+    def test_who_was_taken_over_writes_and_removes_nothing(self, store: Store) -> None:
+        first = self.own(store, "one")
+        first.put("a", [b"1"])
+        first.put("a", [b"one"])
+        first.delete("never/was")
+        assert first.get("a") == b"one"
+        second = self.own(store, "two")
+        second.put("b", [b"two"])
+        for act in (
+            lambda: first.put("a", [b"late"]),
+            lambda: first.put("b", [b"late"]),
+            lambda: first.put("c/d", [b"late"]),
+            lambda: first.put_if_absent("c", [b"late"]),
+            lambda: first.delete("a"),
+            lambda: first.delete_all(["a", "b"]),
+            lambda: first.check_claim(),
+        ):
+            with pytest.raises(ClaimLostError):
+                act()
+        second.check_claim()
+        assert self.keys(store) == ["a", "b", "claim"]
+        assert [store.get(key) for key in ("a", "b")] == [b"one", b"two"]

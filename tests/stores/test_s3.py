@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from packer.errors import OptionsError, StoreAccessError, StoreError
+from packer.errors import ClaimLostError, OptionsError, StoreAccessError, StoreError
 from packer.specs import StoreOptions
 from packer.stores.open_store import open_store, share_options
 from packer.stores.s3 import S3Store, parse_s3_uri
@@ -24,6 +24,26 @@ class TestS3Store(StoreContract):
 
     def again(self, store: Store) -> Store:
         return open_store(store.uri, self.options)
+
+    def test_who_sleeps_between_look_and_write_replaces_nothing(self, store: Store) -> None:
+        """The other run takes over and writes at the last moment before the request that follows the look."""
+        first = self.own(store, "one")
+        first.put("a", [b"old"])
+        look = type(first).check_claim
+        naps: list[int] = []
+
+        def look_and_sleep(place: Store) -> None:
+            look(place)
+            if place is first and not naps:
+                naps.append(1)
+                second = self.own(self.again(store), "two")
+                second.put("a", [b"theirs"])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(first), "check_claim", look_and_sleep)
+            with pytest.raises(ClaimLostError):
+                first.put("a", [b"late"])
+        assert store.get("a") == b"theirs"
 
 
 def test_keys_lie_below_the_prefix(bucket: Bucket) -> None:
