@@ -59,7 +59,9 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 
 # --- the tests --------------------------------------------------------------------------------------------------
 
-test: lint types contracts test-core test-browser test-torch test-all
+# Two environments at a time: most tests outside the core suite wait for other programs.
+test: lint types contracts test-core
+	$(MAKE) --jobs=2 --output-sync=target test-all test-browser test-torch
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
@@ -68,7 +70,7 @@ test-browser: $(LATEST)
 	.venv-latest/bin/python -m pytest -q -m browser tests/report $(PYTEST_OPTIONS)
 
 test-torch: $(TORCH)
-	.venv-torch/bin/python -m pytest -q -m torch tests/reading tests/stores $(PYTEST_OPTIONS)
+	.venv-torch/bin/python -m pytest -q -m torch $(shell grep -rlE 'mark\.torch\b' tests --include='*.py') $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
