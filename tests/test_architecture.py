@@ -89,8 +89,8 @@ def test_files_functions_and_signatures_stay_small(path: Path) -> None:
 OWNERS = {
     "spark": ("packer/engines/spark_engine.py",),
     "mxnet": ("packer/loading/mxnet_adapter.py",),
-    "tensorflow": ("packer/loading/tf_adapter.py", "packer/reading/tf_data.py", "packer/trainer/"),
-    "torch": ("packer/loading/torch_adapter.py", "packer/reading/torch_data.py", "packer/trainer/"),
+    "tensorflow": ("packer/loading/tf_adapter.py", "packer/trainer/"),
+    "torch": ("packer/loading/torch_adapter.py", "packer/trainer/"),
     "horovod": ("packer/trainer/",),
     "report": ("packer/report/",),
 }

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pyarrow
@@ -13,11 +12,12 @@ from packer.dataset.manifest import decode_manifest, encode_manifest
 from packer.dataset.planfile import load_plan
 from packer.errors import EncoderMismatchError, OptionsError
 from packer.imaging.fingerprint import encoder_digest
+from packer.loading.loader import Loader
 from packer.packing.shard import check_encoder
 from packer.pipeline import pack
 from packer.progress import SilentProgress
 from packer.reading.dataset import open_dataset
-from packer.reading.read_spec import BatchSpec, ReadSpec
+from packer.reading.read_spec import ReadSpec
 from packer.reading.records import iter_samples
 from packer.resharding import reshard
 from packer.stores.local_store import LocalStore
@@ -97,14 +97,13 @@ def as_list(label: object) -> list:
     return list(label) if isinstance(label, tuple | list) else [label]
 
 
-@pytest.mark.torch
 @whole_sets
 def test_it_is_trained_on(version: str, name: str) -> None:
-    from packer.reading.torch_data import BatchLoader
-
-    opened = partial(open_dataset, str(GOLDEN / version / name))
-    loader = BatchLoader(opened, "train", ReadSpec(rank=1, world=2), BatchSpec(batch_size=2, image_px=16))
-    assert [images.shape for images, _, _ in loader.epoch(0)] == [(2, 3, 16, 16)] * loader.steps
+    uri = str(GOLDEN / version / name)
+    with Loader(uri, "train", batch_size=2, image_px=16, rank=1, world=2, where="process") as loader:
+        for _, batch in zip(range(loader.steps), loader, strict=False):
+            assert batch.images.shape == (2, 16, 16, 3)
+            assert batch.images.std() > 1
 
 
 @all_versions

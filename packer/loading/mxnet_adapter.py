@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packer.extras import require_extra
-from packer.loading.loader import Loader
+
+if TYPE_CHECKING:
+    from packer.loading.loader import Loader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from packer.extras import require_extra
-from packer.loading.loader import Loader
+
+if TYPE_CHECKING:
+    from packer.loading.loader import Loader
 
 TfDataset: TypeAlias = Any
 """A tf.data.Dataset; TensorFlow is not importable where types are checked."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packer.extras import require_extra
-from packer.loading.batch import Batch
-from packer.loading.loader import Loader
+
+if TYPE_CHECKING:
+    from packer.loading.batch import Batch
+    from packer.loading.loader import Loader
 
 _LOGGER = logging.getLogger(__name__)
 

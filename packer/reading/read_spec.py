@@ -40,28 +40,6 @@ class ReadSpec:
             raise OptionsError(f"pipe timeout: expected seconds above 0, got {self.pipe_timeout_s:g}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchSpec:
-    """The shape of batches and how training images are varied."""
-
-    batch_size: int
-    """Samples per rank and step."""
-    image_px: int
-    """Width and height of the images."""
-    min_area: float = 0.25
-    """A training crop covers at least this share of the image, at an aspect ratio of 3:4 to 4:3."""
-    evaluation_crop: float = 0.875
-    """An evaluation crop is the central square of this share of the short side."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "image_px"):
-            if getattr(self, name) < 1:
-                raise OptionsError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("min_area", "evaluation_crop"):
-            if not 0 < getattr(self, name) <= 1:
-                raise OptionsError(f"{name}: expected a share above 0, up to 1, got {getattr(self, name)}")
-
-
 def in_epoch_order(shards: Sequence[T], split: str, *, seed: int, epoch: int) -> tuple[T, ...]:
     """Return a rank's shards as an epoch reads them: shuffled for training, else as they are."""
     if not is_training_split(split):

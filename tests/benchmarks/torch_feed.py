@@ -1,13 +1,13 @@
-"""How fast a GPU is fed: a data set read by `packer.reading.torch_data`, beside the same photographs as loose files.
+"""How fast a GPU is fed: a data set read by `packer.Loader`, beside the same photographs as loose files.
 
     python -m tests.benchmarks.torch_feed FOLDER DATASET [--workers N] [--batch-size N] [--json FILE]
 
-FOLDER holds the photographs in one folder per class, DATASET what `shardpack pack` made of them. Both are read by
-DataLoader's workers, which crop at random, scale to 224 pixels and mirror: loose files as torchvision's documentation
-shows it (ImageFolder, RandomResizedCrop, RandomHorizontalFlip), with tensors of bytes. Images per second are those of
-later epochs, without the workers' start. A ResNet-50 in bfloat16 is then trained on batches that stay on the GPU, on
-those of the data set, and on those of the loose files; without a GPU only the reading is measured. Needs torch and
-torchvision.
+FOLDER holds the photographs in one folder per class, DATASET what `shardpack pack` made of them. Both are cropped at
+random, scaled to 224 pixels and mirrored: those of the data set by as many threads as the loose files have workers of
+DataLoader, which do it as torchvision's documentation shows it (ImageFolder, RandomResizedCrop, RandomHorizontalFlip),
+with tensors of bytes. Images per second are those of later epochs, without the workers' start. A ResNet-50 in bfloat16
+is then trained on batches that stay on the GPU, on those of the data set, and on those of the loose files; without a
+GPU only the reading is measured. Needs torch and torchvision.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 import torchvision
 from torchvision.transforms import v2
 
-from packer.reading.dataset import open_dataset
-from packer.reading.read_spec import BatchSpec, ReadSpec
-from packer.reading.torch_data import BatchLoader
+from packer.loading.loader import Loader
+from packer.loading.torch_adapter import TorchBatches
 from tests.benchmarks.measure import create_parser, median, report, spread
 
 _IMAGE_PX = 224
@@ -59,9 +59,16 @@ def _parse() -> argparse.Namespace:
 
 
 def _shards(given: argparse.Namespace) -> Epoch:
-    batch = BatchSpec(batch_size=given.batch_size, image_px=_IMAGE_PX, min_area=0.08)
-    source = partial(open_dataset, given.dataset)
-    return BatchLoader(source, "train", ReadSpec(), batch, num_workers=given.workers).epoch
+    loader = Loader(
+        given.dataset,
+        "train",
+        batch_size=given.batch_size,
+        image_px=_IMAGE_PX,
+        min_area=0.08,
+        threads=given.workers,
+    )
+    batches = iter(TorchBatches(loader, "cuda:0" if torch.cuda.is_available() else "cpu"))
+    return lambda index: ((batch.images, batch.labels) for batch in islice(batches, loader.steps))
 
 
 def _loose_files(given: argparse.Namespace) -> Epoch:

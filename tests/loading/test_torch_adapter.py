@@ -1,4 +1,8 @@
+import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +11,8 @@ from packer.errors import MissingExtraError
 from packer.loading.torch_adapter import TorchBatches
 from tests.loading.test_loader import open_loader, take
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+
+LIMIT_S = 150
 
 
 @pytest.fixture
@@ -58,6 +64,30 @@ class TestWithPyTorch:
             batches = iter(TorchBatches(loader))
             next(batches)
             assert loader.state_dict()["steps"] == 1
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("where", ["process", "subprocess"])
+    def test_ranks_of_torchrun_train_together(self, tmp_path, where):
+        splits = {"train": deal(make_samples(192, num_classes=3), 4), "val": deal(make_samples(27, num_classes=3), 4)}
+        make_dataset(tmp_path / "data", splits, world=2)
+        script = Path(__file__).with_name("torch_training.py")
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        run = subprocess.run(
+            [*command, str(script), str(tmp_path / "data"), where],
+            env=os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        ranks = [json.loads(line) for line in run.stdout.splitlines()]
+        assert sorted(rank["rank"] for rank in ranks) == [0, 1]
+        for rank in ranks:
+            assert rank["steps"] == [12, 12, 12]
+            assert rank["losses"] == ranks[0]["losses"]
+            assert rank["losses"][2] < rank["losses"][0] / 2
+            assert rank["evaluated"] == 27
 
     def test_an_evaluation_ends(self, data):
         with open_loader(data, "val", batch_size=4) as loader:

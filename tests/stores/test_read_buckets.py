@@ -1,14 +1,15 @@
 """Reading a data set, and training on one, straight from a bucket."""
 
-from functools import partial
+import itertools
 from pathlib import Path
 
 import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from packer.loading.loader import Loader
 from packer.reading.dataset import open_dataset
-from packer.reading.read_spec import BatchSpec, ReadSpec
+from packer.reading.read_spec import ReadSpec
 from packer.reading.records import iter_samples
 from packer.stores.s3 import S3Store
 from tests.reading.make_dataset import deal, make_dataset, make_samples
@@ -49,17 +50,15 @@ def test_training_from_a_bucket(bucket: Bucket, tmp_path: Path, monkeypatch: pyt
     assert (metrics["records"], metrics["steps_per_epoch"], metrics["epochs"][0]["evaluation"]["records"]) == (32, 4, 8)
 
 
-@pytest.mark.torch
 @pytest.mark.slow
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_batches_of_pytorch_from_a_bucket(bucket: Bucket, tmp_path: Path, num_workers: int) -> None:
-    """Also after this process has spoken to the bucket itself, which workers must not inherit."""
-    pytest.importorskip("torch")
-    from packer.reading.torch_data import BatchLoader
-
+@pytest.mark.parametrize("where", ["process", "subprocess"])
+def test_batches_from_a_bucket(bucket: Bucket, tmp_path: Path, where: str) -> None:
+    """Also after this process has spoken to the bucket itself, which another must not inherit."""
     write_set(tmp_path)
-    source = partial(open_dataset, upload(bucket, tmp_path, "set"), bucket.options)
-    expected = sorted(sample.label for sample in iter_samples(source(), "train", ReadSpec()))
-    loader = BatchLoader(source, "train", ReadSpec(), BatchSpec(batch_size=8, image_px=16), num_workers=num_workers)
-    for epoch in range(2):
-        assert sorted(int(label) for _, labels, _ in loader.epoch(epoch) for label in labels) == expected
+    uri = upload(bucket, tmp_path, "set")
+    expected = sorted(sample.label for sample in iter_samples(open_dataset(uri, bucket.options), "train", ReadSpec()))
+    with Loader(uri, "train", batch_size=8, image_px=16, where=where, threads=2, store=bucket.options) as loader:
+        for epoch in range(2):
+            batches = list(itertools.islice(loader, loader.steps))
+            assert {batch.epoch for batch in batches} == {epoch}
+            assert sorted(int(label) for batch in batches for label in batch.labels) == expected

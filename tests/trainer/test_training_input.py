@@ -106,7 +106,7 @@ def test_metrics_are_written_whole_into_a_new_folder(tmp_path):
 
 def test_the_command_line_loads_no_heavy_library():
     code = (
-        "import sys, packer.trainer.cli, packer.reading.tf_data\n"
+        "import sys, packer.trainer.cli, packer.loading.tf_adapter\n"
         "print({'tensorflow', 'horovod', 'mxnet', 'torch', 'PIL'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30).stdout == "set()\n"

@@ -6,7 +6,7 @@ import os
 from types import ModuleType
 
 from packer.errors import OptionsError
-from packer.reading.tf_data import import_tensorflow
+from packer.loading.tf_adapter import import_tensorflow
 from packer.trainer.core.collective import Collective, SoloCollective
 from packer.trainer.core.devices import Device, choose_gpu, find_device
 from packer.trainer.core.framework import Learner, ModelSpec

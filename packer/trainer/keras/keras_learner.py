@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from packer.errors import OptionsError, PackerError, WorkerError
-from packer.reading.tf_data import import_tensorflow
+from packer.loading.tf_adapter import import_tensorflow
 from packer.trainer.core.collective import lost_rank_error
 from packer.trainer.core.feed import Batch
 from packer.trainer.core.framework import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from packer.dataset.manifest import PixelStatistics
-from packer.reading.tf_data import import_tensorflow
+from packer.loading.tf_adapter import import_tensorflow
 
 _STAGE_CHANNELS = (32, 64, 128)
 
