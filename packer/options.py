@@ -31,6 +31,7 @@ from packer.specs import (
     Fit,
     FormatName,
     ImageSpec,
+    OnConflict,
     OnReject,
     ShardSpec,
     SplitSpec,
@@ -92,6 +93,10 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on_reject: Annotated[OnReject, Meta(description="what stands in for an item that cannot be packed")] = OnReject.FILL
     max_rejects: Annotated[float, Meta(ge=0, le=1, description="share of rejected items that fails the run")] = 0.01
     dedupe: Annotated[bool, Meta(description="pack one of each set of exact copies; reads the source twice")] = False
+    on_conflict: Annotated[
+        OnConflict,
+        Meta(description="with --dedupe, what becomes of exact copies whose labels differ", extra={"since": 2}),
+    ] = OnConflict.FAIL
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
     endpoint_url: Annotated[str | None, Meta(description="address of an S3 server (default: as boto3 finds it)")] = None
     profile: Annotated[str | None, Meta(description="AWS profile (default: as boto3 finds it)")] = None
@@ -130,6 +135,10 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
         if self.split_column is not None and self.split != "train=1":
             raise OptionsError("--split-column: expected without --split, since the column names the splits")
+        if self.on_conflict is not OnConflict.FAIL and not self.dedupe:
+            raise OptionsError(
+                f"--on-conflict: expected with --dedupe, which compares the images, got {self.on_conflict} without it"
+            )
         if self.part is not None and self.overwrite:
             raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
         _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()

@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 
 from packer.channels.key_lists import key_lists_of
 from packer.dataset.commit import Closing, Inherited, check_rejects, clear_scaffolding, commit
+from packer.dataset.copies import NO_COPIES, CopyCounts, copy_notices, count_copies, load_copies
 from packer.dataset.destination import (
     check_command,
     check_destination,
@@ -61,6 +62,8 @@ class PackResult:
     """Shards that are done after this run."""
     num_reused: int
     """Shards of these that an earlier, interrupted run had finished."""
+    copies: CopyCounts = NO_COPIES
+    """Sets of exact copies, once there is a manifest."""
 
 
 class Recipe(Protocol[Context]):
@@ -143,7 +146,8 @@ def make_dataset(run: Run[PackOptions], recipe: Recipe[Context]) -> PackResult:
     else:
         clear_scaffolding(dest, document, run.progress)
     num_shards = document.header.num_tasks
-    return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards)
+    copies = _count_copies(dest, run.progress)
+    return PackResult(dest=dest.uri, manifest=finished, num_shards=num_shards, num_reused=num_shards, copies=copies)
 
 
 def _note_space(dest: Store, document: PlanDocument, progress: Progress) -> None:
@@ -166,12 +170,23 @@ def _make_shards(run: Run[PackOptions], recipe: Recipe[Context], document: PlanD
         _note_space(run.dest, document, run.progress)
         summaries = do(run, recipe.work(run, document))
         num_reused = sum(summary.reused for summary in summaries)
-        manifest = None
+        manifest, copies = None, NO_COPIES
         if run.options.part is None:
             report = run_report(run.options, started=run.started, num_reused=num_reused)
             manifest = commit(run.dest, document, recipe.closing(run, document, report))
             clear_scaffolding(run.dest, document, run.progress)
-    return PackResult(dest=run.dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused)
+            copies = _count_copies(run.dest, run.progress)
+    return PackResult(
+        dest=run.dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused, copies=copies
+    )
+
+
+def _count_copies(dest: Store, progress: Progress) -> CopyCounts:
+    """Return how many exact copies a finished data set has, and warn of those that harm training."""
+    copies = count_copies(load_copies(dest))
+    for notice in copy_notices(copies):
+        progress.note(notice)
+    return copies
 
 
 class _Packing:
@@ -250,8 +265,11 @@ def commit_parts(
         check_command(dest, document, "pack")
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, closing(document, options.max_rejects, report))
-    clear_scaffolding(dest, document, progress or SilentProgress())
-    return PackResult(dest=dest.uri, manifest=manifest, num_shards=document.header.num_tasks, num_reused=0)
+    progress = progress or SilentProgress()
+    clear_scaffolding(dest, document, progress)
+    copies = _count_copies(dest, progress)
+    num_shards = document.header.num_tasks
+    return PackResult(dest=dest.uri, manifest=manifest, num_shards=num_shards, num_reused=0, copies=copies)
 
 
 def closing(

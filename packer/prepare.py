@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,17 +11,19 @@ import numpy as np
 import pyarrow as pa
 
 from packer.dataset.commit import check_rejects
+from packer.dataset.copies import CopiedItem, copies_digest
 from packer.dataset.document import later_fields
 from packer.dataset.itemcheck import check_items
 from packer.dataset.planfile import PlanDocument
+from packer.dedupe import drop_copies, planned_copies
 from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import STORE_FIELDS, PackOptions, default_options
-from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import item_rows
 from packer.planning.balance import KnownSizes
+from packer.planning.class_findings import class_findings
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
 from packer.planning.shard_count import SizeEstimate, estimate_size, num_probes
 from packer.run import Run
@@ -31,7 +34,6 @@ from packer.stores.open_store import absolute_uri, share_options
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "item_timeout", "resume", "overwrite", "part", *STORE_FIELDS})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
-_ROWS_PER_HASH_RUN = 1 << 16
 
 
 def make_plan(run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
@@ -49,8 +51,10 @@ def make_plan(run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
     check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
     check_items(ordered, options.format)
+    copied: tuple[CopiedItem, ...] = ()
     if options.dedupe:
-        ordered = _drop_copies(ordered, listing, run)
+        deduped = drop_copies(ordered, listing, run)
+        ordered, copied = deduped.items, deduped.copied
     sizes = _measure(ordered, listing, run)
     encoder = encoder_fingerprint(options.image_spec())
     request = PlanRequest(
@@ -66,12 +70,17 @@ def make_plan(run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
         class_names=listing.class_names,
     )
     plan = build_plan(ordered, sizes, request)
+    for finding in class_findings(plan, listing.class_names):
+        run.progress.note(f"{finding.text} {finding.advice}")
+    if copied:
+        plan = replace(plan, copies=planned_copies(copied, plan))
     document = PlanDocument(
         plan_id=plan.plan_id,
         header=plan.header,
         encoder=encoder,
         source_root=listing.root,
         options=lasting_options(options),
+        copies_sha256=msgspec.UNSET if plan.copies is None else copies_digest(plan.copies),
     )
     return plan, document
 
@@ -166,26 +175,3 @@ def _probe(batch: pa.Table, listing: Listing, run: Run[PackOptions]) -> Iterator
     results = dict(run.engine.run(probe_items, context, tasks, run.progress.advance))
     for task in tasks:
         yield from results[task]
-
-
-def _drop_copies(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> pa.Table:
-    """Keep the first, in hash order, of the items whose bytes are the same; items that cannot be read stay."""
-    seen: set[bytes] = set()
-    kept = np.ones(ordered.num_rows, dtype=bool)
-    columns = [name for name in ordered.column_names if name not in extra_names(ordered)]
-    reach = share_options(listing.root, run.options.source_store())
-    with run.progress.phase("comparing", total=ordered.num_rows):
-        for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
-            batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
-            rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
-            context = HashContext(source_root=listing.root, source_store=reach, items=tuple(rows))
-            tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
-            results = dict(run.engine.run(hash_items, context, tasks, run.progress.advance))
-            digests = [digest for task in tasks for digest in results[task]]
-            for row, digest in enumerate(digests, start):
-                kept[row] = digest is None or digest not in seen
-                if digest is not None:
-                    seen.add(digest)
-    num_copies = int((~kept).sum())
-    run.progress.note(f"left out {num_copies:,} exact copies of other items" if num_copies else "found no exact copies")
-    return ordered.filter(pa.array(kept))

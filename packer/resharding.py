@@ -5,7 +5,7 @@ verify -> records as items -> plan -> claim -> copy, one task = one shard -> com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.dataset.commit import Closing, Inherited
+from packer.dataset.copies import copies_digest, left_out, load_copies
 from packer.dataset.itemcheck import check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.manifest import Manifest
@@ -117,6 +118,9 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     )
     added = added_bytes(source, ordered, (manifest.format, options.format))
     plan = build_plan(ordered, _record_sizes(ordered, added, keeps_all=manifest.image.keeps_all), request)
+    copies = left_out(load_copies(source))
+    if copies.num_rows:
+        plan = replace(plan, copies=copies)
     original = load_plan(source)
     if original is None:
         raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
@@ -127,6 +131,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         source_root=source.uri,
         options=lasting_options(options),
         command="reshard",
+        copies_sha256=copies_digest(copies) if copies.num_rows else msgspec.UNSET,
     )
     return plan, document
 

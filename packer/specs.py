@@ -98,6 +98,16 @@ class OnReject(enum.StrEnum):
     FAIL = "fail"
 
 
+class OnConflict(enum.StrEnum):
+    """What becomes of exact copies whose labels differ, where one of each set of copies is packed."""
+
+    FAIL = "fail"
+    DROP = "drop"
+    """None of them is packed."""
+    FIRST = "first"
+    """The one with the first key is packed, by the order of the keys' bytes."""
+
+
 class EngineName(enum.StrEnum):
     LOCAL = "local"
     SPARK = "spark"

@@ -180,12 +180,14 @@ def verify(
 @app.command()
 @partial(with_pack_options, only=READING_FIELDS)
 def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
-    """Show what DEST holds, from its manifest."""
+    """Show what DEST holds, from its manifest and its list of exact copies."""
+    from packer.dataset.copies import count_copies, load_copies
     from packer.dataset.load import load_manifest
     from packer.stores.open_store import open_store
 
     store = open_store(dest, place_options(dest, given).source_store())
-    Output(as_json=json).inspected(store.uri, load_manifest(store))
+    manifest = load_manifest(store)
+    Output(as_json=json).inspected(store.uri, manifest, count_copies(load_copies(store)))
 
 
 app.command(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))

@@ -13,6 +13,7 @@ from packer.progress import Progress
 from packer.shown_text import shown, shown_json, without_secrets
 
 if TYPE_CHECKING:
+    from packer.dataset.copies import CopyCounts
     from packer.dataset.manifest import Manifest
     from packer.doctor import Check
     from packer.loading.bench_advice import BenchResult
@@ -36,18 +37,18 @@ class Output:
         """Show a finished data set."""
         if self._as_json:
             shards = {"dest": result.dest, "num_shards": result.num_shards, "reused_shards": result.num_reused}
-            self._json({**shards, **(_summary(result.manifest) if result.manifest else {})})
+            self._json({**shards, **(_summary(result.manifest, result.copies) if result.manifest else {})})
         elif result.manifest is None:
             _print(f"{result.dest}: {result.num_shards:,} shards of this part are done; after the last part: commit")
         else:
-            _print_manifest(result.dest, result.manifest)
+            _print_manifest(result.dest, result.manifest, result.copies)
 
-    def inspected(self, uri: str, manifest: Manifest) -> None:
+    def inspected(self, uri: str, manifest: Manifest, copies: CopyCounts) -> None:
         """Show an existing data set."""
         if self._as_json:
-            self._json({"dest": uri, **_summary(manifest)})
+            self._json({"dest": uri, **_summary(manifest, copies)})
         else:
-            _print_manifest(uri, manifest)
+            _print_manifest(uri, manifest, copies)
 
     def reported(self, path: str, num_bytes: int) -> None:
         """Say where a report was written."""
@@ -197,7 +198,7 @@ class Output:
         _write_json(msgspec.json.encode(document))
 
 
-def _summary(manifest: Manifest) -> dict[str, object]:
+def _summary(manifest: Manifest, copies: CopyCounts) -> dict[str, object]:
     return {
         "plan_id": manifest.plan_id,
         "digest": manifest.digest,
@@ -215,11 +216,12 @@ def _summary(manifest: Manifest) -> dict[str, object]:
         },
         "rejects": manifest.rejects,
         "num_duplicates": manifest.num_duplicates,
+        "copies": msgspec.to_builtins(copies),
         "pixels": msgspec.to_builtins(manifest.pixels),
     }
 
 
-def _print_manifest(uri: str, manifest: Manifest) -> None:
+def _print_manifest(uri: str, manifest: Manifest, copies: CopyCounts) -> None:
     rows: list[tuple[str, ...]] = [
         ("split", "records", "shards", "records a shard", "fills", "smallest", "largest", "in all")
     ]
@@ -241,6 +243,11 @@ def _print_manifest(uri: str, manifest: Manifest) -> None:
     _print(f"rejected: {rejects} (see meta/rejects.jsonl)" if rejects else "rejected: none")
     if manifest.num_duplicates:
         _print(f"exact copies of other items: {manifest.num_duplicates:,} (--dedupe leaves them out)")
+    if copies.num_conflicts or copies.num_crossing:
+        _print(
+            f"sets of exact copies with different labels: {copies.num_conflicts:,}; in more than one split: "
+            f"{copies.num_crossing:,} (see meta/duplicates.parquet)"
+        )
 
 
 def format_size(num_bytes: int) -> str:

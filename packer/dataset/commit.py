@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from packer.dataset.copies import COPIES_SCHEMA, all_copies, encode_copies, find_copies
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.load import LabelsDocument
 from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, decode_manifest, encode_manifest
@@ -21,6 +22,7 @@ from packer.dataset.strays import find_strays, planned_shards
 from packer.errors import ClaimLostError, DataSetError, StoreError, TooManyRejectsError
 from packer.formats.registry import get_format
 from packer.planning.layout import (
+    COPIES_KEY,
     LABELS_KEY,
     MANIFEST_KEY,
     PLAN_PARTS_PREFIX,
@@ -96,6 +98,10 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
             dest.put(merged_index_key(name), list(index))
     keys = [records_key(name, stem_of(receipt.shard.key)) for name, packed in receipts.items() for receipt in packed]
     duplicates = count_duplicates(dest, keys, num_items=num_items)
+    copies = find_copies(dest, keys, num_items=num_items) if duplicates else COPIES_SCHEMA.empty_table()
+    copies = all_copies(dest, document, copies)
+    if copies.num_rows:
+        dest.put(COPIES_KEY, [encode_copies(copies)])
     manifest = _manifest(document, receipts, num_duplicates=duplicates)
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from packer.dataset.commit import labels_file
+from packer.dataset.copies import COPIES_SCHEMA, copies_faults, find_copies
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.manifest import Manifest
 from packer.dataset.plancheck import item_faults, load_rejects
@@ -108,3 +109,7 @@ def _duplicate_faults(store: Store, manifest: Manifest) -> Iterator[str]:
     found = count_duplicates(store, keys, num_items=num_items)
     if found != manifest.num_duplicates:
         yield f"{MANIFEST_KEY}: num_duplicates is {manifest.num_duplicates}, the tables of records have {found}"
+    document = load_plan(store)
+    if document is not None:
+        copies = find_copies(store, keys, num_items=num_items) if found else COPIES_SCHEMA.empty_table()
+        yield from copies_faults(store, document, copies)

@@ -1,8 +1,8 @@
-"""How many items of a packed data set are exact copies of another one, by the sha256 of their source bytes."""
+"""Which items of a packed data set are exact copies of another one, by the sha256 of their source bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -38,18 +38,27 @@ def count_duplicates(dest: Store, records_keys: Sequence[str], *, num_items: int
         DataSetError: a table cannot be read.
         OSError: a table is missing, or the store failed.
     """
+    return sum(len(words) - num_distinct(words) for words in _iter_groups(dest, records_keys, num_items))
+
+
+def repeated_digests(dest: Store, records_keys: Sequence[str], *, num_items: int) -> pa.Array:
+    """Return the first 16 bytes of each digest that several items have, each once. Arguments and errors as above."""
+    found = [_repeated(words) for words in _iter_groups(dest, records_keys, num_items)]
+    rows = np.concatenate([np.empty((0, 2), np.uint64), *found])
+    return pa.array([row.tobytes() for row in rows], pa.binary())
+
+
+def _iter_groups(dest: Store, records_keys: Sequence[str], num_items: int) -> Iterator[Words]:
+    """Yield the first two words of all items' digests in groups; equal ones are in one."""
     num_passes = -(-num_items // _ITEMS_PER_PASS) or 1
-    return sum(_count_in_pass(dest, records_keys, index, num_passes) for index in range(num_passes))
+    for pass_index in range(num_passes):
 
+        def load(key: str, pass_index: int = pass_index) -> list[Words]:
+            words = _load_digests(dest, key)
+            return _split(words[words[:, 3] % num_passes == pass_index, :2])
 
-def _count_in_pass(dest: Store, records_keys: Sequence[str], pass_index: int, num_passes: int) -> int:
-    def load(key: str) -> list[Words]:
-        words = _load_digests(dest, key)
-        return _split(words[words[:, 3] % num_passes == pass_index, :2])
-
-    tables = list(read_in_order(dest, records_keys, load))
-    groups = (np.concatenate(parts) for parts in zip(*tables, strict=True))
-    return sum(len(words) - num_distinct(words) for words in groups)
+        tables = list(read_in_order(dest, records_keys, load))
+        yield from (np.concatenate(parts) for parts in zip(*tables, strict=True))
 
 
 def _split(words: Words) -> list[Words]:
@@ -72,6 +81,15 @@ def num_distinct(words: Words) -> int:
     alike = ordered[in_group]
     alike = alike[np.lexsort((alike[:, 1], alike[:, 0]))]
     return int((~in_group).sum()) + 1 + int((alike[1:] != alike[:-1]).any(axis=1).sum())
+
+
+def _repeated(words: Words) -> Words:
+    """Return the rows that are there more than once, each once."""
+    ordered = words[np.lexsort((words[:, 1], words[:, 0]))]
+    again = ordered[1:][(ordered[1:] == ordered[:-1]).all(axis=1)]
+    is_new = np.ones(len(again), dtype=bool)
+    is_new[1:] = (again[1:] != again[:-1]).any(axis=1)
+    return np.compress(is_new, again, axis=0)
 
 
 def _load_digests(dest: Store, key: str) -> Words:

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pyarrow as pa
@@ -23,12 +23,13 @@ from packer.dataset.document import (
     encode_signed,
     later_fields,
     lowest_version,
+    since,
 )
 from packer.dataset.recordstable import is_same_parquet
 from packer.errors import DataSetError, StoreError
 from packer.imaging.values import EncoderFingerprint
 from packer.options import PackOptions
-from packer.planning.layout import PLAN_KEY, plan_part_key
+from packer.planning.layout import PLAN_KEY, plan_part_key, planned_copies_key
 from packer.planning.plan import Plan, PlanHeader, PlannedSplit, digest_of_header
 from packer.stores.store import ObjectNotFoundError, Store, Tagged
 
@@ -54,6 +55,8 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Options of the run as given; a resumed run must have the same. One that is not there has its default."""
     command: str = "pack"
     """What the plan is for, ``pack`` or ``reshard``: only the same command can go on with it."""
+    copies_sha256: Annotated[str | msgspec.UnsetType, since(2)] = msgspec.UNSET
+    """Digest of the sets of exact copies that ``--dedupe`` left items out of; set where it left out any."""
     digest: str | msgspec.UnsetType = msgspec.UNSET
     """The sha256 of this document with the digest empty; release 0.1.0 wrote none, and passes it over."""
 
@@ -75,6 +78,9 @@ def store_plan(store: Store, plan: Plan) -> list[str]:
             by_shard = zip(bounds[first:last], bounds[first + 1 : last + 1], strict=True)
             keys.append(plan_part_key(plan.plan_id, split.name, first // SHARDS_PER_PART))
             store.put(keys[-1], [encode_part([table.slice(start, stop - start) for start, stop in by_shard])])
+    if plan.copies is not None:
+        keys.append(planned_copies_key(plan.plan_id))
+        store.put(keys[-1], [encode_part([plan.copies])])
     return keys
 
 
@@ -184,6 +190,12 @@ def iter_parts(store: Store, plan: PlanDocument, split: PlannedSplit) -> Iterato
             if not is_same_parquet(encode_part(part.restore_types(by_shard)), part.content):
                 raise DataSetError(f"{part.name}: is not the file that was written with the plan; {_REMEDY}")
         yield by_shard
+
+
+def load_planned_copies(store: Store, plan: PlanDocument) -> pa.Table:
+    """Return the sets of copies that a plan left items out of. Raises as `load_shard_items`."""
+    with _open_part(store, planned_copies_key(plan.plan_id)) as part, _reading(part.name):
+        return part.parquet.read()
 
 
 @dataclass(frozen=True, slots=True)

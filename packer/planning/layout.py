@@ -10,6 +10,7 @@ PLAN_LOCK_KEY = "meta/plan.lock"
 LABELS_KEY = "meta/labels.json"
 REJECTS_KEY = "meta/rejects.jsonl"
 RUN_KEY = "meta/run.json"
+COPIES_KEY = "meta/duplicates.parquet"
 PLAN_PARTS_PREFIX = "meta/plan/"
 RECEIPTS_PREFIX = "meta/receipts/"
 SAGEMAKER_PREFIX = "meta/sagemaker/"
@@ -78,6 +79,11 @@ def plan_parts_prefix(plan_id: str) -> str:
 def plan_part_key(plan_id: str, split: str, part_index: int) -> str:
     """Return where the items of some of a split's shards are kept."""
     return f"{plan_parts_prefix(plan_id)}{split}-{part_index:05d}.parquet"
+
+
+def planned_copies_key(plan_id: str) -> str:
+    """Return where the sets of copies are kept that a plan left items out of."""
+    return f"{plan_parts_prefix(plan_id)}copies.parquet"
 
 
 def channel_manifest_key(split: str, *, local_size: int, local_rank: int | None = None) -> str:

@@ -110,6 +110,8 @@ class Plan:
     """See `digest_of_header`. Made once: what is stored keeps it, whatever fields later releases know."""
     header: PlanHeader
     tables: tuple[pa.Table, ...]
+    copies: pa.Table | None = None
+    """Sets of exact copies of which items were left out before planning; see `packer.dataset.copies`."""
 
     @property
     def source_bytes(self) -> int:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from packer.dataset.manifest import Manifest
+from packer.planning.class_findings import (
+    ClassUse,
+    Finding,
+    count_of,
+    first_of,
+    missing_classes,
+    named,
+    unused_ids,
+)
 from packer.report.report_facts import ReportFacts
 from packer.specs import is_training_split
 
 _FEW_ITEMS = 10
-_MAX_NAMED = 5
 _DARK = 12.0
 """Mean brightness, 0 to 255, below which a picture shows little."""
 _FLAT = 3.0
 """Standard deviation of the brightness below which a picture shows nothing."""
 _MANY_FILLS = 0.02
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to know, and what to do about it."""
-
-    text: str
-    advice: str
 
 
 def find(facts: ReportFacts) -> tuple[Finding, ...]:
@@ -56,26 +55,21 @@ def _classes(facts: ReportFacts) -> Iterator[Finding]:
     manifest = facts.manifest
     if not manifest.num_classes:
         return
-    every = {label for split in manifest.splits.values() for label in split.label_counts}
-    for name, split in manifest.splits.items():
-        missing = sorted(every - {label for label, count in split.label_counts.items() if count}, key=int)
-        if missing:
-            yield Finding(
-                text=f"Split {name} has nothing of {_count(len(missing), 'class')}: {_named(facts, missing)}.",
-                advice="Pack with --stratify, which deals each class over all splits.",
-            )
-        few = sorted((label for label, n in split.label_counts.items() if 0 < n < _FEW_ITEMS), key=int)
+    counts = {
+        name: {int(label): count for label, count in split.label_counts.items()}
+        for name, split in manifest.splits.items()
+    }
+    use = ClassUse(counts=counts, num_classes=manifest.num_classes, names=facts.class_names)
+    for name in manifest.splits:
+        yield from missing_classes(use, name)
+        few = sorted(label for label, count in counts[name].items() if 0 < count < _FEW_ITEMS)
         if few and is_training_split(name):
             yield Finding(
-                text=f"{_count(len(few), 'class')} with fewer than {_FEW_ITEMS} images in split {name}: "
-                f"{_named(facts, few)}.",
+                text=f"{count_of(len(few), 'class')} with fewer than {_FEW_ITEMS} images in split {name}: "
+                f"{named(use, few)}.",
                 advice="A network learns little of them: collect more, or leave them out.",
             )
-    if len(every) < manifest.num_classes:
-        yield Finding(
-            text=f"Class ids go up to {manifest.num_classes - 1:,}, but only {len(every):,} of them are used.",
-            advice="The last layer of a network will be as wide as the highest id; --class-map gives other ids.",
-        )
+    yield from unused_ids(use)
 
 
 def _rejects(facts: ReportFacts) -> Iterator[Finding]:
@@ -83,7 +77,7 @@ def _rejects(facts: ReportFacts) -> Iterator[Finding]:
     if num_rejects:
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in facts.manifest.rejects.items())
         yield Finding(
-            text=f"{_count(num_rejects, 'image')} could not be packed: {reasons}.",
+            text=f"{count_of(num_rejects, 'image')} could not be packed: {reasons}.",
             advice="They are listed below with their reasons.",
         )
 
@@ -108,25 +102,11 @@ def _pictures(facts: ReportFacts) -> Iterator[Finding]:
     of = f"of the {len(facts.pictures):,} images on the contact sheet"
     if blank:
         yield Finding(
-            text=f"{_count(len(blank), 'image')} {of} with one colour only: {_first(blank)}.",
+            text=f"{count_of(len(blank), 'image')} {of} with one colour only: {first_of(blank, len(blank))}.",
             advice="See whether the source files are what they should be.",
         )
     if dark:
         yield Finding(
-            text=f"{_count(len(dark), 'image')} {of} almost black: {_first(dark)}.",
+            text=f"{count_of(len(dark), 'image')} {of} almost black: {first_of(dark, len(dark))}.",
             advice="See whether the source files are what they should be.",
         )
-
-
-def _count(number: int, noun: str) -> str:
-    plural = {"class": "classes"}.get(noun, f"{noun}s")
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def _named(facts: ReportFacts, labels: list[str]) -> str:
-    return _first([facts.class_name(label) for label in labels])
-
-
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import operator
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from packer.dataset.copies import CopiedItem, build_copies, label_texts
 from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.recordstable import decode_records
 from packer.planning.layout import records_key, stem_of
@@ -28,7 +28,7 @@ class ShardRef(msgspec.Struct, frozen=True, kw_only=True):
     entry: ShardEntry
 
 
-class CopiedItem(msgspec.Struct, frozen=True, kw_only=True):
+class CopiedGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Items whose source files have the same bytes."""
 
     keys: tuple[str, ...]
@@ -48,9 +48,9 @@ class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Groups of exact copies that lie in more than one split."""
     num_conflicts: int
     """Groups of exact copies whose labels differ."""
-    crossing: tuple[CopiedItem, ...]
+    crossing: tuple[CopiedGroup, ...]
     """The first of them."""
-    conflicts: tuple[CopiedItem, ...]
+    conflicts: tuple[CopiedGroup, ...]
 
     @property
     def is_sampled(self) -> bool:
@@ -100,7 +100,7 @@ def _read_table(store: Store, shard: ShardRef) -> pa.Table:
         "shard": pa.array([shard.entry.key] * num_rows, pa.string()).dictionary_encode(),
         "position": pa.array(range(num_rows), pa.int64()),
         "key": table.column("key").cast(pa.string()),
-        "label_text": _label_text(table),
+        "label_text": label_texts(table),
         "source_num_bytes": table.column("source_num_bytes"),
         "num_bytes": table.column("num_bytes"),
         "offset": pc.subtract(ends, sizes),
@@ -110,31 +110,25 @@ def _read_table(store: Store, shard: ShardRef) -> pa.Table:
     return pa.table(columns).unify_dictionaries()
 
 
-def _label_text(table: pa.Table) -> pa.Array | pa.ChunkedArray:
-    if "label" not in table.column_names:
-        return pa.nulls(table.num_rows, pa.string())
-    label = table.column("label")
-    if pa.types.is_integer(label.type):
-        return label.cast(pa.string())
-    texts = [None if value is None else " ".join(f"{x:g}" for x in value) for value in label.to_pylist()]
-    return pa.array(texts, pa.string())
-
-
-def _copied_groups(table: pa.Table) -> list[CopiedItem]:
+def _copied_groups(table: pa.Table) -> list[CopiedGroup]:
     """Return the groups of items with equal bytes that cross splits or disagree in their labels; fills are left out."""
     items = table.filter(pc.invert(table.column("is_fill")))
     counts = items.select(["source_sha256"]).group_by("source_sha256").aggregate([("source_sha256", "count")])
     repeated = counts.filter(pc.greater(counts.column("source_sha256_count"), 1)).column("source_sha256")
     copies = items.filter(pc.is_in(items.column("source_sha256"), value_set=repeated.combine_chunks()))
-    rows = copies.select(["source_sha256", "key", "split", "label_text"]).sort_by("source_sha256").to_pylist()
-    groups = (list(group) for _, group in itertools.groupby(rows, key=operator.itemgetter("source_sha256")))
-    return [group for rows in groups if (group := _odd_group(rows)) is not None]
+    rows = copies.select(["source_sha256", "key", "split", "label_text"]).to_pylist()
+    found = [
+        CopiedItem(source_sha256=row["source_sha256"], key=row["key"], label=row["label_text"], split=row["split"])
+        for row in rows
+    ]
+    groups = map(_group, build_copies(found).to_pylist())
+    return [group for group in groups if len(group.splits) > 1 or len(group.labels) > 1]
 
 
-def _odd_group(rows: Sequence[Mapping[str, str]]) -> CopiedItem | None:
-    """Return a group of equal items whose splits or labels differ; None for one of which nothing is to be told."""
-    splits = tuple(sorted({row["split"] for row in rows}))
-    labels = tuple(sorted({row["label_text"] for row in rows if row["label_text"] is not None}))
-    if len(splits) < 2 and len(labels) < 2:
-        return None
-    return CopiedItem(keys=tuple(sorted(row["key"] for row in rows)), splits=splits, labels=labels)
+def _group(row: Mapping[str, Any]) -> CopiedGroup:
+    keys = [*([] if row["kept_key"] is None else [row["kept_key"]]), *row["other_keys"]]
+    return CopiedGroup(keys=tuple(sorted(keys)), splits=_each_once(row["splits"]), labels=_each_once(row["labels"]))
+
+
+def _each_once(values: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value is not None}))
