@@ -189,6 +189,11 @@ class LocalStore:
     def end_claim(self) -> None:
         _remove_tree(self._temporaries)
         self._prune(os.path.dirname(self._temporaries))
+        # A run that was stopped as it made a folder, or removed the last file of one, left it empty.
+        for folder, _, _ in os.walk(self._root, topdown=False):
+            if folder != self._root:
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
     def end_others(self, name: str = "") -> None:
         parent = os.path.dirname(self._temporaries)
