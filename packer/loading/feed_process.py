@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
@@ -35,8 +34,6 @@ from packer.loading.slot_ring import SlotRing
 
 
 def main() -> None:
-    # An interrupt at a terminal reaches the whole group; the loader's process decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory, commands, messages = map(int, sys.argv[1:])
     for descriptor in (memory, commands, messages):  # a process that a transform starts must not hold them open
         os.set_inheritable(descriptor, False)

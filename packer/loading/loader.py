@@ -103,7 +103,7 @@ class Loader:
         pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S,
     ) -> None:
         """Open the split; no batch is made before the first one is asked for."""
-        _check_where(where, transform)
+        _check_place(where, transform, stall_timeout_s)
         spec = LoaderSpec(
             split=split,
             batch_size=batch_size,
@@ -331,8 +331,10 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // count_host_ranks())
 
 
-def _check_where(where: str, transform: Transform | str | None) -> None:
+def _check_place(where: str, transform: Transform | str | None, stall_timeout_s: float) -> None:
     """Raise OptionsError for another place than there is, or a transform that cannot be called there."""
+    if not stall_timeout_s > 0:
+        raise OptionsError(f"stall timeout: expected seconds above 0, got {stall_timeout_s:g}")
     if where not in ("subprocess", "process"):
         raise OptionsError(f"where: expected subprocess or process, got {where!r}")
     if where == "subprocess" and callable(transform):

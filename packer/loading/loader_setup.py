@@ -10,6 +10,7 @@ from packer.loading.cache_options import open_cache
 from packer.loading.loader_input import InputShards, find_shards, open_source
 from packer.loading.loader_spec import LoaderInput, LoaderSpec
 from packer.loading.picture_decoder import choose_decoder
+from packer.loading.record_columns import open_columns
 from packer.loading.record_reader import ShardOffsets
 from packer.loading.sample_maker import MakerSetup, Transform, count_label_values
 from packer.loading.shard_access import LocalShards, RangedShards, ShardAccess
@@ -69,6 +70,7 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
         create_decoder=choose_decoder(source.manifest.image, spec),
         label_values=0,
         transform=transform,
+        columns=open_columns(shards, spec),
     )
     label_values = count_label_values(maker)
     maker = replace(maker, label_values=label_values)

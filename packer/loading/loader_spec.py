@@ -89,6 +89,12 @@ class LoaderInput(msgspec.Struct, frozen=True, kw_only=True):
     first_fifo: int = 0
     """Of a Pipe channel, which FIFO is the first to be read: how many of its epochs this job has read."""
 
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise OptionsError(f"threads: expected at least 1, got {self.threads}")
+        if not self.pipe_timeout_s > 0:
+            raise OptionsError(f"pipe timeout: expected seconds above 0, got {self.pipe_timeout_s:g}")
+
 
 class BatchPlace(msgspec.Struct, frozen=True, gc=False):
     """Which batch of a split: the samples of all ranks from a position of an epoch on."""

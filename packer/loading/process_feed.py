@@ -160,6 +160,7 @@ def _start_process(memory: int) -> tuple[int, int, subprocess.Popen[bytes]]:
             [sys.executable, "-P", "-m", _MODULE, str(memory), str(commands), str(messages)],
             stdin=subprocess.DEVNULL,
             pass_fds=(memory, commands, messages),
+            process_group=0,  # an interrupt at the terminal is for the loader's process
             env=os.environ | {"PYTHONPATH": path},
         )
     except BaseException:

@@ -15,6 +15,7 @@ from packer.formats.container import ExtraValue, Sample
 from packer.loading.crop_decoder import CreateDecoder, PictureError, PictureSize, Pixels
 from packer.loading.loader_input import InputShards
 from packer.loading.loader_spec import LoaderSpec
+from packer.loading.record_columns import KEY, RecordColumns
 from packer.loading.record_order import RecordRef
 from packer.loading.record_reader import RecordReader, ShardOffsets
 from packer.loading.shard_access import ShardAccess
@@ -41,6 +42,8 @@ class MakerSetup:
     label_values: int
     """Values of a label vector; 0 for class ids."""
     transform: Transform | None = None
+    columns: RecordColumns | None = None
+    """Where keys and extra columns are, if not in the records."""
 
 
 @dataclass(slots=True)
@@ -82,12 +85,18 @@ class SampleMaker:
             slot.weights[index] = 1
             self._draw(slot.images[index], ref, sample, epoch)
             if spec.keys:
-                notes.keys.append(sample.key)
+                notes.keys.append(self._value(KEY, ref, sample))
             for name in spec.columns:
-                notes.columns[name].append(sample.extras.get(name))
+                notes.columns[name].append(self._value(name, ref, sample))
             started_s = time.perf_counter()
             notes.decode_s += started_s - read_s
         return notes
+
+    def _value(self, name: str, ref: Ref, sample: Sample) -> Any:
+        """Return a sample's key, or an extra column's value, None where it has none."""
+        if self._setup.columns is not None and not isinstance(ref, StreamedRecord):
+            return self._setup.columns.value(name, ref)
+        return sample.key if name == KEY else sample.extras.get(name)
 
     def _draw(self, out: Pixels, ref: Ref, sample: Sample, epoch: int) -> None:
         """Fill `out` with the part of a sample's picture that is wanted in an epoch."""

@@ -307,6 +307,32 @@ class TestOutputs:
         assert list(batch.columns["boxes"]) == [(0.5, label) for label in batch.labels]
         assert list(batch.columns["none"]) == [None] * 8
 
+    @pytest.mark.parametrize("container", list(FormatName))
+    def test_keys_and_columns_of_every_container(self, tmp_path, container):
+        folder = write_images(tmp_path / "source", 24)
+        listing = tmp_path / "listing.csv"
+        rows = [f"{path.relative_to(folder)},{number % 2},{number}" for number, path in enumerate(folder.glob("*/*"))]
+        listing.write_text("\n".join(["path,label,site", *rows]) + "\n")
+        dest = pack_small(listing, tmp_path / "data", root=str(folder), format=container).dest
+        with open_loader(dest, batch_size=8, keys=True, columns=("site",)) as loader:
+            batches = take(loader, loader.steps)
+        found = []
+        for batch in batches:
+            told = zip(batch.keys, batch.labels, batch.columns["site"], strict=True)
+            found += [f"{key},{label},{site}" for key, label, site in told]
+        assert sorted(found) == sorted(rows)
+        with pytest.raises(OptionsError, match="columns: expected some of site, got sight"):
+            open_loader(dest, columns=("sight",))
+
+    def test_what_channels_cannot_tell_is_refused(self, tmp_path):
+        make_dataset(tmp_path / "data", {"train": [make_samples(8)]}, container=FormatName.RECORDIO)
+        files = write_job(tmp_path / "base", tmp_path / "data", {"train": ("File", "FullyReplicated")})
+        place_shards(
+            files, "train", tmp_path / "data", open_dataset(str(tmp_path / "data")).manifest.split("train").shards
+        )
+        with pytest.raises(OptionsError, match="RecordIO holds no keys"):
+            packer.Loader(ChannelInput(base_dir=files.base_dir), "train", batch_size=4, image_px=8, keys=True)
+
     def test_a_transform_is_seeded_by_sample_and_epoch(self, data):
         with open_loader(data, transform=add_noise) as loader, open_loader(data, threads=3) as plain:
             changed, unchanged = take(loader, 16), take(plain, 16)
@@ -385,6 +411,8 @@ class TestFaults:
             "rank: expected 0 to 1": {"rank": 2, "world": 2},
             "where: expected subprocess or process": {"where": "here"},
             "min_area": {"min_area": 0},
+            "threads: expected at least 1": {"threads": -1},
+            "stall timeout": {"stall_timeout_s": 0},
         }.items():
             with pytest.raises(OptionsError, match=message):
                 open_loader(data, **options)
