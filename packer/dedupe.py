@@ -100,12 +100,12 @@ def _hash_all(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> _Di
     sha256 = np.zeros((ordered.num_rows, 32), dtype=np.uint8)
     is_known = np.zeros(ordered.num_rows, dtype=bool)
     columns = [name for name in ordered.column_names if name not in extra_names(ordered)]
-    reach = share_options(listing.root, run.options.source_store())
+    reach = share_options(listing.place, run.options.source_store())
     with run.progress.phase("comparing", total=ordered.num_rows):
         for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
             batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
             rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
-            context = HashContext(source_root=listing.root, source_store=reach, items=tuple(rows))
+            context = HashContext(source_root=listing.place, source_store=reach, items=tuple(rows))
             tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
             results = dict(run.engine.run(hash_items, context, tasks, run.progress.advance))
             for row, digest in enumerate((digest for task in tasks for digest in results[task]), start):

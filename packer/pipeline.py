@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from packer.channels.key_lists import key_lists_of
 from packer.dataset.commit import Closing, Inherited, check_rejects, clear_scaffolding, commit
 from packer.dataset.copies import NO_COPIES, CopyCounts, copy_notices, count_copies, load_copies
@@ -41,9 +43,10 @@ from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.shard import PackContext, pack_shard
 from packer.planning.plan import Plan
-from packer.prepare import lasting_options, make_plan
+from packer.prepare import lasting_options, make_plan, spill_again
 from packer.progress import Progress, SilentProgress
 from packer.run import Run, Work, do
+from packer.sources.imagerows import Spill
 from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.open_store import absolute_uri, check_dest, is_local, open_store, share_options
 from packer.stores.store import Store
@@ -95,8 +98,8 @@ def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progre
         OptionsError: options or input that must be mended; nothing was written.
         PackerError: the work failed; what was packed stays for ``resume``.
     """
-    with open_run(options, engine=engine, progress=progress) as run:
-        return make_dataset(run, _Packing())
+    with open_run(options, engine=engine, progress=progress) as run, Spill() as spill:
+        return make_dataset(run, _Packing(spill))
 
 
 @contextmanager
@@ -194,14 +197,19 @@ class _Packing:
 
     command = "pack"
 
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+
     def plan(self, run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
-        return make_plan(run)
+        return make_plan(run, self._spill)
 
     def work(self, run: Run[PackOptions], document: PlanDocument) -> Work[PackContext, ShardSummary]:
         options, header = run.options, document.header
+        spill_again(options, self._spill)
+        place = self._spill.root or document.source_root
         context = PackContext(
-            plan=document,
-            source_store=share_options(document.source_root, options.source_store()),
+            plan=msgspec.structs.replace(document, source_root=place),
+            source_store=share_options(place, options.source_store()),
             dest=run.dest.uri,
             dest_store=share_options(run.dest.uri, options.dest_store()),
             item_limit_s=options.item_timeout,

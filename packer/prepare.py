@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -27,25 +28,35 @@ from packer.planning.class_findings import class_findings
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
 from packer.planning.shard_count import SizeEstimate, estimate_size, num_probes
 from packer.run import Run
+from packer.sources.imagerows import Spill, spill_rows
 from packer.sources.items import Listing, SourceSpec
-from packer.sources.open_source import list_source
-from packer.specs import MAX_SHARD_BYTES, OnReject
+from packer.sources.open_source import find_rows, list_source
+from packer.specs import MAX_SHARD_BYTES, EngineName, OnReject
 from packer.stores.open_store import absolute_uri, share_options
 
 _ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "item_timeout", "resume", "overwrite", "part", *STORE_FIELDS})
 """Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
 
 
-def make_plan(run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
+def make_plan(run: Run[PackOptions], spill: Spill | None = None) -> tuple[Plan, PlanDocument]:
     """List the source, measure some of its items and plan.
+
+    Images in rows go into `spill`, for packing to read them there; without one, into a folder of their own for as long
+    as this takes.
 
     Raises:
         SourceError: there is no source, nothing in it, or nothing in it that can be packed.
         OptionsError: the items do not fit the container, or cannot be cut evenly as asked.
     """
+    with Spill() if spill is None else nullcontext(spill) as place:
+        with run.progress.phase("listing", total=None):
+            listing = list_source(_source_spec(run.options), place)
+        check_engine(run.options, place)
+        return _plan_listed(run, listing)
+
+
+def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDocument]:
     options = run.options
-    with run.progress.phase("listing", total=None):
-        listing = list_source(_source_spec(options))
     for notice in listing.notices:
         run.progress.note(notice)
     check_extra_names(extra_names(listing.items))
@@ -83,6 +94,25 @@ def make_plan(run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
         copies_sha256=msgspec.UNSET if plan.copies is None else copies_digest(plan.copies),
     )
     return plan, document
+
+
+def spill_again(options: PackOptions, spill: Spill) -> None:
+    """Put the images of rows into `spill` for a run that goes on with a stored plan; nothing for other sources."""
+    if spill.root is not None or not (options.resume or options.part is not None):
+        return
+    files = find_rows(_source_spec(options))
+    if files is not None:
+        spill_rows(files, spill)
+        check_engine(options, spill)
+
+
+def check_engine(options: PackOptions, spill: Spill) -> None:
+    """Raise SourceError where images lie in a folder of this machine that the engine's others do not see."""
+    if spill.root is not None and options.engine is EngineName.SPARK:
+        raise SourceError(
+            f"{options.source}: expected --engine local for images in the rows of files, which are spilled to this "
+            "machine's disk, got --engine spark; or write the images to files first"
+        )
 
 
 def lasting_options(options: PackOptions) -> dict[str, Any]:
@@ -164,8 +194,8 @@ def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
 def _probe(batch: pa.Table, listing: Listing, run: Run[PackOptions]) -> Iterator[ProbedItem]:
     rows = item_rows(batch.to_pydict(), extra_names=extra_names(batch), class_names=listing.class_names)
     context = ProbeContext(
-        source_root=listing.root,
-        source_store=share_options(listing.root, run.options.source_store()),
+        source_root=listing.place,
+        source_store=share_options(listing.place, run.options.source_store()),
         format=run.options.format,
         image=run.options.image_spec(),
         item_limit_s=run.options.item_timeout,

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from packer.errors import PackerError, SourceChangedError, SourceError, StoreError
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemRow
-from packer.sources.members import unpack_member
+from packer.sources.members import IN_ROWS, unpack_member
 from packer.stores.readahead import Ahead, map_ahead
 from packer.stores.store import ObjectChangedError, ObjectNotFoundError, Store
 
@@ -113,6 +113,9 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
     try:
         data = _read(store, item)
     except ObjectNotFoundError:
+        if item.member and item.member.method == IN_ROWS:
+            problem = "its file does not hold the images that were listed"
+            raise SourceChangedError(f"{item.key}: {problem}; {_CHANGED}") from None
         return RejectError(RejectReason.MISSING, "it was listed, but is not there any more")
     except ObjectChangedError as error:
         raise SourceChangedError(f"{error}; {_CHANGED}") from None

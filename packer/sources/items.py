@@ -74,6 +74,13 @@ class Listing:
     """Absolute folder, or URI, that keys are relative to."""
     notices: tuple[str, ...] = ()
     """What was left out, in plain sentences."""
+    spilled: str | None = None
+    """Folder that the items are in at present, where they came out of rows (imagerows.py)."""
+
+    @property
+    def place(self) -> str:
+        """Where the items are read."""
+        return self.spilled or self.root
 
 
 def build_items(columns: Columns) -> pa.Table:

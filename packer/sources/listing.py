@@ -30,8 +30,7 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     Raises:
         SourceError: what is wrong with the listing, its columns, the class map, or the files that it names.
     """
-    if spec.flat:
-        raise SourceError(f"--flat: expected with a folder only, got it with the listing {spec.source!r}; leave it out")
+    refuse_flat(spec)
     root = absolute_uri(spec.root if spec.root is not None else root)
     raw = load_table(spec.source, files)
     if not raw.table.num_rows:
@@ -39,7 +38,7 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     roles = find_roles(raw, spec)
     keys = build_keys(raw, roles.key, root)
     columns = {name: build_extra(raw, name) for name in roles.extras}
-    label = _build_label(raw, roles.labels, spec)
+    label = build_listed_label(raw, roles.labels, spec)
     if label.values is not None:
         columns[LABEL] = label.values
     columns |= {KEY: keys, **_load_sizes(raw, keys, root, spec.store)}
@@ -52,7 +51,14 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     )
 
 
-def _build_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> LabelledColumn:
+def refuse_flat(spec: SourceSpec) -> None:
+    """Raise SourceError where a listing's rows are to have no classes by their folders, which they have never."""
+    if spec.flat:
+        raise SourceError(f"--flat: expected with a folder only, got it with the listing {spec.source!r}; leave it out")
+
+
+def build_listed_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> LabelledColumn:
+    """Return the labels in some columns of a listing, with the ids of the class map where there is one."""
     if len(names) > 1:
         label = build_vector_label(raw, names)
     else:

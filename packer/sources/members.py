@@ -24,6 +24,8 @@ METHOD = "_method"
 MEMBER_COLUMNS = (ARCHIVE, OFFSET_BYTES, STORED_BYTES, METHOD)
 
 STORED, DEFLATED = 0, 8
+IN_ROWS = -1
+"""Stands for a method where images came out of rows: stored as they are in a temporary file (imagerows.py)."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +63,7 @@ def unpack_member(stored: bytes, *, method: int, num_bytes: int) -> bytes:
     Raises:
         ValueError: they cannot be decompressed.
     """
-    if method == STORED:
+    if method in (STORED, IN_ROWS):
         return stored
     if method != DEFLATED:
         raise ValueError(f"expected ZIP method {STORED} or {DEFLATED}, got {method}")

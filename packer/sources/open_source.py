@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import posixpath
 
 from packer.errors import SourceError
 from packer.sources.archives import ARCHIVE_SUFFIXES, find_archive_kind
 from packer.sources.folder import list_archive, list_folder
 from packer.sources.image_names import is_hidden
+from packer.sources.imagerows import Spill, list_rows
 from packer.sources.inventory import MANIFEST_NAME, list_inventory
 from packer.sources.items import Listing, SourceSpec
-from packer.sources.listing import list_listing
+from packer.sources.listing import list_listing, refuse_flat
 from packer.sources.remote_source import list_remote
+from packer.sources.rowfiles import RowFiles, find_row_files, is_row_file
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
-from packer.stores.open_store import absolute_uri, is_local
+from packer.stores.open_store import absolute_uri, is_local, open_store
+
+_ASIDE = (".md", ".json", ".txt", ".yaml", ".yml", ".py")
+"""Endings of what may lie beside files of rows, as in a repository of the Hugging Face Hub."""
 
 
-def list_source(spec: SourceSpec) -> Listing:
-    """List what `spec.source` holds: a folder or archive of images, a listing file, or a folder of Parquet files.
+def list_source(spec: SourceSpec, spill: Spill | None = None) -> Listing:
+    """List what `spec.source` holds: a folder or archive of images, a listing file, or Parquet and Arrow files.
+
+    Images in the rows of files are put into `spill`, which must be given for them.
 
     A folder or a listing may also be in a bucket or another remote place. ``manifest.json`` is one of S3 Inventory.
 
@@ -28,6 +37,9 @@ def list_source(spec: SourceSpec) -> Listing:
     Raises:
         SourceError: no such source, nothing in it, or something in it that is not as it must be.
     """
+    if (rows := find_rows(spec)) is not None:
+        refuse_flat(spec)
+        return list_rows(spec, rows, spill or Spill())
     if not is_local(spec.source):
         return list_inventory(spec) if spec.source.endswith(f"/{MANIFEST_NAME}") else list_remote(spec)
     path = absolute_uri(spec.source)
@@ -49,6 +61,36 @@ def list_source(spec: SourceSpec) -> Listing:
             f"{' or '.join(ARCHIVE_SUFFIXES)}, or a listing named {', '.join(LISTING_SUFFIXES)} or {MANIFEST_NAME}"
         )
     return list_listing(spec, [path], root=os.path.dirname(path))
+
+
+def find_rows(spec: SourceSpec) -> RowFiles | None:
+    """Return the files of a source whose rows hold images; None for every other source. Raises as `list_source`."""
+    uri = absolute_uri(spec.source)
+    if is_row_file(os.path.basename(uri)) and not (is_local(uri) and not os.path.isfile(uri)):
+        folder, _, name = uri.rpartition("/")
+        return find_row_files(spec, open_store(folder, spec.store), [name])
+    if is_local(uri) and not _may_hold_rows(uri):
+        return None
+    if find_kind(uri) is not None or os.path.basename(uri) == MANIFEST_NAME or find_archive_kind(uri):
+        return None
+    store = open_store(uri, spec.store)
+    keys = []
+    for info in store.list():
+        name = posixpath.basename(info.key)
+        if is_row_file(info.key):
+            keys.append(info.key)
+        elif not (is_hidden(info.key.split("/")[0]) or name.startswith(("_", ".")) or name.endswith(_ASIDE)):
+            return None
+    return find_row_files(spec, store, sorted(keys))
+
+
+def _may_hold_rows(folder: str) -> bool:
+    """Say whether a folder, or one in it, has a file of rows; others are not walked through twice."""
+    for top in (folder, os.path.join(folder, "data")):
+        with contextlib.suppress(OSError), os.scandir(top) as entries:
+            if any(is_row_file(entry.name) for entry in entries):
+                return True
+    return False
 
 
 def _split_archive(path: str) -> tuple[str, str]:
