@@ -112,7 +112,7 @@ def _compiled_part(result: BenchResult) -> Advice | None:
         return None
     return Advice(
         "a wheel with the compiled part, which decodes no more of a picture than its crop needs",
-        "about a fifth less CPU time for an image (packer/docs/training.md)",
+        "about a seventh less CPU time for an image (packer/docs/training.md)",
     )
 
 

@@ -1,7 +1,7 @@
 """The seam between the loader and what decodes: from an encoded picture to the pixels of one part of it, scaled.
 
 A decoder belongs to one thread, since it keeps its buffers from picture to picture. Which decoder made a batch can be
-seen in its pixels (one that decodes the crop alone differs from whole decoding in a frame of one pixel), so its id is
+seen in its pixels (libraries differ, and so do releases of one), so its id is
 part of a loader's spec, and all ranks of a run use the same one.
 """
 

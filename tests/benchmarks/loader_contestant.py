@@ -31,9 +31,9 @@ Epoch = Callable[[int], Iterator[int]]
 def main() -> None:
     name, dataset = sys.argv[1:]
     kind, _, number = name.partition("-")
-    epoch = {"floor": _floor, "loader": _loader, "torch": _torch, "tfdata": _tf_data, "mxnet": _mxnet}[kind](
-        dataset, number
-    )
+    own = {"floor": _floor, "loader": _loader, "whole": _whole}
+    others = {"torch": _torch, "tfdata": _tf_data, "mxnet": _mxnet}
+    epoch = (own | others)[kind](dataset, number)
     for index in range(sys.maxsize):
         num_images = sum(epoch(index))
         print(json.dumps({"num_images": num_images}), flush=True)
@@ -41,8 +41,11 @@ def main() -> None:
             return
 
 
-def _floor(dataset: str, _: str) -> Epoch:
-    """The codecs alone on one thread: bytes in memory, windows drawn before, buffers used again."""
+def _floor(dataset: str, what: str) -> Epoch:
+    """The codecs alone on one thread: bytes in memory, windows drawn before, buffers used again.
+
+    `what` is empty for pictures decoded whole, `region` for their windows alone, by the compiled part.
+    """
     import simplejpeg
     from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 
@@ -52,16 +55,38 @@ def _floor(dataset: str, _: str) -> Epoch:
     triangle = ResizeAlg.convolution(FilterType.bilinear)
     out = np.empty((BATCH_SIZE, IMAGE_PX, IMAGE_PX, 3), np.uint8)
 
+    def decode_whole(data: bytes, top: int, left: int, rows: int, columns: int) -> Any:
+        return simplejpeg.decode_jpeg(data, "RGB", buffer=decoded)[top : top + rows, left : left + columns]
+
+    decode = _region_decoder() if what == "region" else decode_whole
+
     def epoch(_: int) -> Iterator[int]:
         for first in range(0, len(pictures) // BATCH_SIZE * BATCH_SIZE, BATCH_SIZE):
             for index, (data, top, left, rows, columns) in enumerate(pictures[first : first + BATCH_SIZE]):
-                pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=decoded)[top : top + rows, left : left + columns]
+                pixels = decode(data, top, left, rows, columns)
                 source = ImageData(columns, rows, PixelType.U8x3, pixels.tobytes())
                 resizer.resize(source, scaled, ResizeOptions(triangle, crop_box=CropBox(0, 0, columns, rows)))
                 out[index].reshape(-1)[:] = np.frombuffer(scaled.get_buffer(), np.uint8)
             yield BATCH_SIZE
 
     return epoch
+
+
+def _region_decoder() -> Callable[[bytes, int, int, int, int], Any]:
+    from packer.loading.crop_decoder import CropWindow
+    from packer.loading.jpeg_region import JpegRegions, load_library
+
+    library = load_library()
+    if library is None:
+        sys.exit("the compiled part was not made: run `make crop-decoder`")
+    regions = JpegRegions(library)
+
+    def decode(data: bytes, top: int, left: int, rows: int, columns: int) -> Any:
+        region = regions.decode(data, CropWindow(top, left, rows, columns), shrink_by=1)
+        top, left = top - region.top, left - region.left
+        return region.pixels[top : top + rows, left : left + columns]
+
+    return decode
 
 
 def _draw(data: bytes) -> tuple[int, int, int, int]:
@@ -83,6 +108,14 @@ def _pictures(dataset: str) -> list[bytes]:
     from packer.reading.records import ReadSpec, iter_samples
 
     return [sample.encoded for sample in iter_samples(open_dataset(dataset), "train", ReadSpec(shuffle_records=0))]
+
+
+def _whole(dataset: str, what: str) -> Epoch:
+    """`packer.Loader` in this process without the compiled part."""
+    from packer.loading import jpeg_region
+
+    jpeg_region.LIBRARY_PATH = Path("/nowhere")
+    return _loader(dataset, what)
 
 
 def _loader(dataset: str, what: str) -> Epoch:
@@ -110,10 +143,10 @@ def _loader(dataset: str, what: str) -> Epoch:
 def _torch(dataset: str, num_workers: str) -> Epoch:
     """The loader of before, in PyTorch's DataLoader."""
     import torch
+    from packer.reading.torch_data import BatchLoader
 
     from packer.reading.dataset import open_dataset
     from packer.reading.read_spec import BatchSpec, ReadSpec
-    from packer.reading.torch_data import BatchLoader
 
     torch.set_num_threads(1)
     batch = BatchSpec(batch_size=BATCH_SIZE, image_px=IMAGE_PX, min_area=MIN_AREA)
