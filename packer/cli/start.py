@@ -53,12 +53,17 @@ def _end() -> None:
     os._exit(_INTERRUPTED)
 
 
-def _exit_now() -> None:
+def _exit_now(code: int) -> None:
+    """End the process without taking the interpreter apart.
+
+    That takes as long as looking at all objects once more, and a library's thread that still wants Python meanwhile
+    ends the process by SIGABRT. Nothing is left to be done: commands close what they open.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    os._exit(_INTERRUPTED)
+    os._exit(code)
 
 
 def main() -> None:
@@ -79,8 +84,4 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # while an error was being told
         code = _INTERRUPTED
-    if code == _INTERRUPTED:
-        _exit_now()  # threads that still wait for a network are not waited for, nor is another Ctrl-C answered
-    handler.is_running = False
-    gc.freeze()  # or else all objects are looked at three times more before the process ends
-    sys.exit(code)
+    _exit_now(code)  # threads that still wait for a network are not waited for, nor is another Ctrl-C answered

@@ -209,7 +209,7 @@ class _Part:
     def load(self, group: int, split: PlannedSplit, shard_index: int) -> pa.Table:
         """Return the items of a shard. Raises DataSetError unless there are as many as planned."""
         with _reading(self.name):
-            table = self.parquet.read_row_group(group)
+            table = self.parquet.read_row_group(group, use_threads=False)  # see `decode_records`
             is_its_own = pc.all(pc.equal(table.column("shard"), shard_index)).as_py()
         expected = split.num_items_of(shard_index)
         if table.num_rows != expected or not is_its_own:

@@ -55,8 +55,10 @@ def encode_records(records: pa.Table) -> bytes:
 def decode_records(data: bytes | memoryview, *, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the table of a records file, or some of its columns. Raises DataSetError where it cannot be read."""
     try:
-        # Not pq.read_table: it loads Arrow's data sets first.
-        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=None if columns is None else list(columns))
+        # Not pq.read_table: it loads Arrow's data sets first. No threads: one that is the last to let go of Python's
+        # bytes while the interpreter ends takes the process down with it (SIGABRT).
+        parquet = pq.ParquetFile(pa.BufferReader(data))
+        table = parquet.read(columns=None if columns is None else list(columns), use_threads=False)
         table.validate(full=True)
         table = table if columns is None else table.select(columns)
     except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:

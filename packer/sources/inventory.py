@@ -135,7 +135,7 @@ def _iter_batches(manifest: _Manifest, content: memoryview) -> Iterator[pa.Recor
     if manifest.file_format == "Parquet":
         file = pyarrow.parquet.ParquetFile(reader)
         names = [name for name in file.schema_arrow.names if _plain(name) in _COLUMNS]
-        yield from file.iter_batches(BATCH_ROWS, columns=names)
+        yield from file.iter_batches(BATCH_ROWS, columns=names, use_threads=False)
         return
     header = [name.strip() for name in manifest.file_schema.split(",")]
     names = [name for name in header if _plain(name) in _COLUMNS]
