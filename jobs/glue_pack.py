@@ -18,7 +18,9 @@ from pyspark.sql import SparkSession
 import packer
 from packer.cli.command_options import load_config
 from packer.cli.output import Output
-from packer.shown_text import shown
+from packer.cli.shown_line import shown_line
+from packer.logs import LogSettings, start_logs
+from packer.options import convert_options
 
 
 def main() -> None:
@@ -29,19 +31,22 @@ def main() -> None:
         with glue_job(sys.argv):
             output.packed(packer.pack(options, progress=output.progress))
     except packer.PackerError as error:
-        sys.exit(f"shardpack: {shown(str(error))}")
+        sys.exit(f"shardpack: {shown_line(str(error))}")
 
 
 def read_options(arguments: list[str]) -> packer.PackOptions:
     """Return the options among a job's arguments, over those of its --config. Raises OptionsError."""
-    fields = {"config", *packer.PackOptions.__struct_fields__}
+    fields = {"config", *LogSettings.__struct_fields__, *packer.PackOptions.__struct_fields__}
     present = sorted({text.partition("=")[0][2:] for text in arguments[1:] if text.startswith("--")})
     own = {name: name.replace("-", "_") for name in present if name.replace("-", "_") in fields}
     if foreign := [f"--{name}" for name in present if name not in own]:
         print("shardpack: parameters that are Glue's or unknown:", *foreign, file=sys.stderr)  # noqa: T201
     resolved = getResolvedOptions(arguments, list(own))  # requires all that it is asked for, so only what is there
-    values = load_config(resolved["config"]) if "config" in own else {}
-    values |= {field: resolved[field] for field in own.values() if field != "config"}
+    given = {field: resolved[field] for field in own.values()}
+    if logs := {name: given.pop(name) for name in LogSettings.__struct_fields__ if name in given}:
+        start_logs(convert_options(logs, LogSettings))
+    values = load_config(given.pop("config")) if "config" in given else {}
+    values |= given
     return packer.parse_options({**values, "engine": "spark"})
 
 

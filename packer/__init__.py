@@ -11,6 +11,7 @@ and no framework.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 _PUBLIC = {
@@ -30,6 +31,8 @@ _PUBLIC = {
 
 __all__ = sorted(_PUBLIC)
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

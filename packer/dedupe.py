@@ -130,8 +130,8 @@ def _copied_rows(digests: _Digests) -> list[list[int]]:
 def _conflict_text(conflicts: list[list[int]], keys: dict[int, str], labels: dict[int, str | None]) -> str:
     named = [" and ".join(f"{keys[row]} (label {labels[row]})" for row in copies[:2]) for copies in conflicts]
     return (
-        f"--on-conflict: {len(conflicts):,} sets of exact copies have different labels, such as "
-        f"{'; '.join(named[:_MAX_NAMED])}; mend the labels, or choose --on-conflict drop, which packs none of them, or "
+        f"`on_conflict`: {len(conflicts):,} sets of exact copies have different labels, such as "
+        f"{'; '.join(named[:_MAX_NAMED])}; mend the labels, or choose `on_conflict=drop`, which packs none of them, or "
         f"first, which packs the one with the first key"
     )
 

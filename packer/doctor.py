@@ -85,7 +85,7 @@ def _java() -> Iterator[Check]:
     program = shutil.which("java")
     needs_it = importlib.util.find_spec("pyspark") is not None
     if program is None:
-        advice = "--engine spark needs Java 17: Debian's openjdk-17-jre-headless"
+        advice = "`engine=spark` needs Java 17: Debian's openjdk-17-jre-headless"
         yield Check(name="Java", found="not installed", ok=not needs_it, advice=advice)
         return
     run = subprocess.run([program, "-version"], capture_output=True, text=True, check=False, timeout=_PROBE_TIMEOUT_S)
@@ -103,7 +103,7 @@ def _gpu() -> Iterator[Check]:
         )
         cuda, _, sees = run.stdout.strip().rpartition(" ")
         is_seen = sees == "True"
-        advice = "" if is_seen else f"install a {module} for CUDA, and start containers with --gpus all"
+        advice = "" if is_seen else f"install a {module} for CUDA, and start containers with docker run --gpus all"
         yield Check(
             name=f"{module} and CUDA",
             found=f"CUDA {cuda or 'none'}, GPU seen: {sees or 'no'}",

@@ -11,14 +11,15 @@
     │   └── NewerVersionError        a newer release wrote a document of it
     ├── SourceChangedError           an item is no longer what the plan saw
     ├── EncoderMismatchError         a worker's encoder differs from the plan's
-    ├── TooManyRejectsError          more items were rejected than --max-rejects allows
+    ├── TooManyRejectsError          more items were rejected than `max_rejects` allows
     ├── WorkerError                  a worker died or a task raised something unforeseen
     ├── StoreError    (OSError)      a bucket or another place failed, or has no such thing as was asked of it
     │   └── StoreAccessError (PermissionError)    it refused: no, wrong or expired credentials, or no permission
     └── MissingExtraError            an optional library is not installed
 
-Messages say what failed, where, what was expected and what to do. All of them survive pickling, since they
-cross process and Spark boundaries.
+Messages say what failed, where, what was expected and what to do. Options stand in them by the names of their fields
+in back quotes: `shard_size`, `encode=keep`, `resume=True`; command lines spell them as flags. All errors survive
+pickling, since they cross process and Spark boundaries.
 """
 
 from __future__ import annotations
@@ -31,9 +32,21 @@ class PackerError(Exception):
 
 
 class OptionsError(PackerError, ValueError):
-    """Options or input that the user can mend."""
+    """Options or input that the user can mend.
+
+    Attributes:
+        field: the option at fault, as the field of the options is named; empty where it is not one of them.
+    """
 
     exit_code = 2
+
+    def __init__(self, problem: str, *, field: str = "") -> None:
+        super().__init__(problem)
+        self.field = field
+
+    def __str__(self) -> str:
+        problem = super().__str__()
+        return f"`{self.field}`: {problem}" if self.field else problem
 
 
 class SourceError(OptionsError):
@@ -102,7 +115,7 @@ class EncoderMismatchError(PackerError):
 
 
 class TooManyRejectsError(PackerError):
-    """More items were rejected than --max-rejects allows."""
+    """More items were rejected than `max_rejects` allows."""
 
 
 class WorkerError(PackerError):

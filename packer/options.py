@@ -1,7 +1,7 @@
 """What a user can ask of `pack` and `plan`, checked once, here.
 
-`PackOptions` is the one list of options: the command line, `--config` files, the EMR and Glue jobs and the JSON Schema
-are all made from it. `parse_options` turns untyped values into it or raises OptionsError naming the field.
+`PackOptions` is the one list of options: the command line, configuration files, the EMR and Glue jobs and the JSON
+Schema are all made from it. `parse_options` turns untyped values into it or raises OptionsError naming the field.
 Everything behind the edge works with the small derived values: `ImageSpec`, `SplitSpec`, `ShardSpec`.
 """
 
@@ -64,7 +64,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     shard_size: Annotated[str, Meta(description="wanted size of a shard, 1MB to 128MB")] = "100MB"
     split: Annotated[str, Meta(description="splits and shares, such as train=0.9,val=0.1")] = "train=1"
     stratify: Annotated[bool, Meta(description="deal classes evenly over splits and shards")] = False
-    split_column: Annotated[str | None, Meta(description="column that names each row's split, instead of --split")] = (
+    split_column: Annotated[str | None, Meta(description="column that names each row's split, instead of `split`")] = (
         None
     )
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
@@ -95,7 +95,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dedupe: Annotated[bool, Meta(description="pack one of each set of exact copies; reads the source twice")] = False
     on_conflict: Annotated[
         OnConflict,
-        Meta(description="with --dedupe, what becomes of exact copies whose labels differ", extra={"since": 2}),
+        Meta(description="with `dedupe=True`, what becomes of exact copies whose labels differ", extra={"since": 2}),
     ] = OnConflict.FAIL
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
     endpoint_url: Annotated[str | None, Meta(description="address of an S3 server (default: as boto3 finds it)")] = None
@@ -103,7 +103,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     anonymous: Annotated[bool, Meta(description="read a public SOURCE without credentials")] = False
     requester_pays: Annotated[bool, Meta(description="pay for requests to buckets that ask for it")] = False
     sse: Annotated[Encryption | None, Meta(description="encryption of what is put into a bucket")] = None
-    kms_key: Annotated[str | None, Meta(description="id of the key for --sse aws:kms")] = None
+    kms_key: Annotated[str | None, Meta(description="id of the key for `sse=aws:kms`")] = None
     storage_class: Annotated[str | None, Meta(description="storage class of what is put into a bucket")] = None
     tags: Annotated[str | None, Meta(description="tags of what is put into a bucket, as K=V,K=V")] = None
     timeout: Annotated[int, Meta(ge=1, description="seconds a request to a bucket may stand still")] = 30
@@ -115,32 +115,38 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in ("gpus", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise OptionsError(f"{option_name(name)}: expected a number of at least 1, got {value}")
+                raise OptionsError(f"expected a number of at least 1, got {value}", field=name)
         if self.world > MAX_WORLD:
-            raise OptionsError(f"--gpus: expected at most {MAX_WORLD:,} in all, got {self.world:,}")
+            raise OptionsError(f"expected at most {MAX_WORLD:,} in all, got {self.world:,}", field="gpus")
         if math.isnan(self.max_rejects):
-            raise OptionsError("--max-rejects: expected a share from 0 to 1, got 'nan'")
+            raise OptionsError("expected a share from 0 to 1, got 'nan'", field="max_rejects")
         if self.gpus is not None and self.instances * self.gpus_per_instance not in (1, self.gpus):
             raise OptionsError(
-                f"--gpus: expected {self.instances * self.gpus_per_instance} (--instances x --gpus-per-instance) "
-                f"or none, got {self.gpus}"
+                f"expected {self.instances * self.gpus_per_instance} (`instances` x `gpus_per_instance`) "
+                f"or none, got {self.gpus}",
+                field="gpus",
             )
         if self.resume and self.overwrite:
-            raise OptionsError("--resume: expected without --overwrite, since it keeps what --overwrite removes")
+            raise OptionsError(
+                "expected without `overwrite=True`, since it keeps what `overwrite=True` removes", field="resume"
+            )
         splits = self.splits()
         if self.on_reject is OnReject.SKIP and any(s.is_training for s in splits):
             raise OptionsError(
-                "--on-reject: expected fill or fail for a training split, got skip, which would leave "
-                "its shards unequal"
+                "expected fill or fail for a training split, got skip, which would leave its shards unequal",
+                field="on_reject",
             )
         if self.split_column is not None and self.split != "train=1":
-            raise OptionsError("--split-column: expected without --split, since the column names the splits")
+            raise OptionsError("expected without `split`, since the column names the splits", field="split_column")
         if self.on_conflict is not OnConflict.FAIL and not self.dedupe:
             raise OptionsError(
-                f"--on-conflict: expected with --dedupe, which compares the images, got {self.on_conflict} without it"
+                f"expected with `dedupe=True`, which compares the images, got {self.on_conflict} without it",
+                field="on_conflict",
             )
         if self.part is not None and self.overwrite:
-            raise OptionsError("--part: expected without --overwrite, which would remove what other parts packed")
+            raise OptionsError(
+                "expected without `overwrite=True`, which would remove what other parts packed", field="part"
+            )
         _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
 
     @property
@@ -150,30 +156,34 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def local_size(self) -> int:
-        """Number of ranks on an instance: --gpus-per-instance, or with --gpus alone its largest divisor up to 8."""
+        """Number of ranks on an instance: `gpus_per_instance`, or with `gpus` alone its largest divisor up to 8."""
         if self.gpus is None or self.instances * self.gpus_per_instance != 1:
             return self.gpus_per_instance
         return max(size for size in range(1, MAX_LOCAL_SIZE + 1) if self.gpus % size == 0)
 
     def tasks_of_part(self, num_tasks: int) -> range:
-        """Return the tasks of `num_tasks` that this run packs: all, or those of --part. Raises OptionsError."""
+        """Return the tasks of `num_tasks` that this run packs: all, or those of `part`. Raises OptionsError."""
         if self.part is None:
             return range(num_tasks)
         match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.part)
         if not match or int(match[1]) >= int(match[2]):
-            raise OptionsError(f"--part: expected I/N with I from 0 to N-1, such as 0/4, got {self.part!r}")
+            raise OptionsError(f"expected I/N with I from 0 to N-1, such as 0/4, got {self.part!r}", field="part")
         return range(int(match[1]), num_tasks, int(match[2]))
 
     def image_spec(self) -> ImageSpec:
-        """Return what imaging needs. Raises OptionsError for a malformed --resize and for options that contradict."""
+        """Return what imaging needs. Raises OptionsError for a malformed `resize` and for options that contradict."""
         self._check_encoding()
         keeps_all = self.encode is Encode.KEEP and self.resize is None
         if keeps_all and self.fit is not None:
-            raise OptionsError(f"--fit: expected with --resize, since --encode keep resizes nothing, got {self.fit}")
+            raise OptionsError(
+                f"expected with `resize`, since `encode=keep` resizes nothing, got {self.fit}", field="fit"
+            )
         sides = (0,) if keeps_all else _parse_sides(_DEFAULT_RESIZE if self.resize is None else self.resize)
         fit = self.fit or (Fit.SHORT if len(sides) == 1 else Fit.COVER)
         if fit in (Fit.SHORT, Fit.LONG) and len(sides) == 2:
-            raise OptionsError(f"--fit: expected cover, contain or stretch with --resize {self.resize}, got {fit}")
+            raise OptionsError(
+                f"expected cover, contain or stretch with `resize={self.resize}`, got {fit}", field="fit"
+            )
         return ImageSpec(
             width=sides[0],
             height=sides[-1],
@@ -187,10 +197,11 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def _check_encoding(self) -> None:
         if self.alpha is Alpha.KEEP and self.encode not in (Encode.PNG, Encode.WEBP):
-            raise OptionsError(f"--alpha: expected white, or --encode png or webp, got keep with {self.encode}")
+            raise OptionsError(f"expected white, or `encode=png` or webp, got keep with {self.encode}", field="alpha")
         if self.subsampling is not Subsampling.S420 and self.encode not in (Encode.JPEG, Encode.KEEP):
             raise OptionsError(
-                f"--subsampling: expected with --encode jpeg or keep alone, got {self.subsampling} with {self.encode}"
+                f"expected with `encode=jpeg` or keep alone, got {self.subsampling} with {self.encode}",
+                field="subsampling",
             )
 
     def source_store(self) -> StoreOptions:
@@ -206,7 +217,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def dest_store(self) -> StoreOptions:
         """Return how the destination is reached. Raises OptionsError for tags or a key that cannot be used."""
         if self.kms_key is not None and self.sse is not Encryption.KMS:
-            raise OptionsError("--kms-key: expected with --sse aws:kms only")
+            raise OptionsError("expected with `sse=aws:kms` only", field="kms_key")
         return msgspec.structs.replace(
             self.source_store(),
             anonymous=False,
@@ -220,19 +231,19 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Return the splits in the order given. Raises OptionsError unless the shares are exact and sum to 1."""
         specs = [_parse_split(part, self.split) for part in self.split.split(",")]
         if len({s.name for s in specs}) != len(specs):
-            raise OptionsError(f"--split: expected each name once, got {self.split!r}")
+            raise OptionsError(f"expected each name once, got {self.split!r}", field="split")
         total = sum((Fraction(s.numerator, s.denominator) for s in specs), Fraction(0))
         if total != 1:
             raise OptionsError(
-                f"--split: expected shares that sum to 1, got {self.split!r}, which sums to {float(total):g}"
+                f"expected shares that sum to 1, got {self.split!r}, which sums to {float(total):g}", field="split"
             )
         return tuple(specs)
 
     def shard_spec(self) -> ShardSpec:
-        """Return what sharding needs. Raises OptionsError for a --shard-size outside 1-128 MB."""
-        target_bytes = parse_size(self.shard_size, "--shard-size")
+        """Return what sharding needs. Raises OptionsError for a `shard_size` outside 1-128 MB."""
+        target_bytes = parse_size(self.shard_size, "shard_size")
         if not MIN_SHARD_BYTES <= target_bytes <= MAX_SHARD_BYTES:
-            raise OptionsError(f"--shard-size: expected 1MB to 128MB, got {self.shard_size!r}")
+            raise OptionsError(f"expected 1MB to 128MB, got {self.shard_size!r}", field="shard_size")
         return ShardSpec(
             world=self.world, target_bytes=target_bytes, allow_fill=self.allow_fill, stratify=self.stratify
         )
@@ -242,13 +253,13 @@ def _parse_sides(text: str) -> tuple[int, ...]:
     match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
     sides = tuple(int(side) for side in match.groups() if side) if match else ()
     if not sides or min(sides) < 1:
-        raise OptionsError(f"--resize: expected N or WxH in pixels, such as 256 or 256x256, got {text!r}")
+        raise OptionsError(f"expected N or WxH in pixels, such as 256 or 256x256, got {text!r}", field="resize")
     return sides
 
 
 def _parse_split(part: str, text: str) -> SplitSpec:
     name, _, share = part.strip().partition("=")
-    check_split_name(name, "--split")
+    check_split_name(name, "split")
     # No exponent: 1e-999999999 would be computed exactly, digit by digit.
     plain = re.fullmatch(r"\d{1,9}(/\d{1,9})?|\d{0,9}\.\d{1,12}", share)
     try:
@@ -256,7 +267,7 @@ def _parse_split(part: str, text: str) -> SplitSpec:
     except ZeroDivisionError:
         fraction = Fraction(0)
     if fraction <= 0:
-        raise OptionsError(f"--split: expected name=share pairs such as train=0.9,val=0.1, got {text!r}")
+        raise OptionsError(f"expected name=share pairs such as train=0.9,val=0.1, got {text!r}", field="split")
     return SplitSpec(name=name, numerator=fraction.numerator, denominator=fraction.denominator)
 
 
@@ -265,16 +276,17 @@ def _parse_tags(text: str | None) -> tuple[tuple[str, str], ...]:
         return ()
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(name and equals for name, equals, _ in pairs):
-        raise OptionsError(f"--tags: expected K=V pairs such as team=vision,stage=raw, got {text!r}")
+        raise OptionsError(f"expected K=V pairs such as team=vision,stage=raw, got {text!r}", field="tags")
     return tuple((name, value) for name, _, value in pairs)
 
 
-def check_split_name(name: str, option: str) -> None:
-    """Raise OptionsError for a name that the layout, a SageMaker channel or an environment variable cannot have."""
+def check_split_name(name: str, field: str) -> None:
+    """Raise OptionsError naming `field` for a name that the layout, a SageMaker channel or a variable cannot have."""
     if not re.fullmatch(SPLIT_NAME, name):
         raise OptionsError(
-            f"{option}: expected names of splits of 1 to 32 lower-case letters, digits and hyphens, beginning with a "
-            f"letter, and not 'meta', got {name!r}"
+            f"expected names of splits of 1 to 32 lower-case letters, digits and hyphens, beginning with a letter, and "
+            f"not 'meta', got {name!r}",
+            field=field,
         )
 
 
@@ -283,13 +295,8 @@ def parse_size(text: str, field: str) -> int:
     match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
     unit = _SIZE_UNITS.get(match[2].upper()) if match else None
     if not match or unit is None:
-        raise OptionsError(f"{field}: expected a size such as 100MB or 64MiB, got {text!r}")
+        raise OptionsError(f"expected a size such as 100MB or 64MiB, got {text!r}", field=field)
     return int(Fraction(match[1]) * unit)
-
-
-def option_name(field: str) -> str:
-    """Return ``--shard-size`` for ``shard_size``; the two positional fields keep their names."""
-    return field.upper() if field in ("source", "dest") else "--" + field.replace("_", "-")
 
 
 def default_options() -> dict[str, Any]:
@@ -312,7 +319,7 @@ def parse_options(values: Mapping[str, Any]) -> PackOptions:
         raise OptionsError(f"{unknown[0]}: no such option; expected one of {', '.join(sorted(known))}")
     for name in ("source", "dest"):
         if not values.get(name):
-            raise OptionsError(f"{option_name(name)}: expected a path or URI, got nothing")
+            raise OptionsError("expected a path or URI, got nothing", field=name)
     return convert_options({name: _as_text(name, value) for name, value in values.items()}, PackOptions)
 
 
@@ -325,7 +332,7 @@ def convert_options(values: Mapping[str, Any], kind: type[_T]) -> _T:
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     for name, text in texts.items():
         if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
-            raise OptionsError(f"{option_name(name)}: expected text in UTF-8 without zero bytes, got {text!r}")
+            raise OptionsError(f"expected text in UTF-8 without zero bytes, got {text!r}", field=name)
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -348,7 +355,7 @@ def _describe(error: msgspec.ValidationError, values: Mapping[str, Any], kind: t
     hint = next((f.type for f in msgspec.structs.fields(kind) if f.name == field), None)
     if expected.startswith("Invalid enum value"):
         expected = "expected one of " + ", ".join(choices_of(hint))
-    return OptionsError(f"{option_name(field)}: {expected}, got {values.get(field)!r}")
+    return OptionsError(f"{expected}, got {values.get(field)!r}", field=field)
 
 
 def choices_of(hint: Any) -> list[str]:

@@ -9,6 +9,7 @@ None of it knows how images, containers, places or engines work.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import shutil
 import time
@@ -52,6 +53,7 @@ from packer.stores.open_store import absolute_uri, check_dest, is_local, open_st
 from packer.stores.store import Store
 
 Context = TypeVar("Context")
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ def make_dataset(run: Run[PackOptions], recipe: Recipe[Context]) -> PackResult:
     """
     document, dest = _claimed_plan(run, recipe)
     run = replace(run, dest=dest)
+    _LOGGER.info("%s: plan %s, %d shards", dest.uri, document.plan_id, document.header.num_tasks)
     finished = find_finished(dest, document)
     if finished is None:
         try:
@@ -163,7 +166,7 @@ def _note_space(dest: Store, document: PlanDocument, progress: Progress) -> None
     if missing > 0:
         progress.note(
             f"{dest.uri}: the shards will take about {num_bytes / 1e9:,.2f} GB, which is {missing / 1e9:,.2f} GB more "
-            f"than is free there; make room while it packs: a run that finds none stops, and goes on with --resume"
+            f"than is free there; make room while it packs: a run that finds none stops, and goes on with `resume=True`"
         )
 
 
@@ -222,6 +225,7 @@ class _Packing:
         def count_rejects(summary: ShardSummary) -> None:
             nonlocal num_rejects
             num_rejects += summary.num_rejects
+            run.progress.reject(summary.num_rejects)
             check_rejects(num_rejects, num_planned, options.max_rejects, example=f"see {run.dest.uri}/meta/receipts")
 
         tasks = options.tasks_of_part(header.num_tasks)
@@ -264,7 +268,7 @@ def commit_parts(
     dest = open_store(uri, store)
     document = load_plan(dest)
     if document is None:
-        raise NotADataSetError(f"{dest.uri}: expected the shards of pack --part, but there is no plan")
+        raise NotADataSetError(f"{dest.uri}: expected the shards of pack `part`, but there is no plan")
     own = {} if max_rejects is None else {"max_rejects": max_rejects}
     options = parse_options({**document.options, **own, "dest": uri})
     dest = join_claim(dest, document)
@@ -300,9 +304,11 @@ def check_places(options: PackOptions) -> None:
     source_base, dest_base = source.rstrip("/") + "/", dest.rstrip("/") + "/"
     if dest_base.startswith(source_base) or source_base.startswith(dest_base):
         inside = "inside the source" if dest_base.startswith(source_base) else "around the source"
-        raise OptionsError(f"DEST: expected a folder apart from the source, got {options.dest}, which is {inside}")
+        raise OptionsError(
+            f"expected a folder apart from the source, got {options.dest}, which is {inside}", field="dest"
+        )
     if is_local(dest) and not os.path.isdir(dest) and os.path.lexists(dest):
-        raise OptionsError(f"DEST: expected a folder that is new or empty, got the file {options.dest}")
+        raise OptionsError(f"expected a folder that is new or empty, got the file {options.dest}", field="dest")
 
 
 def _real_place(uri: str) -> str:

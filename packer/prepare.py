@@ -110,8 +110,8 @@ def check_engine(options: PackOptions, spill: Spill) -> None:
     """Raise SourceError where images lie in a folder of this machine that the engine's others do not see."""
     if spill.root is not None and options.engine is EngineName.SPARK:
         raise SourceError(
-            f"{options.source}: expected --engine local for images in the rows of files, which are spilled to this "
-            "machine's disk, got --engine spark; or write the images to files first"
+            f"{options.source}: expected `engine=local` for images in the rows of files, which are spilled to this "
+            "machine's disk, got `engine=spark`; or write the images to files first"
         )
 
 
@@ -171,7 +171,7 @@ def _check_problems(problems: list[str], options: PackOptions, *, num_items: int
     if (is_all and len(problems) > options.max_rejects * num_items) or len(problems) == num_items:
         raise SourceError(f"{options.source}: none of the first {len(problems)} items could be packed; {problems[0]}")
     if options.on_reject is OnReject.FAIL:
-        raise PackerError(f"{problems[0]} (--on-reject fail)")
+        raise PackerError(f"{problems[0]} (`on_reject=fail`)")
     check_rejects(len(problems), num_items, options.max_rejects, example=problems[0])
 
 
@@ -186,7 +186,7 @@ def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
     if framed[largest] > MAX_SHARD_BYTES:
         raise SourceError(
             f"{ordered['key'][largest]}: expected items that fit a shard of {MAX_SHARD_BYTES // 10**6} MB, got "
-            f"{framed[largest] - added_bytes:,} bytes; leave it out, or shrink all with --resize"
+            f"{framed[largest] - added_bytes:,} bytes; leave it out, or shrink all with `resize`"
         )
     return KnownSizes(framed)
 

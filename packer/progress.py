@@ -15,6 +15,9 @@ class Progress(Protocol):
     def advance(self, num_items: int, num_bytes: int) -> None:
         """Count items of the present phase, and the source bytes that they had."""
 
+    def reject(self, num_items: int) -> None:
+        """Count items of the present phase that were rejected; they count as items too."""
+
     def note(self, text: str) -> None:
         """Tell something that is worth knowing and no error."""
 
@@ -26,6 +29,9 @@ class SilentProgress:
         return nullcontext()
 
     def advance(self, num_items: int, num_bytes: int) -> None:
+        return
+
+    def reject(self, num_items: int) -> None:
         return
 
     def note(self, text: str) -> None:

@@ -5,6 +5,7 @@ options, engine, progress, source, destination  ->  work: one function over task
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from packer.stores.store import Store
 Asked = TypeVar("Asked")
 Context = TypeVar("Context")
 Result = TypeVar("Result")
+
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,4 +68,5 @@ def do(run: Run[Asked], work: Work[Context, Result]) -> list[Result]:
         for result in run.engine.run(work.function, work.context, work.tasks, run.progress.advance):
             work.look_at(result)
             results.append(result)
+            _LOGGER.info("%s: %d of %d tasks are done", work.phase, len(results), len(work.tasks))
     return results

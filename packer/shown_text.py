@@ -13,6 +13,7 @@ _MAX_CHARS = 4000
 _URL_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://[^\s?#]*)[?#](\S*)")
 _URL_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/@]*:[^\s/@]*@")
 _SECRET = re.compile(r"(sig|signature|token|secret|credential|password|key|policy|expires)[a-z-]*=", re.IGNORECASE)
+_XML = re.compile(r"<.*>", re.DOTALL)
 _CLOSING = re.compile(r"""['"`)\],;:.]*$""")
 _PLAIN_SCHEMES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "file", "memory"})
 """In whose keys a question mark is a character like any other."""
@@ -37,6 +38,15 @@ def shown(text: str) -> str:
 def without_secrets(text: str) -> str:
     """Return text whose URLs have neither query nor password."""
     return _URL_QUERY.sub(_hide_query, _URL_USER.sub(r"\1...@", text)) if "://" in text else text
+
+
+def cause_of(error: BaseException) -> str:
+    """Return what a library's error says, for a log: without secrets of URLs and without answers in XML.
+
+    Answers of S3 repeat access keys and signatures.
+    """
+    text = _XML.sub("<...>", without_secrets(str(error)))
+    return f"{type(error).__name__}: {text}"
 
 
 def shown_json(text: str) -> str:

@@ -203,9 +203,9 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if re.search(r"//[^/]*@|\?", self.endpoint_url or ""):
-            raise OptionsError("--endpoint-url: expected an address without user, password and query")
+            raise OptionsError("expected an address without user, password and query", field="endpoint_url")
         if self.timeout_s < 1:
-            raise OptionsError(f"--timeout: expected seconds of at least 1, got {self.timeout_s}")
+            raise OptionsError(f"expected seconds of at least 1, got {self.timeout_s}", field="timeout")
 
 
 DEFAULT_STORE = StoreOptions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -110,3 +111,32 @@ def test_no_two_files_share_a_name() -> None:
     paths = [path for part in ("packer", "jobs", "tests", "docker") for path in (ROOT / part).rglob("*.py")]
     names = Counter(path.name for path in paths if path.name not in ("__init__.py", "__main__.py", "conftest.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+FLAG = re.compile(r"--[a-z][a-z-]*")
+OTHERS_FLAGS = frozenset(
+    {
+        *("--sparse", "--dereference", "--hard-dereference", "--symlinks", "--gloo", "--check-build", "--host"),
+        *("--force-reinstall", "--upgrade", "--version", "--no-build-isolation"),
+        *("--allow-run-as-root", "--leave-session-attached"),
+    }
+)
+"""Of tar, zip, horovodrun, docker, pip and mpirun."""
+COMMAND_LINES = ("packer/cli/", "packer/flags.py", "packer/trainer/cli.py", "packer/report/")
+"""A report advises people who pack at a command line."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_below_the_command_lines_names_a_flag(path: Path) -> None:
+    """A text that is nothing but a flag is part of a command that is made for another process."""
+    name = str(path.relative_to(ROOT))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    if name.startswith(COMMAND_LINES):
+        return
+    assert "packer.flags" not in imports or name.startswith("packer/sagemaker/"), "it makes commands for containers"
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            found = set(FLAG.findall(node.value)) - OTHERS_FLAGS
+            assert not found or FLAG.fullmatch(node.value) or "docker run" in node.value, f"line {node.lineno}: {found}"

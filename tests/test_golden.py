@@ -164,5 +164,5 @@ def test_it_is_copied(version: str, tmp_path: Path) -> None:
 @all_versions
 def test_other_options_are_still_refused(version: str, tmp_path: Path) -> None:
     dest = Path(shutil.copytree(GOLDEN / version / INTERRUPTED, tmp_path / "out"))
-    with pytest.raises(OptionsError, match="--seed: expected 0 as in the run to be resumed, got 1"):
+    with pytest.raises(OptionsError, match="`seed`: expected 0 as in the run to be resumed, got 1"):
         pack(options_of(version, INTERRUPTED, dest, resume=True, seed=1), engine=SerialEngine())

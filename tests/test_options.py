@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from packer.errors import OptionsError
-from packer.options import PackOptions, option_name, parse_options, parse_size
+from packer.options import PackOptions, parse_options, parse_size
 from packer.specs import Fit, FormatName
 
 PLACES = {"source": "a", "dest": "b"}
@@ -68,13 +68,13 @@ def test_sizes_of_samples(values: dict[str, object], expected: tuple[int, int, F
     ],
 )
 def test_sizes(text: str, num_bytes: int) -> None:
-    assert parse_size(text, "--shard-size") == num_bytes
+    assert parse_size(text, "shard_size") == num_bytes
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1MB", "1e6", "1 TB", "1,000", "0x10", "1MB2"])
 def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(OptionsError, match=r"^--shard-size: expected a size such as 100MB or 64MiB, got "):
-        parse_size(text, "--shard-size")
+    with pytest.raises(OptionsError, match=r"^`shard_size`: expected a size such as 100MB or 64MiB, got "):
+        parse_size(text, "shard_size")
 
 
 @pytest.mark.parametrize(("text", "fits"), [("1MB", True), ("128MB", True), ("999999", False), ("128000001", False)])
@@ -82,7 +82,7 @@ def test_bounds_of_shards(text: str, fits: bool) -> None:
     if fits:
         assert parse(shard_size=text).shard_spec().target_bytes == parse_size(text, "")
     else:
-        with pytest.raises(OptionsError, match="--shard-size: expected 1MB to 128MB"):
+        with pytest.raises(OptionsError, match="`shard_size`: expected 1MB to 128MB"):
             parse(shard_size=text)
 
 
@@ -125,14 +125,10 @@ def test_training_splits(name: str, is_training: bool) -> None:
     assert parse(split=f"{name}=1").splits()[0].is_training == is_training
 
 
-def test_option_names() -> None:
-    assert [option_name(name) for name in ("source", "dest", "shard_size")] == ["SOURCE", "DEST", "--shard-size"]
-
-
 @pytest.mark.parametrize("name", ["source", "dest"])
 @pytest.mark.parametrize("value", [None, "", 0])
 def test_places_are_needed(name: str, value: object) -> None:
-    with pytest.raises(OptionsError, match=f"^{name.upper()}: expected a path or URI, got nothing"):
+    with pytest.raises(OptionsError, match=f"^`{name}`: expected a path or URI, got nothing"):
         parse(**{name: value})
 
 
@@ -157,7 +153,7 @@ def test_any_value_is_taken_or_refused_in_one_line_that_names_an_option(values: 
     except OptionsError as error:
         text = str(error)
         assert "\n" not in text or any("\n" in str(value) for value in values.values())
-        assert text.startswith(("--", "SOURCE", "DEST"))
+        assert text.startswith("`")
         assert "expected" in text
     else:
         assert msgspec.convert(msgspec.to_builtins(options), PackOptions) == options

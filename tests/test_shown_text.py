@@ -72,10 +72,14 @@ def test_a_long_text_loses_its_middle() -> None:
 
 
 def test_nothing_is_printed_but_through_it() -> None:
-    """A rank's own output is passed on as it is: what a program of the user prints is theirs."""
+    """A rank's own output is passed on as it is: what a program of the user prints is theirs. Pictures are drawn."""
     found = []
     for path in sorted((ROOT / "packer").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in WRITERS and "shown" not in ast.unparse(node):
                 found.append(f"{path.relative_to(ROOT)}: {ast.unparse(node.args[0])}")
-    assert found == ["packer/cli/sagemaker_local_command.py: f'[{line.source}] {line.text}'"]
+    assert found == [
+        "packer/cli/main.py: f\"shardpack {version('shardpack')}\"",
+        "packer/cli/sagemaker_local_command.py: f'[{line.source}] {line.text}'",
+        "packer/cli/show_command.py: drawing + '\\n'",
+    ]

@@ -92,7 +92,7 @@ def test_too_many_rejects_end_the_run(cluster: Engine, tmp_path: Path) -> None:
     for path in sorted(source.glob("c1/*"))[:60]:
         path.write_bytes(b"no image")
     options = make_options(source, tmp_path / "out", gpus=60, max_rejects=0.05)
-    with pytest.raises(TooManyRejectsError, match="--max-rejects"):
+    with pytest.raises(TooManyRejectsError, match="`max_rejects`"):
         pack(options, engine=cluster)
     assert "manifest.json" not in list_keys(tmp_path / "out")
 
@@ -101,11 +101,11 @@ def test_errors_of_tasks_come_as_they_are(cluster: Engine, tmp_path: Path) -> No
     source = write_images(tmp_path / "source", 60)
     (source / "c0/broken.jpg").write_bytes(b"no image")
     dest = tmp_path / "out"
-    with pytest.raises(PackerError, match=r"broken\.jpg: not_an_image: .* \(--on-reject fail\)$"):
+    with pytest.raises(PackerError, match=r"broken\.jpg: not_an_image: .* \(`on_reject=fail`\)$"):
         pack(make_options(source, dest, on_reject="fail", allow_fill=True), engine=cluster)
     (source / "c0/broken.jpg").unlink()
     pack(make_options(source, dest, part="0/2"), engine=cluster)
     (plan,) = (dest / "meta/plan").iterdir()
     plan.write_bytes(plan.read_bytes()[:-20])
-    with pytest.raises(DataSetError, match=r"the plan's items cannot be read .* start anew with --overwrite$"):
+    with pytest.raises(DataSetError, match=r"the plan's items cannot be read .* start anew with `overwrite=True`$"):
         pack(make_options(source, dest, part="1/2"), engine=cluster)

@@ -60,7 +60,7 @@ def check_channel_names(names: Sequence[str]) -> None:
     if len(names) > MAX_CHANNELS:
         raise OptionsError(
             f"channels: expected at most {MAX_CHANNELS} in a job, got {len(names)} ({', '.join(names)}); "
-            "name fewer splits with --splits, or use --mode FastFile, which needs one channel a split"
+            "name fewer splits with `splits`, or use `mode=FastFile`, which needs one channel a split"
         )
 
 

@@ -34,7 +34,7 @@ class Cluster:
     def __post_init__(self) -> None:
         for name in ("instances", "gpus_per_instance"):
             if getattr(self, name) < 1:
-                raise OptionsError(f"--{name.replace('_', '-')}: expected at least 1, got {getattr(self, name)}")
+                raise OptionsError(f"expected at least 1, got {getattr(self, name)}", field=name)
 
     @property
     def world(self) -> int:
@@ -84,8 +84,9 @@ def plan_channels(
     """
     if shuffle_seed is not None and mode not in (InputMode.FILE, InputMode.PIPE):
         raise OptionsError(
-            f"--shuffle-seed: expected --mode File or Pipe, got {mode}, in which SageMaker shuffles nothing; the "
-            "trainer's own --seed shuffles the shards of each rank"
+            f"expected `mode=File` or Pipe, got {mode}, in which SageMaker shuffles nothing; the "
+            "trainer's own `seed` shuffles the shards of each rank",
+            field="shuffle_seed",
         )
     plans = []
     for split in splits or tuple(manifest.splits):
@@ -108,7 +109,7 @@ def check_fits(manifest: Manifest, split: str, cluster: Cluster) -> None:
     num_shards, world = len(manifest.split(split).shards), cluster.world
     remedy = (
         f"use a cluster whose ranks divide {num_shards}, or make shards for this one: shardpack reshard DEST NEW "
-        f"--instances {cluster.instances} --gpus-per-instance {cluster.gpus_per_instance}"
+        f"`instances={cluster.instances}` `gpus_per_instance={cluster.gpus_per_instance}`"
     )
     shape = f"{cluster.instances} instances x {cluster.gpus_per_instance} ranks"
     if num_shards < world:

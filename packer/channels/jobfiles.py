@@ -124,7 +124,7 @@ def _load(base_dir: str, name: str, kind: type[_T]) -> _T:
     except FileNotFoundError:
         raise NotADataSetError(
             f"{path}: expected the description of a SageMaker training job, found no file; outside of one name the "
-            "data set with --data"
+            "data set with `data`"
         ) from None
     except OSError as error:
         raise DataSetError(f"{path}: cannot be read: {error.strerror}") from error

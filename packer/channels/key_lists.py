@@ -126,7 +126,7 @@ def key_list_faults(store: Store, manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_faults(store: Store, manifest: Manifest, local_size: int, present: set[str]) -> Iterator[str]:
-    remedy = "write it anew: shardpack sagemaker DEST ... --upload"
+    remedy = "write it anew: shardpack sagemaker DEST ... `upload=True`"
     root = store.uri if find_scheme(store.uri) == "s3" else _root_of_lists(store, manifest, present)
     try:
         expected: Mapping[str, bytes] = build_key_lists(manifest, root=root, local_size=local_size)

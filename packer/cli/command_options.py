@@ -9,8 +9,11 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 import typer
 
+from packer.cli.shown_line import in_flags
 from packer.errors import OptionsError, StoreError
-from packer.options import PackOptions, choices_of, option_name, parse_options
+from packer.flags import option_name
+from packer.logs import LogSettings, start_logs
+from packer.options import PackOptions, choices_of, convert_options, parse_options
 from packer.parsing import ParseError, parse_yaml
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import read_file
@@ -46,18 +49,26 @@ def with_pack_options(
 def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.FieldInfo]) -> Callable[..., None]:
     """Give a command one parameter for each of some fields of options, in place of its parameter `given`.
 
+    It has those of `LogSettings`, too, which begin its logs.
+
     The command is called with `given`, a dict of the options that were really on the command line: texts, bools and,
     for a field that is a tuple, lists of texts.
     """
     parameters = inspect.signature(command, eval_str=True).parameters.values()
+    takes_given = any(p.name == "given" for p in parameters)
     own = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.name != "given"]
     names = [field.name for field in fields]
 
     def run(**parameters: Any) -> None:
+        logs = {name: parameters.pop(name) for name in LogSettings.__struct_fields__}
+        if any(value is not None for value in logs.values()):
+            start_logs(convert_options({name: value for name, value in logs.items() if value is not None}, LogSettings))
         given = {name: parameters.pop(name) for name in names}
-        command(given={name: value for name, value in given.items() if value not in (None, [])}, **parameters)
+        if takes_given:
+            parameters["given"] = {name: value for name, value in given.items() if value not in (None, [])}
+        command(**parameters)
 
-    generated = [_parameter(field) for field in fields]
+    generated = [_parameter(field) for field in (*fields, *msgspec.structs.fields(LogSettings))]
     run.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
     run.__doc__ = command.__doc__
@@ -67,7 +78,8 @@ def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.F
 
 def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
     is_flag = field.type is bool or bool in get_args(field.type)
-    description = next((m.description for m in field.type.__metadata__ if isinstance(m, msgspec.Meta)), "") or ""
+    about = next((m.description for m in field.type.__metadata__ if isinstance(m, msgspec.Meta)), "") or ""
+    description = in_flags(about)
     if field.name in ("source", "dest"):
         annotation: Any = Annotated[
             str | None, typer.Argument(metavar=field.name.upper(), help=description, show_default=False)

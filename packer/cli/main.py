@@ -16,7 +16,7 @@ import typer
 
 from packer.cli.bench_command import EPILOG as BENCH_EPILOG
 from packer.cli.bench_command import bench
-from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_pack_options
+from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_fields, with_pack_options
 from packer.cli.doctor_command import EPILOG as DOCTOR_EPILOG
 from packer.cli.doctor_command import doctor
 from packer.cli.output import Output
@@ -28,9 +28,10 @@ from packer.cli.sagemaker_local_command import EPILOG as SAGEMAKER_LOCAL_EPILOG
 from packer.cli.sagemaker_local_command import sagemaker_local
 from packer.cli.show_command import EPILOG as SHOW_EPILOG
 from packer.cli.show_command import show
+from packer.cli.shown_line import say_line
 from packer.errors import PackerError
+from packer.logs import stop_logs
 from packer.options import STORE_FIELDS, PackOptions, parse_options
-from packer.shown_text import shown
 
 if TYPE_CHECKING:
     from packer.engines.engine import Engine
@@ -192,7 +193,7 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
 
 app.command(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))
 app.command(epilog=SHOW_EPILOG)(with_pack_options(show, only=READING_FIELDS))
-app.command(epilog=DOCTOR_EPILOG)(doctor)
+app.command(epilog=DOCTOR_EPILOG)(with_fields(doctor, ()))
 app.command(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
 app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
 app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))
@@ -225,13 +226,20 @@ def run(arguments: list[str]) -> int:
     With ``--json`` an error is one JSON object on standard output, too.
     """
     try:
+        return _run(arguments)
+    finally:
+        stop_logs()
+
+
+def _run(arguments: list[str]) -> int:
+    try:
         code = typer.main.get_command(app).main(arguments, prog_name="shardpack", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except PackerError as error:
         code = _fail(str(error), error.exit_code, arguments)
         for line in "\n".join(getattr(error, "__notes__", ())).splitlines():
-            print(shown(line), file=sys.stderr)  # noqa: T201
+            say_line(line, level="error")
         return code
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -257,7 +265,7 @@ def _fail(text: str, code: int, arguments: Sequence[str]) -> int:
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments  # what follows is another command
     if "--json" in own:
         Output(as_json=True).failed(text, code)
-    print(f"shardpack: {shown(text)}", file=sys.stderr)  # noqa: T201
+    say_line(text, level="error", before="shardpack: ")
     return code
 
 

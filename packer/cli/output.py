@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from packer.cli.progress_bar import create_progress
+from packer.cli.shown_line import in_flags, shown_line
 from packer.progress import Progress
-from packer.shown_text import shown, shown_json, without_secrets
+from packer.shown_text import shown_json, without_secrets
 
 if TYPE_CHECKING:
     from packer.dataset.copies import CopyCounts
@@ -145,7 +146,8 @@ class Output:
     def verified(self, report: VerifyReport) -> None:
         """Show what verification found."""
         if self._as_json:
-            self._json({**msgspec.to_builtins(report), "ok": not report.faults})
+            faults = [in_flags(fault) for fault in report.faults]
+            self._json({**msgspec.to_builtins(report), "faults": faults, "ok": not faults})
             return
         for fault in report.faults:
             _print(f"FAULT {fault}")
@@ -184,7 +186,7 @@ class Output:
     def checked(self, path: str, faults: Sequence[str]) -> None:
         """Show what is wrong with a request."""
         if self._as_json:
-            self._json({"path": path, "faults": faults, "ok": not faults})
+            self._json({"path": path, "faults": [in_flags(fault) for fault in faults], "ok": not faults})
             return
         for fault in faults:
             _print(f"FAULT {fault}")
@@ -192,7 +194,7 @@ class Output:
 
     def failed(self, text: str, code: int) -> None:
         """Show an error as JSON; as text it goes to standard error."""
-        self._json({"ok": False, "error": without_secrets(text), "exit_code": code})
+        self._json({"ok": False, "error": in_flags(without_secrets(text)), "exit_code": code})
 
     def _json(self, document: object) -> None:
         _write_json(msgspec.json.encode(document))
@@ -274,4 +276,4 @@ def _write_json(document: bytes) -> None:
 
 
 def _print(text: str) -> None:
-    print(shown(text))  # noqa: T201
+    print(shown_line(text))  # noqa: T201

@@ -1,4 +1,4 @@
-"""Progress on a terminal: one line with rates and time left. Elsewhere only notes are printed."""
+"""Progress on a terminal: a bar with rates and time left. Elsewhere it is a plain line now and then."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from packer.cli.plain_progress import PlainProgress
+from packer.cli.shown_line import say_line
 from packer.progress import Progress
-from packer.shown_text import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -17,21 +18,7 @@ if TYPE_CHECKING:
 
 def create_progress() -> Progress:
     """Return what suits standard error."""
-    return TerminalProgress() if sys.stderr.isatty() else NotesOnly()
-
-
-class NotesOnly:
-    """Prints notes, and nothing that moves."""
-
-    @contextmanager
-    def phase(self, name: str, *, total: int | None) -> Iterator[None]:
-        yield
-
-    def advance(self, num_items: int, num_bytes: int) -> None:
-        return
-
-    def note(self, text: str) -> None:
-        print(shown(text), file=sys.stderr)  # noqa: T201
+    return TerminalProgress() if sys.stderr.isatty() else PlainProgress(say_line)
 
 
 class TerminalProgress:
@@ -41,6 +28,7 @@ class TerminalProgress:
         self._bar: RichBar | None = None
         self._task: TaskID | None = None
         self._num_bytes = 0
+        self._num_rejects = 0
 
     @contextmanager
     def phase(self, name: str, *, total: int | None) -> Iterator[None]:
@@ -48,7 +36,7 @@ class TerminalProgress:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichBar
 
-        self._num_bytes = 0
+        self._num_bytes = self._num_rejects = 0
         columns = (
             TextColumn("{task.description:<9}"),
             BarColumn(),
@@ -68,7 +56,12 @@ class TerminalProgress:
         elapsed_s = max(1e-3, self._bar.tasks[0].elapsed or 0)
         images = (self._bar.tasks[0].completed + num_items) / elapsed_s
         rates = f"{images:,.0f} images/s {self._num_bytes / elapsed_s / 1e6:,.1f} MB/s"
+        if self._num_rejects:
+            rates += f" {self._num_rejects:,} rejected"
         self._bar.update(self._task, advance=num_items, rates=rates)
 
+    def reject(self, num_items: int) -> None:
+        self._num_rejects += num_items
+
     def note(self, text: str) -> None:
-        print(shown(text), file=sys.stderr)  # noqa: T201
+        say_line(text)

@@ -119,8 +119,8 @@ def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, examp
     if num_rejects > max_rejects * num_items:
         raise TooManyRejectsError(
             f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
-            f"(--max-rejects); nothing was committed; mend the source and start anew, or raise --max-rejects and "
-            f"--resume (after pack --part: give it to commit); for example {example}"
+            f"(`max_rejects`); nothing was committed; mend the source and start anew, or raise `max_rejects` and "
+            f"`resume=True` (after pack `part`: give it to commit); for example {example}"
         )
 
 
@@ -178,7 +178,9 @@ def _receipts(dest: Store, document: PlanDocument, split: PlannedSplit) -> Itera
     receipts = read_in_order(dest, stems, lambda stem: load_receipt(dest, stem, plan_id=document.plan_id))
     for shard_index, (stem, receipt) in enumerate(zip(stems, receipts, strict=True)):
         if receipt is None:
-            raise DataSetError(f"{dest.uri}: shard {stem} has no receipt, so it was not packed; go on with --resume")
+            raise DataSetError(
+                f"{dest.uri}: shard {stem} has no receipt, so it is not packed; go on with `resume=True`"
+            )
         found = receipt.shard.num_records - receipt.shard.num_fills + len(receipt.rejects)
         expected = split.num_items_of(shard_index)
         if found != expected or (split.is_training and receipt.shard.num_records != split.records_per_shard):

@@ -3,8 +3,8 @@
 source_sha256 (32 bytes)  kept_key  other_keys  labels  splits
 
 Labels and splits are lists of texts: of the kept item, where there is one, and then of the others in their order. A
-label is null without labels, a split is null for an item that ``--dedupe`` left out. Without ``--dedupe`` all items are
-packed, and the kept one is the first by its key.
+label is null without labels, a split is null for an item that ``dedupe=True`` left out. Without it all items are packed, and
+the kept one is the first by its key.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def copies_digest(copies: pa.Table) -> str:
 
 
 def left_out(copies: pa.Table) -> pa.Table:
-    """Return the sets of which ``--dedupe`` left something out."""
+    """Return the sets of which ``dedupe=True`` left something out."""
     return copies.filter(pa.array([None in splits for splits in copies.column("splits").to_pylist()], pa.bool_()))
 
 
@@ -203,10 +203,10 @@ def copy_notices(counts: CopyCounts) -> Iterator[str]:
     if counts.num_conflicts:
         yield (
             f"{counts.num_conflicts:,} sets of exact copies have different labels: see {COPIES_KEY}; mend the labels, "
-            f"or pack with --dedupe, which lets --on-conflict say what becomes of them"
+            f"or pack with `dedupe=True`, which lets `on_conflict` say what becomes of them"
         )
     if counts.num_crossing:
         yield (
             f"{counts.num_crossing:,} sets of exact copies lie in more than one split, so that evaluation sees what "
-            f"training saw: see {COPIES_KEY}; --dedupe packs one of each"
+            f"training saw: see {COPIES_KEY}; `dedupe=True` packs one of each"
         )

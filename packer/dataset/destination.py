@@ -18,7 +18,7 @@ from packer.dataset.planfile import (
 )
 from packer.dataset.receipt import receipts_plan
 from packer.errors import ClaimLostError, DataSetError, DestinationTakenError, OptionsError
-from packer.options import default_options, option_name
+from packer.options import default_options
 from packer.planning.layout import (
     MANIFEST_KEY,
     META_PREFIX,
@@ -54,8 +54,10 @@ def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> 
         # Parts of plans, and the lock, are left by runs that were killed before they could claim.
         is_left = info.key.startswith(PLAN_PARTS_PREFIX) or info.key == PLAN_LOCK_KEY
         if not (_is_own(info.key) if is_taken or shared else is_left):
-            remedy = ", which --overwrite would not remove: move it away" if is_taken else ""
-            raise OptionsError(f"DEST: expected a place that is new or empty, but {dest.uri} holds {info.key}{remedy}")
+            remedy = ", which `overwrite=True` would not remove: move it away" if is_taken else ""
+            raise OptionsError(
+                f"expected a place that is new or empty, but {dest.uri} holds {info.key}{remedy}", field="dest"
+            )
 
 
 def claim_destination(
@@ -150,7 +152,7 @@ def join_claim(dest: Store, document: PlanDocument, *, folder: str | None = None
 def find_finished(dest: Store, document: PlanDocument) -> Manifest | None:
     """Return the manifest of a plan's data set, if it is there.
 
-    One of another plan, left where --overwrite was killed before it could remove it, is removed.
+    One of another plan, left where `overwrite=True` was killed before it could remove it, is removed.
     """
     manifest = load_manifest(dest, missing_ok=True)
     if manifest is not None and manifest.plan_id != document.plan_id:
@@ -190,7 +192,7 @@ def mend_claim(dest: Store, plan: Plan, document: PlanDocument) -> None:
         raise DataSetError(
             f"{dest.uri}/{PLAN_KEY}: a power cut has emptied it, and what was packed is of plan {packed}, while these "
             f"options and this source make plan {document.plan_id[:16]}; give the same options and source as before, "
-            f"or start anew with --overwrite"
+            f"or start anew with `overwrite=True`"
         )
     own = _open(dest, document, is_new=False)
     store_plan(own, plan)
@@ -208,8 +210,8 @@ def _is_same_plan(dest: Store, document: PlanDocument) -> bool:
 
 def _taken_text(dest: Store) -> str:
     is_finished = any(info.key == MANIFEST_KEY for info in dest.list(MANIFEST_KEY))
-    state, remedy = ("a finished data set", "") if is_finished else ("an unfinished run", "go on with --resume, ")
-    return f"{dest.uri}: holds {state}; {remedy}replace it with --overwrite, or choose another DEST"
+    state, remedy = ("a finished data set", "") if is_finished else ("an unfinished run", "go on with `resume=True`, ")
+    return f"{dest.uri}: holds {state}; {remedy}replace it with `overwrite=True`, or choose another DEST"
 
 
 def _is_own(key: str) -> bool:
@@ -231,22 +233,23 @@ def check_same_options(dest: Store, document: PlanDocument, options: dict[str, A
     if planned != PLAN_VERSION:
         raise DataSetError(
             f"{dest.uri}: planned by rules of version {planned}, expected {PLAN_VERSION}, as others give other bytes: "
-            f"go on with the release of shardpack that began it, or start anew with --overwrite"
+            f"go on with the release of shardpack that began it, or start anew with `overwrite=True`"
         )
     defaults = default_options()
     for name in sorted((options.keys() | document.options.keys()) - _MAY_CHANGE):
         if name not in defaults and name not in options:
             raise DataSetError(
-                f"{dest.uri}: begun with {option_name(name)}, an option that this release does not have: go on with "
-                f"the release of shardpack that began it, or start anew with --overwrite"
+                f"{dest.uri}: begun with `{name}`, an option that this release does not have: go on with "
+                f"the release of shardpack that began it, or start anew with `overwrite=True`"
             )
         before, now = document.options.get(name, defaults.get(name)), options.get(name, defaults.get(name))
         if before != now:
             is_moved = name == "source" and is_local(str(before))
             remedy = " (a source that was moved: make a symbolic link to it at that path)" if is_moved else ""
             raise OptionsError(
-                f"{option_name(name)}: expected {before!r} as in the run to be resumed, got {now!r}; give the "
-                f"same options{remedy}, or start anew with --overwrite"
+                f"expected {before!r} as in the run to be resumed, got {now!r}; give the same options{remedy}, or "
+                f"start anew with `overwrite=True`",
+                field=name,
             )
 
 
@@ -255,7 +258,7 @@ def check_command(dest: Store, document: PlanDocument, command: str) -> None:
     if document.command != command:
         raise OptionsError(
             f"{dest.uri}: holds an unfinished {document.command}, expected one of {command}; go on with "
-            f"{document.command} --resume, or choose another DEST"
+            f"{document.command} `resume=True`, or choose another DEST"
         )
 
 

@@ -38,7 +38,7 @@ def check_items(items: pa.Table, container: FormatName) -> None:
         unfit = pc.match_substring_regex(keys, limits.unfit_key)
         if num_unfit := pc.sum(unfit).as_py():
             raise OptionsError(
-                f"--format {container}: {num_unfit:,} of {len(keys):,} keys do not fit, the first is "
+                f"`format={container}`: {num_unfit:,} of {len(keys):,} keys do not fit, the first is "
                 f"{keys.filter(unfit)[0].as_py()!r}: {limits.key_rule}"
             )
     has_classes = "label" in items.column_names and pa.types.is_integer(items.schema.field("label").type)
@@ -47,12 +47,12 @@ def check_items(items: pa.Table, container: FormatName) -> None:
         unfit = pc.or_(pc.less(labels, limits.class_ids.start), pc.greater_equal(labels, limits.class_ids.stop))
         if num_unfit := pc.sum(unfit).as_py():
             raise OptionsError(
-                f"--format {container}: {num_unfit:,} of {len(keys):,} items have a class id that does not fit, the "
+                f"`format={container}`: {num_unfit:,} of {len(keys):,} items have a class id that does not fit, the "
                 f"first is {labels.filter(unfit)[0].as_py()} of {keys.filter(unfit)[0].as_py()}: {limits.class_rule}"
             )
     if limits.finite_rule and (found := _first_not_finite(items)) is not None:
         column, key = found
         raise OptionsError(
-            f"--format {container}: the column {column!r} has numbers that are not finite, the first in the row of "
+            f"`format={container}`: the column {column!r} has numbers that are not finite, the first in the row of "
             f"{key}: {limits.finite_rule}"
         )

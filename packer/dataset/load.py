@@ -53,6 +53,6 @@ def load_manifest(store: Store, *, missing_ok: bool = False) -> Manifest | None:
             return None
         raise NotADataSetError(
             f"{store.uri}: expected a finished data set, found no {MANIFEST_KEY}; an interrupted run is "
-            f"finished by the same pack command with --resume"
+            f"finished by the same pack command with `resume=True`"
         ) from None
     return decode_manifest(data, name=f"{store.uri}/{MANIFEST_KEY}")

@@ -36,7 +36,7 @@ from packer.stores.store import ObjectNotFoundError, Store, Tagged
 PLAN_DOCUMENT_VERSION = 2
 """The highest version of `meta/plan.json` that can be read."""
 SHARDS_PER_PART = 16
-_REMEDY = "start anew with --overwrite"
+_REMEDY = "start anew with `overwrite=True`"
 
 
 class PlanDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     command: str = "pack"
     """What the plan is for, ``pack`` or ``reshard``: only the same command can go on with it."""
     copies_sha256: Annotated[str | msgspec.UnsetType, since(2)] = msgspec.UNSET
-    """Digest of the sets of exact copies that ``--dedupe`` left items out of; set where it left out any."""
+    """Digest of the sets of exact copies that ``dedupe=True`` left items out of; set where it left out any."""
     digest: str | msgspec.UnsetType = msgspec.UNSET
     """The sha256 of this document with the digest empty; release 0.1.0 wrote none, and passes it over."""
 

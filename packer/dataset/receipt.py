@@ -16,7 +16,7 @@ from packer.stores.store import ObjectNotFoundError, Store
 
 RECEIPT_VERSION = 1
 """The highest version of a receipt that can be read."""
-_REMEDY = "delete it, then --resume"
+_REMEDY = "delete it, then `resume=True`"
 
 
 class RejectedItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +88,6 @@ def receipts_plan(store: Store) -> str | None:
             plans.add(_decode(store.get(info.key), f"{store.uri}/{info.key}").plan_id[:16])
     if len(plans) > 1:
         raise DataSetError(
-            f"{store.uri}/{RECEIPTS_PREFIX}: holds receipts of several plans; start anew with --overwrite"
+            f"{store.uri}/{RECEIPTS_PREFIX}: holds receipts of several plans; start anew with `overwrite=True`"
         )
     return next(iter(plans), None)

@@ -7,6 +7,7 @@ dies has its task given once more to a fresh one: the kernel may have killed it 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import Any
 from packer.engines.engine import Context, Result, Task, Tick
 from packer.errors import WorkerError
 
+_LOGGER = logging.getLogger(__name__)
 _ATTEMPTS = 2
 """A task whose worker died is tried this many times in all."""
 WORKER_ENVIRONMENT = {
@@ -124,6 +126,7 @@ class LocalEngine:
                         attempts[task] = attempts.get(task, 0) + 1
                         if attempts[task] >= _ATTEMPTS:
                             raise WorkerError(_death_text(task, worker)) from None
+                        _LOGGER.warning("task %d: its worker %s; it is tried again", task, worker.describe_death())
                         pending.appendleft(task)
                         self._hand_over(self._replace(worker), function, context, pending)
                         continue
@@ -172,5 +175,5 @@ def available_cores() -> int:
 def _death_text(task: int, worker: _Worker) -> str:
     return (
         f"task {task}: its worker {worker.describe_death()}, {_ATTEMPTS} times in a row; SIGKILL most often means "
-        f"that memory ran out: give fewer --workers or a smaller --shard-size, then go on with --resume"
+        f"that memory ran out: give fewer `workers` or a smaller `shard_size`, then go on with `resume=True`"
     )

@@ -26,6 +26,7 @@ from typing import Any, Generic, NamedTuple
 from packer.engines.engine import Context, Result, Task, Tick
 from packer.errors import PackerError, WorkerError
 from packer.extras import require_extra
+from packer.logs import inherited_settings, start_logs
 
 _POLL_S = 0.1
 _CANCEL_TIMEOUT_S = 10.0
@@ -171,7 +172,11 @@ def _remote(
 ) -> Callable[[Iterable[int]], Iterator[_Outcome[Result]]]:
     """Return what a partition runs. A PackerError is an outcome, since trying again would not mend it."""
 
+    logs = inherited_settings()  # those of the driver
+
     def run(positions: Iterable[int]) -> Iterator[_Outcome[Result]]:
+        if logs is not None:
+            start_logs(logs)
         context, tasks = shared.value
         for position in positions:
             outcome = _run_task(function, context, tasks[position], position)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import os
 import pickle
 import signal
@@ -23,8 +24,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from packer.errors import PackerError, WorkerError
+from packer.logs import start_inherited_logs
 
 _TICK_INTERVAL_S = 0.1
+_LOGGER = logging.getLogger("packer.engines.worker")  # as a program, the module has another name
 
 
 class _Ticker:
@@ -56,6 +59,7 @@ def main() -> None:
     """Serve tasks until the parent closes the socket."""
     gc.disable()  # up to the first task: what the libraries set up stays, and is not looked at then either
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    start_inherited_logs()
     connection = Connection(int(sys.argv[1]))
     _exit_with_parent(int(sys.argv[2]))
     ticker = _Ticker(connection)
@@ -79,6 +83,7 @@ def main() -> None:
 
 
 def _outcome(function: Any, context: Any, task: int, ticker: _Ticker) -> tuple[str, Any]:
+    _LOGGER.debug("task %d: %s", task, function.__name__)
     try:
         return "done", function(context, task, ticker)
     except PackerError as error:
@@ -87,7 +92,7 @@ def _outcome(function: Any, context: Any, task: int, ticker: _Ticker) -> tuple[s
         if error.errno is None:
             return "error", _unforeseen(task, error)
         where = f"{error.filename}: " if error.filename else ""
-        return "error", WorkerError(f"task {task}: {where}{error.strerror}; mend that, then go on with --resume")
+        return "error", WorkerError(f"task {task}: {where}{error.strerror}; mend that, then go on with `resume=True`")
     except Exception as error:
         return "error", _unforeseen(task, error)
 

@@ -40,7 +40,7 @@ def _scalar(label: Label, key: str) -> float:
     if not 0 <= label <= MAX_CLASS_ID:
         raise OptionsError(
             f"{key}: class id {label} does not fit RecordIO, whose label is a float32: expected 0 to {MAX_CLASS_ID} "
-            "(-1 means no label); number the classes from 0 or use --format tfrecord"
+            "(-1 means no label); number the classes from 0 or use `format=tfrecord`"
         )
     return float(label)
 

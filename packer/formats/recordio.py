@@ -51,7 +51,7 @@ def frame_record(payload: bytes) -> list[bytes]:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise OptionsError(
             f"a RecordIO record holds at most {MAX_PAYLOAD_BYTES:,} bytes, got {len(payload):,}: "
-            "use --format tfrecord or smaller images"
+            "use `format=tfrecord` or smaller images"
         )
     cuts = _aligned_magics(payload)
     if not cuts:
@@ -190,11 +190,11 @@ CONTAINER = FramedContainer(
         unfit_key=UNLISTABLE_PATH,
         key_rule=(
             "expected no tabs, line breaks and outer spaces, for the .lst file beside a shard; rename the files, or "
-            "use --format tfrecord"
+            "use `format=tfrecord`"
         ),
         class_ids=range(MAX_CLASS_ID + 1),
         class_rule=(
-            f"expected 0 to {MAX_CLASS_ID}; number the classes from 0, or use --format tfrecord, whose labels are no "
+            f"expected 0 to {MAX_CLASS_ID}; number the classes from 0, or use `format=tfrecord`, whose labels are no "
             "float32"
         ),
     ),

@@ -41,7 +41,7 @@ _REGULAR_KINDS = b"0\0"
 
 
 _LIMITS = ItemLimits(
-    finite_rule="expected none, since .json members cannot hold them; leave them out, or use --format tfrecord"
+    finite_rule="expected none, since .json members cannot hold them; leave them out, or use `format=tfrecord`"
 )
 
 

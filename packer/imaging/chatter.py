@@ -128,7 +128,8 @@ def _open_scratch() -> IO[bytes]:
     except OSError as error:
         raise PackerError(
             f"cannot open a temporary file, which decoding a TIFF takes, neither in memory ({in_memory}) nor in a "
-            f"folder ({error}); free file descriptors, or let TMPDIR name a folder with room, then go on with --resume"
+            f"folder ({error}); free file descriptors, or let TMPDIR name a folder with room, then go on with "
+            "`resume=True`"
         ) from error
 
 

@@ -62,5 +62,5 @@ def _check_pixels(size: Size, max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
         raise RejectError(
             RejectReason.TOO_MANY_PIXELS,
-            f"expected at most {max_pixels:,} pixels (--max-pixels), got {size[0]}x{size[1]}",
+            f"expected at most {max_pixels:,} pixels (`max_pixels`), got {size[0]}x{size[1]}",
         )

@@ -1,4 +1,4 @@
-"""`--encode keep`: samples that are the source's own bytes.
+"""`encode=keep`: samples that are the source's own bytes.
 
 They are decoded all the same: to know that they decode, and to count their colours. Colours are counted as a plain
 decoder shows them, over white, without colour profile or orientation, which stay in the file for a reader to apply.

@@ -25,11 +25,11 @@ class RejectReason(enum.StrEnum):
     CORRUPT = "corrupt"
     """The file is of full length as far as one can tell, but contradicts its format."""
     TOO_MANY_PIXELS = "too_many_pixels"
-    """The header promises more pixels than --max-pixels."""
+    """The header promises more pixels than `max_pixels`."""
     TOO_SLOW = "too_slow"
     """It would take, or took, too long to decode."""
     OUTPUT_TOO_LARGE = "output_too_large"
-    """The sample would have more pixels than --max-pixels, or a side longer than its encoding allows."""
+    """The sample would have more pixels than `max_pixels`, or a side longer than its encoding allows."""
 
 
 class RejectError(PackerError):

@@ -1,7 +1,7 @@
 r"""One image file in, one encoded sample out: a pure function of the bytes and the spec.
 
     bytes -> decode (shrunk to >= 2x) -> resample -> sRGB -> upright -> pad -> histogram -> encode
-                       \-> kept, where `--encode keep` finds nothing to do
+                       \-> kept, where `encode=keep` finds nothing to do
 
 Orientation comes after resampling, and alpha and colour too, so that only the decoder's own pixels are ever large.
 """
@@ -89,7 +89,7 @@ def _check_output(canvas: Size, max_pixels: int, max_side_px: int) -> None:
     if canvas[0] * canvas[1] > max_pixels or max(canvas) > max_side_px:
         raise RejectError(
             RejectReason.OUTPUT_TOO_LARGE,
-            f"expected a sample of at most {max_pixels:,} pixels (--max-pixels) and {max_side_px:,} on a side, "
+            f"expected a sample of at most {max_pixels:,} pixels (`max_pixels`) and {max_side_px:,} on a side, "
             f"got {canvas[0]}x{canvas[1]}",
         )
 

@@ -104,7 +104,7 @@ def _more_threads(result: BenchResult) -> Advice | None:
         return None
     bound = result.num_cpus / result.cpu_us * 1e6
     rate = min(bound, result.capacity * useful / result.threads)
-    return Advice(f"--threads {useful} instead of {result.threads}", f"up to {rate:,.0f} images/s")
+    return Advice(f"`threads={useful}` instead of {result.threads}", f"up to {rate:,.0f} images/s")
 
 
 def _compiled_part(result: BenchResult) -> Advice | None:
@@ -121,7 +121,7 @@ def _cache(result: BenchResult) -> Advice | None:
         return None
     size = f"{max(1, math.ceil(result.split_bytes / 1e9))}GB"
     return Advice(
-        f"--cache /a/local/folder:{size}, or a File or FastFile channel in a SageMaker job",
+        f"`cache=/a/local/folder:{size}`, or a File or FastFile channel in a SageMaker job",
         f"each shard is fetched once; a record costs {result.store_wait_us:,.0f} us on the clock now",
     )
 
@@ -133,7 +133,7 @@ def _fewer_pixels(result: BenchResult) -> Advice | None:
         return None
     saved = result.decode_us * (1 - 1 / ratio**2)
     return Advice(
-        f"pack with --resize {enough}: pictures have a short side of {result.stored_short_side_px:,.0f} now",
+        f"pack with `resize={enough}`: pictures have a short side of {result.stored_short_side_px:,.0f} now",
         f"about {saved:,.0f} us less for an image, which costs {result.cpu_us:,.0f} now",
     )
 

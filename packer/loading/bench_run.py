@@ -46,7 +46,7 @@ def parse_step(text: str) -> float:
     match = _STEP.fullmatch(text.strip())
     seconds = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
     if not seconds:
-        raise OptionsError(f"--step: expected a time such as 64ms or 0.5s, got {text!r}")
+        raise OptionsError(f"expected a time such as 64ms or 0.5s, got {text!r}", field="step")
     return seconds
 
 

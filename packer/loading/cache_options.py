@@ -34,7 +34,7 @@ def parse_cache(text: str) -> CacheOptions:
     """Return what ``/folder:200GB`` or ``memory:20GB`` asks for. Raises OptionsError."""
     place, colon, size = text.rpartition(":")
     if not colon or not place:
-        raise OptionsError(f"cache: expected a folder and a size such as /nvme:200GB, or memory:20GB, got {text!r}")
+        raise OptionsError(f"`cache`: expected a folder and a size such as /nvme:200GB, or memory:20GB, got {text!r}")
     max_bytes = parse_size(size, "cache")
     if place == _MEMORY:
         return CacheOptions(_MEMORY_ROOT / f"shardpack-cache-{os.getuid()}", max_bytes, True)
@@ -54,7 +54,7 @@ def open_cache(text: str, shards: InputShards) -> CacheFolder:
     least = _SHARDS_PER_LANE * num_lanes * largest
     if options.max_bytes < least:
         raise OptionsError(
-            f"cache: expected at least {least:,} bytes (two shards of up to {largest:,} for each of the {num_lanes} "
+            f"`cache`: expected at least {least:,} bytes (two shards of up to {largest:,} for each of the {num_lanes} "
             f"lanes that this host reads), got {options.max_bytes:,}"
         )
     _check_place(options)
@@ -69,12 +69,12 @@ def lanes_of_host(num_lanes: int, world: int, num_ranks: int) -> int:
 def _check_place(options: CacheOptions) -> None:
     existing = next(path for path in (options.root, *options.root.parents) if path.exists())
     if not stat.S_ISDIR(existing.stat().st_mode) or not os.access(existing, os.W_OK | os.X_OK):
-        raise OptionsError(f"cache: expected a folder that can be written, got {existing}")
+        raise OptionsError(f"`cache`: expected a folder that can be written, got {existing}")
     system = os.statvfs(existing)
     num_bytes = system.f_blocks * system.f_frsize
     if num_bytes < options.max_bytes:
         more = "; give the container more of it (docker run --shm-size)" if options.is_memory else ""
         raise OptionsError(
-            f"cache: expected room for {options.max_bytes:,} bytes, the file system of {existing} has {num_bytes:,} "
+            f"`cache`: expected room for {options.max_bytes:,} bytes, the file system of {existing} has {num_bytes:,} "
             f"in all{more}"
         )

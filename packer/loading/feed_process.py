@@ -31,9 +31,11 @@ from packer.loading.feed_messages import (
 from packer.loading.loader_setup import Start, open_setup, start_threads
 from packer.loading.sample_maker import load_transform
 from packer.loading.slot_ring import SlotRing
+from packer.logs import start_inherited_logs
 
 
 def main() -> None:
+    start_inherited_logs()
     memory, commands, messages = map(int, sys.argv[1:])
     for descriptor in (memory, commands, messages):  # a process that a transform starts must not hold them open
         os.set_inheritable(descriptor, False)

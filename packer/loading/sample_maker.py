@@ -148,7 +148,7 @@ class SampleMaker:
     def _broken_error(self, ref: Ref, sample: Sample, error: Exception) -> DataSetError:
         return DataSetError(
             f"{self._name(ref)}: sample {sample.key!r}: expected {sample.image_format or 'an image'} that decodes, "
-            f"found: {error}; shardpack verify --decode lists all such samples"
+            f"found: {error}; shardpack verify `decode=True` lists all such samples"
         )
 
     def _name(self, ref: Ref) -> str:

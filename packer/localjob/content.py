@@ -119,7 +119,7 @@ def _shared_folder(content: Content, job: LocalJob, plan: ChannelPlan, shared_di
     """Return a folder that holds all of a channel."""
     if plan.mode is InputMode.FILE_SYSTEM:
         if not is_local(job.dest):
-            raise OptionsError(f"--mode FileSystem: expected a data set in a folder, as if mounted, got {job.dest}")
+            raise OptionsError(f"`mode=FileSystem`: expected a data set in a folder, as if mounted, got {job.dest}")
         root = os.path.realpath(absolute_uri(job.dest))
         return root if plan.keys == (MANIFEST_KEY,) else os.path.join(root, plan.split)
     folder = os.path.join(shared_dir, plan.name)

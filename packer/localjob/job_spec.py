@@ -49,7 +49,7 @@ class LocalJob:
         if not self.command:
             raise OptionsError("COMMAND: expected what each rank shall run after --, got nothing")
         if not 0 <= self.grace_s <= 3600:
-            raise OptionsError(f"--grace-s: expected 0 to 3600 seconds, got {self.grace_s:g}")
+            raise OptionsError(f"expected 0 to 3600 seconds, got {self.grace_s:g}", field="grace_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,10 +124,10 @@ def _check_command(job: LocalJob) -> None:
 def _claim_base(base_dir: str, job: LocalJob) -> str:
     base = os.path.realpath(base_dir)
     if is_local(job.dest) and base.startswith(os.path.realpath(absolute_uri(job.dest)) + os.sep):
-        raise OptionsError(f"--base-dir: expected a folder outside of the data set, got {base_dir}")
+        raise OptionsError(f"expected a folder outside of the data set, got {base_dir}", field="base_dir")
     os.makedirs(base, exist_ok=True)
     if os.listdir(base):
-        raise OptionsError(f"--base-dir: expected an empty folder or a new one, found files in {base_dir}")
+        raise OptionsError(f"expected an empty folder or a new one, found files in {base_dir}", field="base_dir")
     return base
 
 

@@ -39,7 +39,9 @@ def check_mpirun() -> None:
         found = ""
     if "Open MPI" not in found:
         other = found.strip() or "none"
-        raise OptionsError(f"--mpi: expected mpirun of Open MPI on PATH, found {other}; install it, or leave out --mpi")
+        raise OptionsError(
+            f"expected mpirun of Open MPI on PATH, found {other}; install it, or leave out `mpi=True`", field="mpi"
+        )
 
 
 class StartedMpi:

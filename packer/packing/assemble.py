@@ -106,7 +106,7 @@ class OpenShard:
         if self.writer.num_bytes > MAX_SHARD_BYTES:
             raise PackerError(
                 f"shard {self.stem} passes {MAX_SHARD_BYTES // 10**6} MB, since its samples are larger than those that "
-                f"were measured for the plan: start anew with a smaller --shard-size and --overwrite"
+                f"were measured for the plan: start anew with a smaller `shard_size` and `overwrite=True`"
             )
 
 

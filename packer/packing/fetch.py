@@ -32,7 +32,7 @@ _PATIENCE_PER_ITEM_S = 0.0001
 """About what threads would cost in CPU."""
 _MISSING_WAITS_S = (0.2, 1.0)
 """A server that has listed an object may deny it for a moment, so a missing one is asked for once more after each."""
-_CHANGED = "the source changed since the plan was made: pack it anew with --overwrite"
+_CHANGED = "the source changed since the plan was made: pack it anew with `overwrite=True`"
 
 
 def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | RejectError]:
@@ -122,10 +122,10 @@ def _fetch(store: Store, item: ItemRow) -> bytes | RejectError:
     except StoreError:
         raise
     except PermissionError as error:
-        problem = f"may not be read ({error.strerror}); grant access, then --resume"
+        problem = f"may not be read ({error.strerror}); grant access, then `resume=True`"
         raise SourceError(f"{store.uri}/{item.key}: {problem}") from None
     except OSError as error:
-        problem = f"cannot be read ({error.strerror or error}); mend the source, then --resume"
+        problem = f"cannot be read ({error.strerror or error}); mend the source, then `resume=True`"
         raise PackerError(f"{store.uri}/{item.key}: {problem}") from error
     except ValueError as error:
         return RejectError(RejectReason.UNREADABLE, f"its archive member cannot be unpacked: {error}")

@@ -75,8 +75,8 @@ def build_sample(row: ItemRow, data: bytes, spec: ImageSpec) -> tuple[Sample, tu
         image = transform_image(data, spec)
     except MemoryError as error:
         raise PackerError(
-            f"{row.key}: memory ran out while it was decoded ({error}); give fewer --workers or a smaller "
-            f"--max-pixels, or use a machine with more memory"
+            f"{row.key}: memory ran out while it was decoded ({error}); give fewer `workers` or a smaller "
+            f"`max_pixels`, or use a machine with more memory"
         ) from error
     sample = Sample(
         key=row.key,

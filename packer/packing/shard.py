@@ -6,6 +6,7 @@ rows of the plan -> bytes, read ahead -> samples -> shard
 from __future__ import annotations
 
 import functools
+import logging
 
 import msgspec
 
@@ -22,6 +23,8 @@ from packer.packing.samples import BuiltSample, build_samples
 from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, ImageSpec, StoreOptions
 from packer.stores.open_store import open_store
 from packer.stores.store import NO_CLAIM, Claim
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class PackContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +68,9 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         if not isinstance(outcome, RejectError):
             shard.add(index, outcome.sample, outcome.histogram)
         elif context.fail_on_reject:
-            raise PackerError(f"{source.uri}/{item.key}: {outcome} (--on-reject fail)")
+            raise PackerError(f"{source.uri}/{item.key}: {outcome} (`on_reject=fail`)")
         else:
+            _LOGGER.debug("%s/%s: rejected: %s", source.uri, item.key, outcome)
             shard.reject(index, outcome)
         tick(1, item.num_bytes)
 

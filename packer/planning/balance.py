@@ -64,7 +64,7 @@ def cut_known(
             raise OptionsError(
                 f"split {name!r}: {num_items:,} items, the largest of {int(framed.max()):,} bytes, fit no number of "
                 f"shards (a multiple of {spec.world} GPUs) that are equal in records and hold at most "
-                f"{MAX_SHARD_BYTES // 10**6} MB: leave out the largest, or shrink them with --resize"
+                f"{MAX_SHARD_BYTES // 10**6} MB: leave out the largest, or shrink them with `resize`"
             )
 
 

@@ -56,7 +56,7 @@ def missing_classes(use: ClassUse, split_name: str) -> Iterator[Finding]:
     if missing:
         yield Finding(
             text=f"Split {split_name} has nothing of {count_of(len(missing), 'class')}: {named(use, missing)}.",
-            advice="Pack with --stratify, which deals each class over all splits.",
+            advice="Pack with `stratify=True`, which deals each class over all splits.",
         )
 
 
@@ -65,7 +65,7 @@ def unused_ids(use: ClassUse) -> Iterator[Finding]:
     if len(use.used) < use.num_classes:
         yield Finding(
             text=f"Class ids go up to {use.num_classes - 1:,}, but only {len(use.used):,} of them are used.",
-            advice="The last layer of a network will be as wide as the highest id; --class-map gives other ids.",
+            advice="The last layer of a network will be as wide as the highest id; `class_map` gives other ids.",
         )
 
 

@@ -165,7 +165,7 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
     """Plan the items, which must come in hash order.
 
     Raises:
-        OptionsError: the group or split column is missing or of a type that cannot be used, --stratify lacks class
+        OptionsError: the group or split column is missing or of a type that cannot be used, `stratify=True` lacks class
             labels, a split has fewer items than shards, equal shards would repeat too many samples, or known sizes fit
             no shards.
     """
@@ -255,33 +255,35 @@ def _classes(ordered: pa.Table, request: PlanRequest) -> IntArray | None:
         return None
     if request.label_kind != "class":
         raise OptionsError(
-            f"--stratify: expected class labels, got a source with labels of kind {request.label_kind!r}"
+            f"expected class labels, got a source with labels of kind {request.label_kind!r}", field="stratify"
         )
     return np.asarray(ordered.column("label").to_numpy(), dtype=np.int64)
 
 
 def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
     """Return the names of the splits, sorted, and the index of each item's."""
-    given = _column(ordered, column, "--split-column")
+    given = _column(ordered, column, "split_column")
     try:
         values = given.cast(pa.string())
     except _UNFIT:
         raise OptionsError(
-            f"--split-column: expected a column of names of splits, as text in UTF-8, got {column!r} of type "
-            f"{given.type}"
+            f"expected a column of names of splits, as text in UTF-8, got {column!r} of type {given.type}",
+            field="split_column",
         ) from None
     if values.null_count:
-        raise OptionsError(f"--split-column: expected a split in each row of {column!r}, {values.null_count} have none")
+        raise OptionsError(
+            f"expected a split in each row of {column!r}, {values.null_count} have none", field="split_column"
+        )
     names = sorted(pc.unique(values).to_pylist())
     for name in names:
-        check_split_name(name, "--split-column")
+        check_split_name(name, "split_column")
     return names, np.asarray(pc.index_in(values, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
 
 
-def _column(ordered: pa.Table, name: str, option: str) -> pa.ChunkedArray:
+def _column(ordered: pa.Table, name: str, field: str) -> pa.ChunkedArray:
     if name not in ordered.column_names:
         raise OptionsError(
-            f"{option}: expected a column of the source ({', '.join(ordered.column_names)}), got {name!r}"
+            f"expected a column of the source ({', '.join(ordered.column_names)}), got {name!r}", field=field
         )
     return ordered.column(name)
 
@@ -289,12 +291,12 @@ def _column(ordered: pa.Table, name: str, option: str) -> pa.ChunkedArray:
 def _groups(ordered: pa.Table, group_column: str | None) -> IntArray | None:
     if group_column is None:
         return None
-    column = _column(ordered, group_column, "--group-column")
+    column = _column(ordered, group_column, "group_column")
     try:
         encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     except _UNFIT:
         raise OptionsError(
-            f"--group-column: expected a column with one text, number or byte string a row, got {group_column!r} of "
-            f"type {column.type}"
+            f"expected a column with one text, number or byte string a row, got {group_column!r} of type {column.type}",
+            field="group_column",
         ) from None
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)

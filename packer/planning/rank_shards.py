@@ -27,7 +27,7 @@ def shards_of_rank(num_shards: int, *, rank: int, world: int) -> range:
     if num_shards % world:
         raise OptionsError(
             f"{num_shards} shards do not divide by {world} ranks, so some would run out first; "
-            f"pack for {world} GPUs, or reshard: shardpack reshard DEST NEW --gpus {world}"
+            f"pack for {world} GPUs, or reshard: shardpack reshard DEST NEW `gpus={world}`"
         )
     return range(rank, num_shards, world)
 

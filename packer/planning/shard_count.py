@@ -99,7 +99,7 @@ def _too_many_fills(split: str, num_items: int, num_shards: int, num_fills: int)
     return (
         f"split {split!r}: {num_items:,} items in {num_shards:,} equal shards would repeat {num_fills:,} samples "
         f"({num_fills * 100 / num_items:.1f} %, expected at most {MAX_FILL_PERCENT} %); {below:,} or {above:,} items "
-        f"fit {num_shards:,} shards, {fitting[0]:,} shards fit these items; or accept it with --allow-fill"
+        f"fit {num_shards:,} shards, {fitting[0]:,} shards fit these items; or accept it with `allow_fill=True`"
     )
 
 

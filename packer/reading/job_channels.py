@@ -134,7 +134,7 @@ class ChannelSource:
                 raise OptionsError(
                     f"channel {channel!r}: expected Pipe channels of the splits that are read alone "
                     f"({', '.join(splits)}), since a Pipe that nobody reads ends the job; leave the channel out of the "
-                    "job, or read its split (--eval-split)"
+                    "job, or read its split (`eval_split`)"
                 )
 
     def records(self, split: str, spec: ReadSpec, *, epoch: int) -> Iterator[tuple[str, Record]]:
@@ -305,6 +305,6 @@ def _manifest_folder(files: JobFiles) -> str:
         raise NotADataSetError(
             f"{folder}: expected a channel {META_CHANNEL!r} with the data set's manifest.json, found none among "
             f"{', '.join(sorted(files.channels)) or 'no channels'}; add it to the job, or name the data set with "
-            "--manifest"
+            "`manifest`"
         )
     return folder

@@ -52,12 +52,14 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
         OSError: the data set's place cannot be read or written to.
     """
     if not options.dest:
-        raise OptionsError("DEST: expected a data set, got none")
+        raise OptionsError("expected a data set, got none", field="dest")
     cluster, mode = options.cluster(), options.input_mode()
     store = open_store(options.dest, reach.dest_store() if options.upload else reach.source_store())
     place = options.place(store.uri)
     if options.upload and place.file_system is not None:
-        raise OptionsError("--upload: expected with a data set in S3, got --mode FileSystem, which needs no lists")
+        raise OptionsError(
+            "expected with a data set in S3, got `mode=FileSystem`, which needs no lists", field="upload"
+        )
     manifest = load_manifest(store)
     plans = plan_channels(manifest, cluster, mode=mode, splits=options.split_names(), shuffle_seed=options.shuffle_seed)
     channels = build_channels(plans, place)
@@ -123,7 +125,9 @@ def _pipeline(
     options: SageMakerOptions, reach: PackOptions, store: Store, plans: tuple[ChannelPlan, ...]
 ) -> dict[str, Any]:
     if options.input_mode() is InputMode.FILE_SYSTEM:
-        raise OptionsError("--pipeline: expected --mode File, FastFile or Pipe, since a pipeline packs into a bucket")
+        raise OptionsError(
+            "expected `mode=File`, FastFile or Pipe, since a pipeline packs into a bucket", field="pipeline"
+        )
     dataset = f"{store.uri}-runs/{EXECUTION}"
     spec = options.job_spec(default_name="in-pipeline")
     if spec.checkpoint:

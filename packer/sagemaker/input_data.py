@@ -26,7 +26,7 @@ class FileSystem:
 
     def __post_init__(self) -> None:
         if not self.directory_path.startswith("/"):
-            raise OptionsError(f"--directory-path: expected an absolute path, got {self.directory_path!r}")
+            raise OptionsError(f"expected an absolute path, got {self.directory_path!r}", field="directory_path")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,13 @@ from packer.stores.open_store import find_scheme
 class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `sagemaker`; field names are the command line's with underscores."""
 
-    dest: Annotated[str, Meta(description="a data set, in S3 but for --mode FileSystem")] = ""
-    instances: Annotated[int | None, Meta(description="training instances (default: those of --data-group)")] = None
+    dest: Annotated[str, Meta(description="a data set, in S3 but for `mode=FileSystem`")] = ""
+    instances: Annotated[int | None, Meta(description="training instances (default: those of `data_group`)")] = None
     gpus_per_instance: Annotated[int | None, Meta(description="ranks on each instance")] = None
     mode: Annotated[InputMode | None, Meta(description="how shards reach the instances")] = None
     splits: Annotated[str | None, Meta(description="splits to read, such as train,val (default: all)")] = None
     shuffle_seed: Annotated[int | None, Meta(description="let SageMaker shuffle the shards of training splits")] = None
-    file_system_id: Annotated[str | None, Meta(description="fs-... that instances mount, for --mode FileSystem")] = None
+    file_system_id: Annotated[str | None, Meta(description="fs-... that instances mount, for `mode=FileSystem`")] = None
     file_system_type: Annotated[str, Meta(description="EFS or FSxLustre")] = "EFS"
     directory_path: Annotated[str | None, Meta(description="absolute path of the data set on the file system")] = None
     instance_group: Annotated[tuple[str, ...], Meta(description="one of several kinds of instances; repeatable")] = ()
@@ -47,7 +47,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     hyperparameter: Annotated[tuple[str, ...], Meta(description="option of the trainer; repeatable")] = ()
     subnets: Annotated[str | None, Meta(description="of the job's network, such as subnet-1,subnet-2")] = None
     security_groups: Annotated[str | None, Meta(description="of the job's network, such as sg-1,sg-2")] = None
-    pack_image: Annotated[str, Meta(description="URI of the packing image, for --pipeline")] = ""
+    pack_image: Annotated[str, Meta(description="URI of the packing image, for `pipeline`")] = ""
     processing_instance_type: Annotated[str, Meta(description="packs and evaluates in a pipeline")] = "ml.c5.9xlarge"
     min_accuracy: Annotated[float, Meta(ge=0, le=1, description="a pipeline's model must have")] = 0.5
     model_package_group: Annotated[str, Meta(description="where a pipeline registers a good model")] = ""
@@ -66,15 +66,15 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         names = ", ".join(group.name for group in groups)
         found = tuple(group for group in groups if group.name == self.data_group)
         if groups and not found:
-            raise OptionsError(f"--data-group: expected one of {names}, got {self.data_group or 'none'}")
+            raise OptionsError(f"expected one of {names}, got {self.data_group or 'none'}", field="data_group")
         if self.data_group and not groups:
-            raise OptionsError("--data-group: expected with --instance-group NAME=TYPE:COUNT only")
+            raise OptionsError("expected with `instance_group=NAME=TYPE:COUNT` only", field="data_group")
         return found
 
     def input_mode(self) -> InputMode:
         """Return the mode. Raises OptionsError where none was given."""
         if self.mode is None:
-            raise OptionsError(f"--mode: expected one of {', '.join(InputMode)}, got none")
+            raise OptionsError(f"expected one of {', '.join(InputMode)}, got none", field="mode")
         return self.mode
 
     def cluster(self) -> Cluster:
@@ -82,10 +82,10 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         groups = self.data_groups()
         instances = groups[0].instances if groups and self.instances is None else self.instances
         if groups and instances != groups[0].instances:
-            raise OptionsError(f"--instances: expected {groups[0].instances} as in --data-group, got {instances}")
+            raise OptionsError(f"expected {groups[0].instances} as in `data_group`, got {instances}", field="instances")
         if instances is None or self.gpus_per_instance is None:
-            missing = "--instances" if instances is None else "--gpus-per-instance"
-            raise OptionsError(f"{missing}: expected the instances that train and the ranks on each, got none")
+            missing = "instances" if instances is None else "gpus_per_instance"
+            raise OptionsError("expected the instances that train and the ranks on each, got none", field=missing)
         return Cluster(instances=instances, gpus_per_instance=self.gpus_per_instance)
 
     def place(self, root: str) -> DataPlace:
@@ -98,18 +98,19 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if self.input_mode() is InputMode.FILE_SYSTEM:
             return DataPlace(root=root, file_system=self._file_system(), groups=groups)
         if self.file_system_id is not None or self.directory_path is not None:
-            raise OptionsError(f"--file-system-id: expected with --mode FileSystem only, got --mode {self.mode}")
+            raise OptionsError(f"expected with `mode=FileSystem` only, got `mode={self.mode}`", field="file_system_id")
         if find_scheme(root) != "s3":
             raise OptionsError(
-                f"DEST: expected a data set in S3 with --mode {self.mode}, got {root}; copy it (aws s3 sync {root} "
-                "s3://BUCKET/PREFIX), then name the copy and add --upload"
+                f"expected a data set in S3 with `mode={self.mode}`, got {root}; copy it (aws s3 sync {root} "
+                "s3://BUCKET/PREFIX), then name the copy and add `upload=True`",
+                field="dest",
             )
         return DataPlace(root=root, groups=groups)
 
     def _file_system(self) -> FileSystem:
         if self.file_system_id is None or self.directory_path is None:
-            missing = "--file-system-id" if self.file_system_id is None else "--directory-path"
-            raise OptionsError(f"{missing}: expected a value with --mode FileSystem, got none")
+            missing = "file_system_id" if self.file_system_id is None else "directory_path"
+            raise OptionsError("expected a value with `mode=FileSystem`, got none", field=missing)
         return FileSystem(
             file_system_id=self.file_system_id,
             file_system_type=self.file_system_type,
@@ -119,7 +120,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def job_spec(self, *, default_name: str) -> JobSpec:
         """Return what the job is, beside its data. Raises OptionsError."""
         if self.max_wait_s is not None and not self.spot:
-            raise OptionsError("--max-wait-s: expected with --spot only")
+            raise OptionsError("expected with `spot=True` only", field="max_wait_s")
         max_wait_s = 2 * self.max_run_s if self.max_wait_s is None else self.max_wait_s
         return JobSpec(
             name=self.name or default_name,
@@ -146,12 +147,14 @@ def _parse_group(text: str) -> InstanceGroup:
     name, _, rest = text.partition("=")
     instance_type, _, count = rest.partition(":")
     if not name or not instance_type or not (count.isascii() and count.isdecimal()) or int(count[:9]) < 1:
-        raise OptionsError(f"--instance-group: expected NAME=TYPE:COUNT such as gpu=ml.p4d.24xlarge:2, got {text!r}")
+        raise OptionsError(
+            f"expected NAME=TYPE:COUNT such as gpu=ml.p4d.24xlarge:2, got {text!r}", field="instance_group"
+        )
     return InstanceGroup(name=name, instance_type=instance_type, instances=int(count[:9]))
 
 
 def _parse_hyperparameter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise OptionsError(f"--hyperparameter: expected K=V such as epochs=90, got {text!r}")
+        raise OptionsError(f"expected K=V such as epochs=90, got {text!r}", field="hyperparameter")
     return name, value

@@ -11,7 +11,8 @@ from packer.channels.channel_plan import Cluster
 from packer.dataset.load import load_manifest
 from packer.dataset.planfile import load_plan
 from packer.errors import DataSetError, OptionsError
-from packer.options import PackOptions, option_name, parse_options
+from packer.flags import option_name
+from packer.options import PackOptions, parse_options
 from packer.stores.open_store import is_local, open_store
 from packer.stores.store import Store
 
@@ -41,13 +42,15 @@ def repacking_arguments(store: Store, options: PackOptions, cluster: Cluster, *,
         place = getattr(packed, name)
         if place is not None and is_local(place):
             raise OptionsError(
-                f"--pipeline: expected a data set that was packed from s3://..., so that a container can pack it anew; "
-                f"{store.uri} was packed with {option_name(name)} {place}"
+                f"expected a data set that was packed from s3://..., so that a container can pack it anew; "
+                f"{store.uri} was packed with `{name}={place}`",
+                field="pipeline",
             )
     if load_manifest(open_store(packed.source, options.source_store()), missing_ok=True) is not None:
         raise OptionsError(
-            f"--pipeline: expected a data set that was packed from images; {store.uri} is a copy of the data set "
-            f"{packed.source}: name that one"
+            f"expected a data set that was packed from images; {store.uri} is a copy of the data set "
+            f"{packed.source}: name that one",
+            field="pipeline",
         )
     given = _differing(msgspec.to_builtins(packed))
     shape = ("--instances", str(cluster.instances), "--gpus-per-instance", str(cluster.gpus_per_instance))

@@ -20,7 +20,7 @@ from packer.sagemaker.validation import request_faults, required_members
 VERSION = "2020-12-01"
 EXECUTION = "${Execution.PipelineExecutionId}"
 ACCURACY_PATH = "evaluation.accuracy"
-"""Of the document that the trainer writes with --evaluate-only."""
+"""Of the document that the trainer writes with `evaluate_only=True`."""
 OPERATIONS = {
     "Training": "CreateTrainingJob",
     "Processing": "CreateProcessingJob",
@@ -58,11 +58,13 @@ class PipelineSpec:
 
     def __post_init__(self) -> None:
         if not self.eval_split:
-            raise OptionsError("--pipeline: expected a data set with a split to evaluate, such as val, found none")
+            raise OptionsError(
+                "expected a data set with a split to evaluate, such as val, found none", field="pipeline"
+            )
         if not 0 <= self.min_accuracy <= 1:
-            raise OptionsError(f"--min-accuracy: expected a share from 0 to 1, got {self.min_accuracy:g}")
+            raise OptionsError(f"expected a share from 0 to 1, got {self.min_accuracy:g}", field="min_accuracy")
         if not self.pack_image:
-            raise OptionsError("--pack-image: expected the image that packs in a pipeline, got none")
+            raise OptionsError("expected the image that packs in a pipeline, got none", field="pack_image")
 
 
 def build_pipeline(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +74,9 @@ def build_pipeline(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
         OptionsError: SageMaker would not take it, or the job keeps no checkpoints.
     """
     if "CheckpointConfig" not in job:
-        raise OptionsError("--checkpoint: expected a place for the checkpoints that a pipeline evaluates, got none")
+        raise OptionsError(
+            "expected a place for the checkpoints that a pipeline evaluates, got none", field="checkpoint"
+        )
     definition = {
         "Version": VERSION,
         "Metadata": {},

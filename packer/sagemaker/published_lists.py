@@ -25,12 +25,13 @@ def check_key_lists(store: Store, manifest: Manifest, plans: Sequence[ChannelPla
             found = store.get(key)
         except ObjectNotFoundError:
             raise OptionsError(
-                f"{store.uri}/{key}: expected the list of a channel's shards, found nothing; add --upload to write it"
+                f"{store.uri}/{key}: expected the list of a channel's shards, found nothing; add `upload=True` to "
+                "write it"
             ) from None
         if found != lists[key]:
             raise OptionsError(
                 f"{store.uri}/{key}: expected a list of the shards below {store.uri}, found another, as after a copy "
-                "from elsewhere; add --upload to write it anew"
+                "from elsewhere; add `upload=True` to write it anew"
             )
 
 

@@ -16,7 +16,6 @@ import msgspec
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan, Cluster
 from packer.errors import OptionsError
-from packer.options import option_name
 from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, build_channels
 from packer.sagemaker.rules import training_job_faults
@@ -82,14 +81,18 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         if bool(self.instance_type) == bool(self.groups):
-            raise OptionsError("--instance-type: expected either it or --instance-group, got both or none of them")
+            raise OptionsError(
+                "expected either it or `instance_group`, got both or none of them", field="instance_type"
+            )
         if bool(self.subnets) != bool(self.security_groups):
-            raise OptionsError("--subnets: expected together with --security-groups, got one of them")
+            raise OptionsError("expected together with `security_groups`, got one of them", field="subnets")
         if self.max_wait_s and self.max_wait_s < self.max_run_s:
-            raise OptionsError(f"--max-wait-s: expected at least --max-run-s ({self.max_run_s}), got {self.max_wait_s}")
+            raise OptionsError(
+                f"expected at least `max_run_s` ({self.max_run_s}), got {self.max_wait_s}", field="max_wait_s"
+            )
         for name in ("image", "role", "output"):
             if not getattr(self, name):
-                raise OptionsError(f"{option_name(name)}: expected a value for a training job, got none")
+                raise OptionsError("expected a value for a training job, got none", field=name)
 
 
 def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, cluster: Cluster) -> dict[str, Any]:
@@ -164,8 +167,9 @@ def splits_read(spec: JobSpec, plans: Sequence[ChannelPlan]) -> tuple[str, str]:
         found.append(named.get(option) or next(iter(fitting), ""))
         if found[-1] not in (*fitting, "") or (option == "split" and not fitting):
             raise OptionsError(
-                f"--hyperparameter: expected {option} to be one of {', '.join(fitting) or 'no split'} in the channels, "
-                f"got {found[-1] or 'none'}; choose the splits of the channels with --splits"
+                f"expected {option} to be one of {', '.join(fitting) or 'no split'} in the channels, "
+                f"got {found[-1] or 'none'}; choose the splits of the channels with `splits`",
+                field="hyperparameter",
             )
     return found[0], found[1]
 
@@ -181,7 +185,7 @@ def _split_options(spec: JobSpec, plans: Sequence[ChannelPlan]) -> Mapping[str, 
     if unread:
         raise OptionsError(
             f"channel {unread[0].name!r}: expected one that the trainer reads, since a Pipe channel that nobody reads "
-            f"ends the job; it reads {training!r} and {evaluation or 'no evaluation split'!r}: name them with --splits"
+            f"ends the job; it reads {training!r} and {evaluation or 'no evaluation split'!r}: name them with `splits`"
         )
     options = {"split": training, "eval-split": evaluation}
     return {name: split for name, split in options.items() if split not in ("", "train")}

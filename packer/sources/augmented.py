@@ -40,7 +40,7 @@ def find_reference(raw: RawTable) -> str | None:
     if _SOURCE in found:
         return _SOURCE
     if len(found) > 1:
-        raise SourceError(f"{raw.name}: the columns {quote(found)} look like references; name one with --key-column")
+        raise SourceError(f"{raw.name}: the columns {quote(found)} look like references; name one with `key_column`")
     return found[0] if found else None
 
 

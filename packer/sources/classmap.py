@@ -54,8 +54,9 @@ class ClassMap:
         if missing or not names:
             problem = f"{len(missing):,} of {len(names):,} classes are not in it: {quote(missing)}"
             raise SourceError(
-                f"--class-map: {self.path}: {problem if names else 'there are no classes'} in {source!r}; "
-                f"add them, remove their images, or leave the class map out"
+                f"{self.path}: {problem if names else 'there are no classes'} in {source!r}; "
+                f"add them, remove their images, or leave the class map out",
+                field="class_map",
             )
         return tuple(self.ids[name] for name in names)
 
@@ -72,13 +73,13 @@ def load_class_map(path: str, options: StoreOptions = DEFAULT_STORE) -> ClassMap
     except StoreError:
         raise
     except OptionsError as error:
-        raise SourceError(f"--class-map: {error}") from None
+        raise SourceError(str(error), field="class_map") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise SourceError(f"--class-map: {path} cannot be read: {error}") from None
+        raise SourceError(f"{path} cannot be read: {error}", field="class_map") from None
     try:
         return _build_map(path, _parse_json(text) if path.lower().endswith(".json") else _parse_lines(text))
     except ValueError as error:
-        raise SourceError(f"--class-map: {path}: {error}") from None
+        raise SourceError(f"{path}: {error}", field="class_map") from None
 
 
 def _parse_json(text: str) -> list[_Entry]:

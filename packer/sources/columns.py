@@ -82,7 +82,7 @@ def build_vector_label(raw: RawTable, names: Sequence[str]) -> LabelledColumn:
         if not (_types.is_int64(column.type) or _types.is_float64(column.type)):
             raise SourceError(
                 f"{raw.name}: label column {name!r} holds {raw.table.column(name).type}; expected numbers, since "
-                f"--label-column names several"
+                f"`label_column` names several"
             )
         _refuse_rows(raw, name, pc.is_null(column), "no label")
         columns.append(column.to_numpy().astype(np.float64))
@@ -206,7 +206,7 @@ def _refuse_mixed(raw: RawTable, name: str, column: pa.ChunkedArray) -> None:
     raise SourceError(
         f"{raw.name}: expected numbers or names in column {name!r}, got {num_numbers:,} of those and {num_names:,} of "
         f"these: {raw.show(rows, column.filter(odd).slice(0, NUM_EXAMPLES).to_pylist())}; mend or remove these rows, "
-        "or, if all are names, give the ids of the names with --class-map"
+        "or, if all are names, give the ids of the names with `class_map`"
     )
 
 

@@ -77,10 +77,10 @@ def list_archive(spec: SourceSpec, path: str, folder: str) -> Listing:
 
 def refuse_listing_options(spec: SourceSpec) -> None:
     """Raise SourceError for options that suit no folder."""
-    for option, value in (("label-column", spec.label_column), ("key-column", spec.key_column), ("root", spec.root)):
+    for field, value in (("label_column", spec.label_column), ("key_column", spec.key_column), ("root", spec.root)):
         if value is not None:
             raise SourceError(
-                f"--{option}: expected with a listing only, got it with the folder {spec.source!r}; leave it out"
+                f"expected with a listing only, got it with the folder {spec.source!r}; leave it out", field=field
             )
 
 
@@ -92,7 +92,7 @@ def refuse_images_beside_classes(spec: SourceSpec, scan: Scan) -> None:
         examples = quote(stray.slice(0, 4).to_pylist())
         raise SourceError(
             f"{spec.source}: {len(stray):,} images lie beside {len(scan.class_names):,} class folders, such as "
-            f"{examples}; move them into a class folder, or pass --flat for no labels"
+            f"{examples}; move them into a class folder, or pass `flat=True` for no labels"
         )
 
 

@@ -60,9 +60,9 @@ def list_inventory(spec: SourceSpec) -> Listing:
             what listing the prefix would refuse.
         OSError: a bucket cannot be read.
     """
-    for option, value in (("label-column", spec.label_column), ("key-column", spec.key_column)):
+    for field, value in (("label_column", spec.label_column), ("key_column", spec.key_column)):
         if value is not None:
-            raise SourceError(f"--{option}: an S3 Inventory has no such column, and folders are classes; leave it out")
+            raise SourceError("an S3 Inventory has no such column, and folders are classes; leave it out", field=field)
     parent, _, name = absolute_uri(spec.source).rpartition("/")
     manifest = _load_manifest(spec, open_store(parent, spec.store), name)
     root = _find_root(spec, manifest)
@@ -94,7 +94,9 @@ def _find_root(spec: SourceSpec, manifest: _Manifest) -> str:
     bucket = f"s3://{manifest.source_bucket}"
     root = bucket if spec.root is None else absolute_uri(spec.root)
     if root != bucket and not root.startswith(bucket + "/"):
-        raise SourceError(f"--root: expected {bucket}, which the inventory lists, or a prefix in it; got {spec.root!r}")
+        raise SourceError(
+            f"expected {bucket}, which the inventory lists, or a prefix in it; got {spec.root!r}", field="root"
+        )
     return root
 
 

@@ -61,7 +61,7 @@ def normalise_key(path: str, roots: Sequence[str]) -> str:
     if path.startswith("file://"):
         path = unquote(path.removeprefix("file://").removeprefix("localhost"))
     elif bucket := re.match(r"s3://[^/]+", path):
-        raise SourceError(f"is a URI of another store; for objects of that bucket give --root {bucket[0]}")
+        raise SourceError(f"is a URI of another store; for objects of that bucket give `root={bucket[0]}`")
     elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
         raise SourceError("is a URI of another store; expected a path")
     if "\0" in path:
@@ -110,7 +110,7 @@ def _normalise_rows(raw: RawTable, rows: list[int], paths: list[str], root: str)
         except SourceError as error:
             raise SourceError(
                 f"{raw.name}: {path!r} ({raw.locate([row])[0]}) {error}: paths start from {root}; "
-                "mend the path, or give the folder with --root"
+                "mend the path, or give the folder with `root`"
             ) from None
     return keys
 

@@ -54,7 +54,9 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
 def refuse_flat(spec: SourceSpec) -> None:
     """Raise SourceError where a listing's rows are to have no classes by their folders, which they have never."""
     if spec.flat:
-        raise SourceError(f"--flat: expected with a folder only, got it with the listing {spec.source!r}; leave it out")
+        raise SourceError(
+            f"expected with a folder only, got it with the listing {spec.source!r}; leave it out", field="flat"
+        )
 
 
 def build_listed_label(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> LabelledColumn:
@@ -77,7 +79,7 @@ def _apply_class_map(raw: RawTable, label: LabelledColumn, class_map: ClassMap) 
     Whole numbers that the map has as names are names, as they would be if they were the names of folders.
     """
     if label.kind is not LabelKind.CLASS or label.values is None:
-        raise SourceError(f"--class-map: expected class labels in {raw.name}, got labels of kind '{label.kind}'")
+        raise SourceError(f"expected class labels in {raw.name}, got labels of kind '{label.kind}'", field="class_map")
     if label.class_names:
         ids = class_map.find_ids(label.class_names, raw.name)
         return replace(
@@ -90,8 +92,8 @@ def _apply_class_map(raw: RawTable, label: LabelledColumn, class_map: ClassMap) 
     unknown = [number for number in numbers if number not in known]
     if unknown:
         raise SourceError(
-            f"--class-map: {class_map.path}: {len(unknown):,} ids of {raw.name} are not in it: {_show(unknown)}; "
-            "add them"
+            f"{class_map.path}: {len(unknown):,} ids of {raw.name} are not in it: {_show(unknown)}; add them",
+            field="class_map",
         )
     return replace(label, class_names=class_map.class_names)
 
@@ -100,8 +102,9 @@ def _look_up_numerals(raw: RawTable, label: LabelledColumn, class_map: ClassMap,
     unknown = [number for number in numbers if str(number) not in class_map.ids]
     if unknown:
         raise SourceError(
-            f"--class-map: {class_map.path}: some labels of {raw.name} are names in it, so all of them are names; "
-            f"{len(unknown):,} are not in it: {_show(unknown)}; add them, or leave the class map out"
+            f"{class_map.path}: some labels of {raw.name} are names in it, so all of them are names; "
+            f"{len(unknown):,} are not in it: {_show(unknown)}; add them, or leave the class map out",
+            field="class_map",
         )
     ids = [class_map.ids[str(number)] for number in numbers]
     rows = pc.index_in(label.values, value_set=pa.array(numbers, pa.int64()))
@@ -130,6 +133,6 @@ def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str, store: StoreOpt
         raise SourceError(
             f"{raw.name}: {len(rows):,} of {len(keys):,} paths name no file below {root}: "
             f"{raw.show(rows, keys.filter(gone).to_pylist())}; "
-            "mend the rows, or give the folder that paths start from with --root"
+            "mend the rows, or give the folder that paths start from with `root`"
         )
     return columns

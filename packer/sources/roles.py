@@ -12,7 +12,7 @@ from packer.sources.items import ITEM_COLUMNS, NUM_BYTES, RESERVED_NAMES, Source
 from packer.sources.tables import RawTable
 
 KEY_NAMES = ("key", "path", "file", "filename", "file_name", "filepath", "image", "image_path", "uri", "url")
-"""Names of a path column, in any case of letters; more than one of them needs --key-column."""
+"""Names of a path column, in any case of letters; more than one of them needs `key_column`."""
 LABEL_NAMES = ("label", "class", "target", "category")
 """Names of a label column, in any case of letters; the first that is there counts."""
 
@@ -41,7 +41,7 @@ def find_roles(raw: RawTable, spec: SourceSpec) -> Roles:
     labels = _find_labels([name for name in names if name != key and name not in metadata], spec)
     notices = [f"column {name!r} left out: metadata of Ground Truth" for name in metadata]
     if not labels and (found := find_labelled(metadata)):
-        notices.append(f"no labels: name an attribute such as {quote(found)} with --label-column for labels")
+        notices.append(f"no labels: name an attribute such as {quote(found)} with `label_column` for labels")
     extras = [name for name in names if name != key and name not in labels and name not in metadata]
     taken = sorted(RESERVED_NAMES.intersection(extras))
     if taken:
@@ -62,7 +62,7 @@ def find_roles(raw: RawTable, spec: SourceSpec) -> Roles:
 def _find_key(raw: RawTable, spec: SourceSpec) -> str:
     names: list[str] = raw.table.column_names
     if spec.key_column is not None:
-        return _expect_column(names, spec.key_column, "--key-column")
+        return _expect_column(names, spec.key_column, "key_column")
     wanted = spec.label_column.split(",") if spec.label_column else []
     found = [name for name in names if name.lower() in KEY_NAMES and name not in wanted]
     if len(found) == 1:
@@ -75,7 +75,7 @@ def _find_key(raw: RawTable, spec: SourceSpec) -> str:
         if found
         else (f"no column is named {', '.join(KEY_NAMES[:-1])} or {KEY_NAMES[-1]} (its columns: {_join(names)})")
     )
-    raise SourceError(f"{spec.source}: {problem}; name the path's column with --key-column")
+    raise SourceError(f"{spec.source}: {problem}; name the path's column with `key_column`")
 
 
 def _find_labels(names: Sequence[str], spec: SourceSpec) -> tuple[str, ...]:
@@ -83,22 +83,22 @@ def _find_labels(names: Sequence[str], spec: SourceSpec) -> tuple[str, ...]:
     if given is not None:
         parts = (given,) if given in names else tuple(part.strip() for part in given.split(","))
         if len(set(parts)) != len(parts):
-            raise SourceError(f"--label-column: expected each column once, got {given!r}")
-        return tuple(_expect_column(names, part, "--label-column") for part in parts)
+            raise SourceError(f"expected each column once, got {given!r}", field="label_column")
+        return tuple(_expect_column(names, part, "label_column") for part in parts)
     for wanted in LABEL_NAMES:
         found = [name for name in names if name.lower() == wanted]
         if len(found) > 1:
             raise SourceError(
-                f"{spec.source}: the columns {_join(found)} look like labels; name one with --label-column"
+                f"{spec.source}: the columns {_join(found)} look like labels; name one with `label_column`"
             )
         if found:
             return (found[0],)
     return ()
 
 
-def _expect_column(names: Sequence[str], name: str, option: str) -> str:
+def _expect_column(names: Sequence[str], name: str, field: str) -> str:
     if name not in names:
-        raise SourceError(f"{option}: no column {name!r}; expected one of {_join(names)}")
+        raise SourceError(f"no column {name!r}; expected one of {_join(names)}", field=field)
     return name
 
 

@@ -124,7 +124,7 @@ def _find_column(spec: SourceSpec, schema: pa.Schema, features: dict[str, str]) 
         [name for name in can_be if name.lower() in IMAGE_COLUMNS],
     ):
         if len(found) > 1:
-            raise SourceError(f"{spec.source}: the columns {quote(found)} hold images; name one with --key-column")
+            raise SourceError(f"{spec.source}: the columns {quote(found)} hold images; name one with `key_column`")
         if found:
             return found[0]
     return None

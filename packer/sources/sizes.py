@@ -28,7 +28,7 @@ def load_sizes(root: str, keys: pa.ChunkedArray) -> pa.Array:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise SourceError(
-            f"{root}: cannot be read as a folder ({error.strerror}); give the folder with --root"
+            f"{root}: cannot be read as a folder ({error.strerror}); give the folder with `root`"
         ) from None
     try:
         chunks = [keys.slice(start, _CHUNK_KEYS) for start in range(0, len(keys), _CHUNK_KEYS)]

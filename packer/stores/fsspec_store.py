@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import re
 import threading
@@ -22,10 +23,12 @@ from typing import Any, BinaryIO, TypeVar
 import fsspec.core
 
 from packer.errors import ClaimLostError, MissingExtraError, OptionsError, StoreAccessError, StoreError
+from packer.shown_text import cause_of
 from packer.stores.claims import put_claimed
 from packer.stores.store import NO_CLAIM, Buffers, Claim, ObjectInfo, ObjectNotFoundError, Tagged
 
 T = TypeVar("T")
+_LOGGER = logging.getLogger(__name__)
 
 FSSPEC_PREFIX = "fsspec+"
 """Before a scheme: fsspec's own library reads the place, whatever this package has for it."""
@@ -200,10 +203,12 @@ class RemoteStore:
             problem = ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
         except FileExistsError:
             problem = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), where)
-        except PermissionError:
+        except PermissionError as error:
+            _LOGGER.debug("%s: %s", where, cause_of(error))
             problem = StoreAccessError(f"{where}: no permission; grant it, or sign in as that place's library expects")
         except Exception as error:  # each library has errors of its own, under no common name
-            problem = StoreError(f"{where}: the request failed with {type(error).__name__}; try again with --resume")
+            _LOGGER.debug("%s: %s", where, cause_of(error))
+            problem = StoreError(f"{where}: the request failed with {type(error).__name__}; go on with `resume=True`")
         raise problem
 
 
@@ -212,8 +217,9 @@ def check_creates(uri: str) -> None:
     scheme = uri.partition("://")[0].lower()
     if scheme not in _CREATES_ATOMICALLY:
         raise OptionsError(
-            f"DEST: expected a folder, s3:// or gs://, got {scheme}://, which has no known way to write only what is "
-            f"not there: of two runs that start at once none could tell who owns the place"
+            f"expected a folder, s3:// or gs://, got {scheme}://, which has no known way to write only what is "
+            f"not there: of two runs that start at once none could tell who owns the place",
+            field="dest",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TypeVar
 from packer.errors import StoreError
 
 T = TypeVar("T")
+_LOGGER = logging.getLogger(__name__)
 
 
 class TransientError(Exception):
@@ -55,9 +57,10 @@ def retry(
         num_failures += 1
         wait_s = draw(0.0, policy.wait_s(num_failures))
         elapsed_s = clock() - started
+        _LOGGER.info("%s; failed %d times in %.1f s, waiting for %.2f s", problem, num_failures, elapsed_s, wait_s)
         if elapsed_s + wait_s > policy.budget_s and num_failures >= policy.min_attempts:
             raise StoreError(
                 f"{problem}; tried {num_failures} times in {elapsed_s:.0f} s, so the place or the way to it is down or "
-                f"overloaded; when it is back, try again: an interrupted pack goes on with --resume"
+                f"overloaded; when it is back, try again: an interrupted pack goes on with `resume=True`"
             )
         sleep(wait_s)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
@@ -19,6 +20,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
 from packer.errors import ClaimLostError, OptionsError, StoreError
+from packer.shown_text import cause_of
 from packer.specs import Encryption, StoreOptions
 from packer.stores.claims import put_claimed
 from packer.stores.retry import RetryPolicy, TransientError, retry
@@ -38,6 +40,7 @@ from packer.stores.store import (
 )
 
 T = TypeVar("T")
+_LOGGER = logging.getLogger(__name__)
 
 _POLICY = RetryPolicy()
 _BULK_BYTES = 1_000_000
@@ -309,8 +312,10 @@ class S3Store:
             failure = parse_failure(str(error))
             if failure.status == 416 and no_range is not None:
                 return no_range
+            _LOGGER.debug("%s: %s: %s, %s", self._uri_of(path), action, failure, cause_of(error))
             problem = make_error(failure, bucket=self._bucket, key=path, action=action)
         except CLIENT_ERRORS as error:
+            _LOGGER.debug("%s: %s: %s", self._uri_of(path), action, cause_of(error))
             problem = check_answer(error, bucket=self._bucket, key=path, action=action)
         raise problem
 

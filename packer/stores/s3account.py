@@ -147,7 +147,7 @@ def _open_session(options: StoreOptions) -> Any:
         return boto3.session.Session(profile_name=options.profile)
     except botocore.exceptions.ProfileNotFound:
         raise OptionsError(
-            f"--profile: expected the name of an AWS profile of this machine, got {options.profile!r}"
+            f"expected the name of an AWS profile of this machine, got {options.profile!r}", field="profile"
         ) from None
 
 
@@ -165,7 +165,7 @@ def _open_control(session: Any, options: StoreOptions, region: str) -> Any:
         )
     except ValueError:
         raise OptionsError(
-            f"--endpoint-url: expected an address like https://host:port, got {_host(options)}"
+            f"expected an address like https://host:port, got {_host(options)}", field="endpoint_url"
         ) from None
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         problem = type(error).__name__

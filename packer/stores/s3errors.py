@@ -27,12 +27,12 @@ _REFUSALS = {
     "ExpiredTokenException": "the credentials have expired: sign in again",
     "TokenRefreshRequired": "the credentials have expired: sign in again",
     "InvalidToken": "the session token is not valid: sign in again",
-    "InvalidAccessKeyId": "the access key is not known there: choose the right --profile or keys",
-    "SignatureDoesNotMatch": "the secret key does not belong to the access key: choose the right --profile or keys",
+    "InvalidAccessKeyId": "the access key is not known there: choose the right `profile` or keys",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key: choose the right `profile` or keys",
     "RequestTimeTooSkewed": "this machine's clock is wrong by minutes: set it",
     "NoCredentials": (
-        "no AWS credentials were found: set the AWS variables, choose a --profile, sign in, or run where a role is "
-        "given; a public SOURCE is read with --anonymous"
+        "no AWS credentials were found: set the AWS variables, choose a `profile`, sign in, or run where a role is "
+        "given; a public SOURCE is read with `anonymous=True`"
     ),
     "CredentialsFailed": "the AWS credentials could not be had: sign in again, or mend the profile",
 }
@@ -87,7 +87,7 @@ def make_error(failure: Failure, *, bucket: str, key: str, action: str) -> Excep
         return ObjectNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), where)
     if status in (401, 403):
         return StoreAccessError(
-            f"{where}: may not {action} it ({code or 'AccessDenied'}); grant it, or choose another --profile; without "
+            f"{where}: may not {action} it ({code or 'AccessDenied'}); grant it, or choose another `profile`; without "
             f"s3:ListBucket this is also the answer for a key that is not there"
         )
     if status == 501:

@@ -18,13 +18,15 @@ import typer
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
+from packer.flags import option_name, with_flags
+from packer.logs import LogSettings, start_logs
+from packer.options import PackOptions
 from packer.shown_text import shown
 from packer.specs import StoreOptions
 from packer.trainer.core.failure import put_failure
 from packer.trainer.core.recipe import PRESETS, Recipe, find_preset
 from packer.trainer.core.stopping import Stopper, ending_at_sigterm
 from packer.trainer.core.train_options import PLAIN_FIELDS, CheckpointOptions, LogOptions, ReadingOptions, TrainOptions
-from packer.trainer.core.training_input import option_name
 from packer.trainer.core.training_run import Voice, run
 from packer.trainer.core.world import World, parse_world
 from packer.trainer.frameworks import NAMES, open_framework
@@ -85,12 +87,21 @@ def list_fields() -> list[msgspec.structs.FieldInfo]:
     return [*plain, *(field for fields in nested for field in fields)]
 
 
+def in_flags(text: str) -> str:
+    """Return text with the trainer's flags, and those of packing, in place of the names of fields."""
+    own = {*inspect.signature(train).parameters, *(field.name for field in list_fields()), "events"}
+    return with_flags(text, {*own, *PackOptions.__struct_fields__, "decode"})
+
+
 def _make_command() -> Any:
     """Return `train` with one parameter for each field, in the place of `given`."""
     own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.name != "given"]
-    generated = [_parameter(field) for field in list_fields()]
+    generated = [_parameter(field) for field in (*list_fields(), *msgspec.structs.fields(LogSettings))]
 
     def command(**parameters: Any) -> None:
+        logs = {field.name: parameters.pop(field.name) for field in msgspec.structs.fields(LogSettings)}
+        if any(value is not None for value in logs.values()):
+            start_logs(LogSettings(**{name: value for name, value in logs.items() if value is not None}))
         given = {field.name: parameters.pop(field.name) for field in list_fields()}
         train({name: value for name, value in given.items() if value is not None}, **parameters)
 
@@ -105,7 +116,7 @@ def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
     flag = option_name(field.name)
     is_list = get_origin(kind) is tuple
     described = ",".join(map(str, field.default)) if is_list else field.default
-    text = about.description if described in ("", False) else f"{about.description} [default: {described}]"
+    text = in_flags(about.description or "") + ("" if described in ("", False) else f" [default: {described}]")
     declaration = (f"{flag}/--no-{flag[2:]}" if field.default else flag) if kind is bool else flag
     option = typer.Option(declaration, *_ALIASES.get(field.name, ()), help=text, show_default=False)
     if is_list:
@@ -138,8 +149,9 @@ def _reporting(base_dir: str) -> Iterator[_Place]:
         with ending_at_sigterm() as stopper:
             yield _Place(world=world, stopper=stopper)
     except PackerError as error:
-        put_failure(base_dir, world, str(error))
-        typer.echo(f"error: {shown(str(error))}", err=True)
+        text = in_flags(str(error))
+        put_failure(base_dir, world, text)
+        typer.echo(f"error: {shown(text)}", err=True)
         raise typer.Exit(error.exit_code) from None
     except Exception as error:
         put_failure(base_dir, world, f"{type(error).__name__}: {error}")
@@ -155,7 +167,7 @@ def list_flags() -> dict[str, bool]:
     """Return the options that take no value, with what holds where they are not given."""
     own = inspect.signature(train).parameters.values()
     flags = {option_name(p.name): False for p in own if p.default is False}
-    for field in list_fields():
+    for field in (*list_fields(), *msgspec.structs.fields(LogSettings)):
         if isinstance(field.default, bool):
             flags[option_name(field.name)] = field.default
     return flags
@@ -182,11 +194,11 @@ def drop_flag_values(arguments: Sequence[str]) -> list[str]:
 
 
 def _announce(line: str) -> None:
-    typer.echo(shown(line))
+    typer.echo(shown(in_flags(line)))
 
 
 def _warn(line: str) -> None:
-    typer.echo(f"warning: {shown(line)}", err=True)
+    typer.echo(f"warning: {shown(in_flags(line))}", err=True)
 
 
 train_command = _make_command()

@@ -31,4 +31,4 @@ def open_framework(name: str, world: World, collective: str) -> Framework:
         from packer.trainer.keras.keras_framework import KerasFramework
 
         return KerasFramework(world, collective)
-    raise OptionsError(f"--framework: expected one of {', '.join(NAMES)}, got {name!r}")
+    raise OptionsError(f"expected one of {', '.join(NAMES)}, got {name!r}", field="framework")

@@ -64,7 +64,7 @@ def test_shards_fit_a_cluster_or_are_refused_with_the_reshard_that_would(
     if num_shards % shape.world == 0:
         plan_channels(manifest, shape, mode=mode)
         return
-    remedy = f"reshard DEST NEW --instances {shape.instances} --gpus-per-instance {shape.gpus_per_instance}"
+    remedy = f"reshard DEST NEW `instances={shape.instances}` `gpus_per_instance={shape.gpus_per_instance}`"
     problem = "at least one shard for each of" if num_shards < shape.world else "shards that divide by"
     with pytest.raises(OptionsError, match=f"split 'train': expected {problem} {shape.world} ranks .* {remedy}"):
         plan_channels(manifest, shape, mode=mode)
@@ -104,7 +104,7 @@ def test_only_training_splits_are_shuffled() -> None:
         plans = plan_channels(manifest, cluster(2, 2), mode=mode, shuffle_seed=7)
         assert {plan.split: plan.shuffle_seed for plan in plans} == {"train": 7, "train-aug": 7, "val": None, "": None}
     for mode in (InputMode.FAST_FILE, InputMode.FILE_SYSTEM):
-        with pytest.raises(OptionsError, match=f"--shuffle-seed: expected --mode File or Pipe, got {mode}"):
+        with pytest.raises(OptionsError, match=f"`shuffle_seed`: expected `mode=File` or Pipe, got {mode}"):
             plan_channels(manifest, cluster(2, 2), mode=mode, shuffle_seed=7)
 
 
@@ -118,12 +118,12 @@ def test_splits_that_are_named_and_no_others() -> None:
 
 def test_more_channels_than_a_job_can_have() -> None:
     manifest = make_manifest({"train": 8, "val": 8, "test": 8})
-    with pytest.raises(OptionsError, match=r"at most 20 in a job, got 25 .*--splits, or use --mode FastFile"):
+    with pytest.raises(OptionsError, match=r"at most 20 in a job, got 25 .*`splits`, or use `mode=FastFile`"):
         plan_channels(manifest, cluster(1, 8), mode=InputMode.PIPE)
     assert len(plan_channels(manifest, cluster(1, 8), mode=InputMode.PIPE, splits=("train", "val"))) == 17
 
 
-@pytest.mark.parametrize(("instances", "gpus", "name"), [(0, 1, "instances"), (1, 0, "gpus-per-instance")])
+@pytest.mark.parametrize(("instances", "gpus", "name"), [(0, 1, "instances"), (1, 0, "gpus_per_instance")])
 def test_clusters_without_ranks(instances: int, gpus: int, name: str) -> None:
-    with pytest.raises(OptionsError, match=f"--{name}: expected at least 1, got 0"):
+    with pytest.raises(OptionsError, match=f"`{name}`: expected at least 1, got 0"):
         cluster(instances, gpus)

@@ -263,7 +263,7 @@ def options_of_run(dest: Path) -> dict[str, object]:
 def test_an_option_that_a_stored_plan_lacks_has_its_default(tmp_path: Path) -> None:
     dest = interrupted(tmp_path)
     assert "sharpen" not in resume(dest)
-    with pytest.raises(OptionsError, match="--sharpen: expected 0 as in the run to be resumed, got 2"):
+    with pytest.raises(OptionsError, match="`sharpen`: expected 0 as in the run to be resumed, got 2"):
         resume(dest, sharpen=2)
 
 
@@ -277,7 +277,7 @@ def test_a_plan_with_a_new_option_is_of_the_version_that_brought_it(tmp_path: Pa
 def test_an_option_that_this_release_does_not_have(tmp_path: Path) -> None:
     old = old_plan()
     plan = msgspec.structs.replace(old, options={**old.options, "sharpen": 2})
-    with pytest.raises(DataSetError, match="begun with --sharpen, an option that this release does not have: go on"):
+    with pytest.raises(DataSetError, match="begun with `sharpen`, an option that this release does not have: go on"):
         check_same_options(LocalStore(tmp_path), plan, dict(old.options))
 
 
@@ -309,7 +309,9 @@ def test_a_receipt_vouches_for_its_own_shard(tmp_path: Path, key: str) -> None:
     dest = interrupted(tmp_path)
     path = dest / old_receipt_key(STEM)
     path.write_bytes(path.read_bytes().replace(f'"train/{STEM}.tfrecord"'.encode(), json.dumps(key).encode()))
-    with pytest.raises(DataSetError, match=f"expected the receipt of {STEM}, found '{key}'; delete it, then --resume"):
+    with pytest.raises(
+        DataSetError, match=f"expected the receipt of {STEM}, found '{key}'; delete it, then `resume=True`"
+    ):
         load_receipt(LocalStore(dest), STEM, plan_id=old_plan().plan_id)
     assert reuse_shard(LocalStore(dest), old_plan(), 0) is None
 
@@ -317,7 +319,7 @@ def test_a_receipt_vouches_for_its_own_shard(tmp_path: Path, key: str) -> None:
 def test_a_header_that_was_edited_in_a_plan_without_a_digest(tmp_path: Path) -> None:
     path = interrupted(tmp_path) / PLAN_KEY
     path.write_text(re.sub(r'("mean_record_bytes": )\d+', r"\g<1>7", path.read_text()))
-    with pytest.raises(DataSetError, match="its plan_id does not fit its header; start anew with --overwrite"):
+    with pytest.raises(DataSetError, match="its plan_id does not fit its header; start anew with `overwrite=True`"):
         load_plan(LocalStore(tmp_path / "out"))
 
 

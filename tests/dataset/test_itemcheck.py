@@ -54,9 +54,7 @@ def test_what_fits() -> None:
 
 
 def test_the_number_and_the_first_are_told() -> None:
-    with pytest.raises(
-        OptionsError, match=r"^--format recordio: 2 of 3 keys .* the first is 'b\\tc': .*--format tfrec"
-    ):
+    with pytest.raises(OptionsError, match=r"^`format=recordio`: 2 of 3 keys .* the first is 'b\\tc': .*`format=tfrec"):
         check_items(items(["a", "b\tc", "d\u2028"]), FormatName.RECORDIO)
     with pytest.raises(OptionsError, match=r"2 of 3 items .* the first is 16777217 of b: expected 0 to 16777216; numb"):
         check_items(items(["a", "b", "c"], [0, MAX_CLASS_ID + 1, 2**40]), FormatName.RECORDIO)
@@ -64,7 +62,7 @@ def test_the_number_and_the_first_are_told() -> None:
 
 def test_numbers_that_json_cannot_hold() -> None:
     rows = items(["a", "b", "c"]).append_column("x", pa.array([1.0, None, float("inf")]))
-    with pytest.raises(OptionsError, match=r"^--format webdataset: the column 'x' .* in the row of c: expected none"):
+    with pytest.raises(OptionsError, match=r"^`format=webdataset`: the column 'x' .* in the row of c: expected none"):
         check_items(rows, FormatName.WEBDATASET)
     lists = items(["a", "b"]).append_column("label", pa.array([[], [0.5, float("nan")]], pa.large_list(pa.float32())))
     with pytest.raises(OptionsError, match=r"the column 'label' .* in the row of b: "):

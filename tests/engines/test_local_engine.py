@@ -115,7 +115,7 @@ def test_workers_have_one_allocator_for_all() -> None:
 def test_an_error_of_the_system_is_told_in_one_line() -> None:
     with LocalEngine(1) as engine, pytest.raises(WorkerError) as caught:
         list(engine.run(tasks.fill_the_disk, None, [4], ignore))
-    assert str(caught.value) == "task 4: /some/where: No space left on device; mend that, then go on with --resume"
+    assert str(caught.value) == "task 4: /some/where: No space left on device; mend that, then go on with `resume=True`"
 
 
 def test_a_connection_that_a_task_loses_is_not_taken_for_a_dead_worker() -> None:

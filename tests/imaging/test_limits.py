@@ -27,7 +27,7 @@ def test_more_pixels_than_the_limit(kind):
     error = rejected(data, image_spec(16, max_pixels=1199))
 
     assert error.reason is RejectReason.TOO_MANY_PIXELS
-    assert error.detail == "expected at most 1,199 pixels (--max-pixels), got 40x30"
+    assert error.detail == "expected at most 1,199 pixels (`max_pixels`), got 40x30"
     assert transform_image(data, image_spec(16, max_pixels=1200)).height == 16
 
 

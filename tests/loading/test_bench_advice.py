@@ -73,14 +73,14 @@ def test_processors_for_a_consumption():
 
 def test_more_threads():
     (advice,) = advise(result(threads=2, capacity=4_000))
-    assert advice.what == "--threads 8 instead of 2"
+    assert advice.what == "`threads=8` instead of 2"
     assert advice.effect == "up to 16,000 images/s"
 
 
 def test_a_thread_that_waits_leaves_its_processor_to_another():
     found = result(is_remote=True, store_us=25, store_wait_us=20_000, capacity=400)
-    assert whats(found)[0] == "--threads 345 instead of 8"
-    assert whats(found)[1].startswith("--cache /a/local/folder:140GB")
+    assert whats(found)[0] == "`threads=345` instead of 8"
+    assert whats(found)[1].startswith("`cache=/a/local/folder:140GB")
     assert "threads" not in str(whats(result(is_remote=True, cache="/nvme:140GB", store_wait_us=20_000)))
 
 
@@ -93,6 +93,6 @@ def test_the_compiled_part():
 @pytest.mark.parametrize(("side", "is_told"), [(256, False), (290, False), (300, True), (500, True)])
 def test_fewer_stored_pixels(side, is_told):
     found = advise(result(stored_short_side_px=side))
-    assert [advice.what.startswith("pack with --resize 256") for advice in found] == [True] * is_told
+    assert [advice.what.startswith("pack with `resize=256`") for advice in found] == [True] * is_told
     if side == 500:
         assert found[0].effect == "about 221 us less for an image, which costs 500 now"

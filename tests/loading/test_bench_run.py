@@ -46,7 +46,7 @@ def test_a_step(text, expected):
 
 @pytest.mark.parametrize("text", ["", "64", "ms", "0ms", "-1s", "1h", "1e3ms"])
 def test_what_is_no_step(text):
-    with pytest.raises(OptionsError, match="--step: expected a time such as 64ms"):
+    with pytest.raises(OptionsError, match="`step`: expected a time such as 64ms"):
         parse_step(text)
 
 

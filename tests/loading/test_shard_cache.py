@@ -257,7 +257,7 @@ def test_memory():
 
 @pytest.mark.parametrize("text", ["", "/nvme", ":5GB", "/nvme:", "/nvme:much", "memory:-1GB"])
 def test_what_is_no_cache(text):
-    with pytest.raises(OptionsError, match="cache: expected"):
+    with pytest.raises(OptionsError, match="`cache`: expected"):
         parse_cache(text)
 
 

@@ -113,7 +113,7 @@ def test_a_shard_never_passes_128_mb(context: PackContext) -> None:
     shard.add(0, sample)
     shard.add(1, sample)
     assert 100_000_000 < shard.writer.num_bytes < 128_000_000
-    with pytest.raises(PackerError, match=r"shard train-00003-of-00004 passes 128 MB, .* smaller --shard-size"):
+    with pytest.raises(PackerError, match=r"shard train-00003-of-00004 passes 128 MB, .* smaller `shard_size`"):
         shard.add(2, sample)
 
 

@@ -57,7 +57,7 @@ class LateEngine(SerialEngine):
 @pytest.mark.parametrize("seed", [0, 1], ids=["equal options", "other options"])
 def test_who_plans_at_the_same_time_and_comes_second_leaves_no_trace(images: Path, tmp_path: Path, seed: int) -> None:
     pack_small(images, tmp_path / "alone")
-    with pytest.raises(DestinationTakenError, match="holds a finished data set; replace it with --overwrite"):
+    with pytest.raises(DestinationTakenError, match="holds a finished data set; replace it with `overwrite=True`"):
         pack(make_options(images, tmp_path / "out", seed=seed), engine=LateEngine(images, tmp_path / "out"))
     assert digests(tmp_path / "out") == digests(tmp_path / "alone")
 
@@ -75,7 +75,7 @@ def test_a_claim_between_the_plan_and_its_claim(images: Path, tmp_path: Path, se
         return put_if_absent(store, key, buffers)
 
     monkeypatch.setattr(LocalStore, "put_if_absent", put_second)
-    with pytest.raises(DestinationTakenError, match="holds an unfinished run; go on with --resume"):
+    with pytest.raises(DestinationTakenError, match="holds an unfinished run; go on with `resume=True`"):
         claim_destination(LocalStore(dest), *loser, overwrite=False)
     plan_id = winner[0].plan_id[:16]
     assert list_files(dest) == ["meta/plan.json", f"meta/plan/{plan_id}-train-00000.parquet"]
@@ -166,7 +166,9 @@ def test_a_finished_data_set_is_refused_and_stays(images: Path, tmp_path: Path) 
     pack_small(images, tmp_path / "out")
     before = digests(tmp_path / "out")
     for options in ({}, {"seed": 1}):
-        with pytest.raises(DestinationTakenError, match="holds a finished data set; replace it with --overwrite, or"):
+        with pytest.raises(
+            DestinationTakenError, match="holds a finished data set; replace it with `overwrite=True`, or"
+        ):
             pack_small(images, tmp_path / "out", **options)
     assert digests(tmp_path / "out") == before
 
@@ -201,7 +203,7 @@ def test_overwrite_refuses_a_folder_with_other_files_before_it_removes_anything(
     (dest / name).parent.mkdir(exist_ok=True)
     (dest / name).write_text("mine")
     before = digests(dest)
-    with pytest.raises(OptionsError, match=f"holds {name}, which --overwrite would not remove"):
+    with pytest.raises(OptionsError, match=f"holds {name}, which `overwrite=True` would not remove"):
         pack_small(images, dest, overwrite=True)
     assert digests(dest) == before
 
@@ -210,7 +212,7 @@ def test_overwrite_refuses_a_folder_with_other_files_before_it_removes_anything(
 def test_a_folder_of_other_files_is_refused(images: Path, tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "out/train").mkdir(parents=True)
     (tmp_path / "out/train/notes.txt").write_text("mine")
-    with pytest.raises(OptionsError, match=r"DEST: expected a place that is new or empty, but .* holds train/notes"):
+    with pytest.raises(OptionsError, match=r"`dest`: expected a place that is new or empty, but .* holds train/notes"):
         pack_small(images, tmp_path / "out", overwrite=overwrite)
     assert list_keys(tmp_path / "out") == ["train/notes.txt"]
 
@@ -241,7 +243,7 @@ def places(tmp_path: Path) -> dict[str, tuple[Path, Path]]:
 def test_places_that_cannot_be(tmp_path: Path, case: str) -> None:
     (tmp_path / "source/deep").mkdir(parents=True)
     source, dest = places(tmp_path)[case]
-    with pytest.raises(OptionsError, match=r"^DEST: expected a folder"):
+    with pytest.raises(OptionsError, match=r"^`dest`: expected a folder"):
         pack_small(source, dest, overwrite=True)
 
 

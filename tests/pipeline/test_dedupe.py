@@ -146,7 +146,7 @@ def test_the_user_settles_labels_that_differ_and_no_seed(
 
 
 def test_a_choice_without_a_comparison_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionsError, match="--on-conflict: expected with --dedupe"):
+    with pytest.raises(OptionsError, match="`on_conflict`: expected with `dedupe=True`"):
         make_options(tmp_path, tmp_path / "data", on_conflict="drop")
 
 

@@ -217,7 +217,7 @@ def test_what_cannot_be_packed_is_said(images, tmp_path, monkeypatch):
     table = hub_table(paths, class_names)
     source = tmp_path / "a.parquet"
     write_rows(table.replace_schema_metadata().append_column("mask", table.column("image")), source)
-    assert "the columns 'image', 'mask' hold images; name one with --key-column" in refused(source, tmp_path)
+    assert "the columns 'image', 'mask' hold images; name one with `key_column`" in refused(source, tmp_path)
     without = pa.array([{"bytes": None, "path": path.name} for path in paths], table.schema.field("image").type)
     write_rows(table.set_column(0, table.schema.field("image"), without), source)
     assert "names a file" in refused(source, tmp_path)
@@ -244,7 +244,7 @@ def test_further_images_are_left_out_and_named(images, tmp_path, capsys):
 
 def test_spark_is_refused(images, tmp_path):
     source = hub_source(images, tmp_path / "hub")
-    assert "expected --engine local for images in the rows of files" in refused(source, tmp_path, engine="spark")
+    assert "expected `engine=local` for images in the rows of files" in refused(source, tmp_path, engine="spark")
 
 
 def test_exact_copies_are_found_in_rows(images, tmp_path):

@@ -77,7 +77,7 @@ def test_a_missing_part_is_named(source: Path, tmp_path: Path) -> None:
 
 def test_parts_of_other_options_are_refused(source: Path, tmp_path: Path) -> None:
     pack_part(source, tmp_path / "parts", "0/2")
-    with pytest.raises(OptionsError, match=r"--quality: expected 95 .* got 90"):
+    with pytest.raises(OptionsError, match=r"`quality`: expected 95 .* got 90"):
         pack_part(source, tmp_path / "parts", "1/2", quality=90)
 
 
@@ -124,7 +124,7 @@ def test_commit_may_accept_more_rejects_than_the_parts(tmp_path: Path, capsys) -
     for part in ("0/2", "1/2"):
         pack_part(source, dest, part, max_rejects=0.02)
     with pytest.raises(
-        TooManyRejectsError, match=r"2 of 60 items .* at most 2.00%.* \(after pack --part: give it to co"
+        TooManyRejectsError, match=r"2 of 60 items .* at most 2.00%.* \(after pack `part`: give it to co"
     ):
         commit_parts(str(dest))
     for share in ("2", "nan", "-0.1", "some"):
@@ -140,5 +140,5 @@ def test_commit_may_accept_more_rejects_than_the_parts(tmp_path: Path, capsys) -
 
 @pytest.mark.parametrize("part", ["1/1", "-1/2", "2", "a/b", "0/0", "1/2/3", ""])
 def test_malformed_parts(part: str) -> None:
-    with pytest.raises(OptionsError, match="--part: expected I/N with I from 0 to N-1"):
+    with pytest.raises(OptionsError, match="`part`: expected I/N with I from 0 to N-1"):
         parse_options({"source": "s", "dest": "d", "part": part})

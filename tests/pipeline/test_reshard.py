@@ -154,7 +154,7 @@ def test_an_interrupted_copy_is_no_other_command_s(packed: Path, tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         reshard(parse_options(values), engine=StopsAtTheEnd())
     before = digests(tmp_path / "new")
-    text = r"holds an unfinished reshard, expected one of pack; go on with reshard --resume"
+    text = r"holds an unfinished reshard, expected one of pack; go on with reshard `resume=True`"
     with pytest.raises(OptionsError, match=text):
         commit_parts(str(tmp_path / "new"))
     with pytest.raises(OptionsError, match=text):

@@ -156,7 +156,7 @@ def test_another_source_is_refused_and_another_way_to_write_it_is_not(
     dest = tmp_path / "out"
     interrupt(images, dest)
     other = write_images(tmp_path / "other", 60)
-    with pytest.raises(OptionsError, match=f"SOURCE: expected '{images}' as in the run to be resumed, got '{other}'"):
+    with pytest.raises(OptionsError, match=f"`source`: expected '{images}' as in the run to be resumed, got '{other}'"):
         resume(other, dest)
     monkeypatch.chdir(images.parent)
     resume(Path(images.name), dest)
@@ -169,7 +169,7 @@ def test_a_source_that_was_moved_is_found_by_a_link(images: Path, tmp_path: Path
     shutil.copytree(images, source)
     interrupt(source, dest)
     moved = source.rename(tmp_path / "moved")
-    with pytest.raises(OptionsError, match=r"^SOURCE: expected .* \(a source that was moved: make a symbolic link"):
+    with pytest.raises(OptionsError, match=r"^`source`: expected .* \(a source that was moved: make a symbolic link"):
         resume(moved, dest)
     source.symlink_to(moved)
     assert resume(source, dest).num_reused == 3
@@ -187,7 +187,7 @@ def test_more_rejects_may_be_accepted_afterwards(tmp_path: Path) -> None:
     """--max-rejects and --on-reject decide whether a data set is made, not which."""
     source = tmp_path / "source"
     write_unmeasured_rejects(source, num_rejects=2)
-    with pytest.raises(TooManyRejectsError, match=r"2 of 60 items .* raise --max-rejects and --resume"):
+    with pytest.raises(TooManyRejectsError, match=r"2 of 60 items .* raise `max_rejects` and `resume=True`"):
         pack_small(source, tmp_path / "out", max_rejects=0.03)
     assert not (tmp_path / "out/manifest.json").exists()
     resume(source, tmp_path / "out", max_rejects=0.1)
@@ -202,7 +202,7 @@ def test_rejects_of_finished_shards_fail_a_run_that_fails_on_rejects(tmp_path: P
     source, dest = tmp_path / "source", tmp_path / "out"
     first, _ = write_unmeasured_rejects(source, num_rejects=2)
     interrupt(source, dest, after_shards=4, max_rejects=0.1)
-    with pytest.raises(PackerError, match=rf"{first}: not_an_image: .*\(--on-reject fail\)"):
+    with pytest.raises(PackerError, match=rf"{first}: not_an_image: .*\(`on_reject=fail`\)"):
         resume(source, dest, max_rejects=0.1, on_reject="fail")
     assert not (dest / "manifest.json").exists()
     assert resume(source, dest, max_rejects=0.1).num_reused == 4
@@ -260,7 +260,7 @@ def test_a_plan_whose_items_are_harmed_is_not_gone_on_with(images: Path, tmp_pat
     dest = tmp_path / "out"
     interrupt(images, dest)
     harm(next(dest.glob("meta/plan/*")), damage)
-    with pytest.raises(DataSetError, match=r"meta/plan/.*parquet: .*start anew with --overwrite"):
+    with pytest.raises(DataSetError, match=r"meta/plan/.*parquet: .*start anew with `overwrite=True`"):
         resume(images, dest)
     assert "manifest.json" not in list_keys(dest)
 

@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_ends_the_run(
     with pytest.raises(PackerError, match=rf"^{source}/c1/0004\.jpg: .*\({os.strerror(number)}\)") as caught:
         pack_small(source, tmp_path / "out")
     assert isinstance(caught.value, SourceError) == (number in (errno.EACCES, errno.EPERM))
-    assert "--resume" in str(caught.value)
+    assert "`resume=True`" in str(caught.value)
 
 
 def test_empty_files_are_rejects_from_the_start(source: Path, tmp_path: Path) -> None:

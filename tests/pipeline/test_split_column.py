@@ -27,8 +27,8 @@ def test_rows_go_to_the_split_that_they_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (["train", None], r"--split-column: expected a split in each row of 'subset', 48 have none"),
-        (["train", "Val 1"], r"--split-column: expected names of splits of 1 to 32 lower-case .*, got 'Val 1'"),
+        (["train", None], r"`split_column`: expected a split in each row of 'subset', 48 have none"),
+        (["train", "Val 1"], r"`split_column`: expected names of splits of 1 to 32 lower-case .*, got 'Val 1'"),
         (["train", "meta"], r"not 'meta', got 'meta'"),
     ],
 )
@@ -40,5 +40,5 @@ def test_refusals(tmp_path: Path, splits: list[str | None], message: str) -> Non
 
 
 def test_not_beside_shares() -> None:
-    with pytest.raises(OptionsError, match="--split-column: expected without --split"):
+    with pytest.raises(OptionsError, match="`split_column`: expected without `split`"):
         parse_options({"source": "s", "dest": "d", "split": "train=0.5,val=0.5", "split_column": "subset"})

@@ -130,7 +130,7 @@ def test_an_evaluation_shard_may_be_left_empty(pool: Path, tmp_path: Path) -> No
 
 def test_more_rejects_than_allowed_commit_nothing(pool: Path, tmp_path: Path) -> None:
     source = write_rows(tmp_path / "list.csv", pool, 60, {5, 50})
-    with pytest.raises(TooManyRejectsError, match=r"^2 of 60 items were rejected, expected at most 2.00% \(--max-rej"):
+    with pytest.raises(TooManyRejectsError, match=r"^2 of 60 items were rejected, expected at most 2.00% \(`max_rej"):
         pack_small(source, tmp_path / "out", max_rejects=0.02, root=str(pool))
     assert "manifest.json" not in list_keys(tmp_path / "out")
     pack_small(source, tmp_path / "other", max_rejects=2 / 60, root=str(pool))
@@ -150,7 +150,7 @@ def test_every_reject_has_its_line(pool: Path, tmp_path: Path) -> None:
 
 def test_on_reject_fail_names_the_item(pool: Path, tmp_path: Path) -> None:
     source = write_rows(tmp_path / "list.csv", pool, 60, {17})
-    with pytest.raises(PackerError, match=r"c0/0017\.bad: not_an_image: .*\(--on-reject fail\)"):
+    with pytest.raises(PackerError, match=r"c0/0017\.bad: not_an_image: .*\(`on_reject=fail`\)"):
         pack_small(source, tmp_path / "out", on_reject="fail", max_rejects=1.0, root=str(pool))
     assert not (tmp_path / "out/manifest.json").exists()
 
@@ -161,7 +161,7 @@ def test_planned_fills_above_two_per_cent_are_refused_with_the_numbers(pool: Pat
         pack_small(source, tmp_path / "out", root=str(pool))
     assert str(caught.value) == (
         "split 'train': 61 items in 4 equal shards would repeat 3 samples (4.9 %, expected at most 2 %); 60 or 64 "
-        "items fit 4 shards, 2 shards fit these items; or accept it with --allow-fill"
+        "items fit 4 shards, 2 shards fit these items; or accept it with `allow_fill=True`"
     )
     assert not (tmp_path / "out").exists()
     assert pack_small(source, tmp_path / "out", allow_fill=True, root=str(pool)).manifest.splits["train"].num_fills == 3

@@ -121,8 +121,8 @@ def test_groups_are_kept_in_one_split() -> None:
 @pytest.mark.parametrize(
     ("values", "label_kind", "message"),
     [
-        ({"group_column": "nobody"}, "class", "--group-column: expected a column of the source"),
-        ({"stratify": True}, "floats", "--stratify: expected class labels"),
+        ({"group_column": "nobody"}, "class", "`group_column`: expected a column of the source"),
+        ({"stratify": True}, "floats", "`stratify`: expected class labels"),
         ({"gpus": 512}, "class", "100 items for 512 shards"),
     ],
 )
@@ -135,8 +135,9 @@ def test_refusals(values: dict[str, object], label_kind: str, message: str) -> N
 @pytest.mark.parametrize("option", ["group_column", "split_column"])
 def test_a_column_of_lists_names_no_groups_and_no_splits(option: str) -> None:
     table = items(100).append_column("boxes", pa.array([[n, n] for n in range(100)], pa.large_list(pa.int64())))
-    flag = "--" + option.replace("_", "-")
-    with pytest.raises(OptionsError, match=rf"{flag}: expected a column .*, got 'boxes' of type large_list<.*int64.*>"):
+    with pytest.raises(
+        OptionsError, match=rf"`{option}`: expected a column .*, got 'boxes' of type large_list<.*int64.*>"
+    ):
         plan(table, **{option: "boxes"})
 
 
@@ -146,7 +147,7 @@ def test_names_of_splits_may_be_bytes_in_utf8() -> None:
     assert [split.num_items for split in plan(table, split_column="subset").header.splits] == [50, 50]
     named[7] = b"\xff"
     table = items(100).append_column("subset", pa.array(named, pa.large_binary()))
-    with pytest.raises(OptionsError, match=r"--split-column: .* text in UTF-8, got 'subset' of type large_binary"):
+    with pytest.raises(OptionsError, match=r"`split_column`: .* text in UTF-8, got 'subset' of type large_binary"):
         plan(table, split_column="subset")
     assert plan(table, group_column="subset").header.num_tasks == 1
 

@@ -35,7 +35,7 @@ def test_shards_of_rank_refuses_a_rank_outside_the_world(rank, world):
 
 
 def test_shards_of_rank_refuses_unequal_shares_and_says_what_to_do():
-    with pytest.raises(OptionsError, match=r"5 shards do not divide by 2 ranks.*reshard DEST NEW --gpus 2"):
+    with pytest.raises(OptionsError, match=r"5 shards do not divide by 2 ranks.*reshard DEST NEW `gpus=2`"):
         shards_of_rank(5, rank=0, world=2)
 
 

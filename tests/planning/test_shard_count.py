@@ -88,7 +88,7 @@ def test_too_many_fills_name_the_numbers_that_fit() -> None:
     assert "repeat 3 samples (3.0 %, expected at most 2 %)" in text
     assert "100 or 104 items fit 4 shards" in text
     assert "3 shards fit these items" in text
-    assert "--allow-fill" in text
+    assert "`allow_fill=True`" in text
 
 
 def test_exactly_two_percent_is_accepted() -> None:

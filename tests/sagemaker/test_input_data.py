@@ -91,5 +91,5 @@ def test_places_that_sagemaker_does_not_take() -> None:
     wrong = FileSystem(file_system_id="fs-1", file_system_type="NFS", directory_path="/set")
     with pytest.raises(OptionsError, match="FileSystemId: expected at least 11 characters, found 4"):
         channels_of(InputMode.FILE_SYSTEM, DataPlace(root="/mnt", file_system=wrong))
-    with pytest.raises(OptionsError, match="--directory-path: expected an absolute path, got 'set'"):
+    with pytest.raises(OptionsError, match="`directory_path`: expected an absolute path, got 'set'"):
         FileSystem(file_system_id="fs-1", file_system_type="NFS", directory_path="set")

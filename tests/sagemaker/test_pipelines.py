@@ -165,9 +165,9 @@ def test_a_server_takes_the_definition(in_run: dict, endpoint: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"eval_split": ""}, "--pipeline: expected a data set with a split to evaluate"),
-        ({"min_accuracy": 1.5}, "--min-accuracy: expected a share from 0 to 1, got 1.5"),
-        ({"pack_image": ""}, "--pack-image: expected the image"),
+        ({"eval_split": ""}, "`pipeline`: expected a data set with a split to evaluate"),
+        ({"min_accuracy": 1.5}, "`min_accuracy`: expected a share from 0 to 1, got 1.5"),
+        ({"pack_image": ""}, "`pack_image`: expected the image"),
         (
             {"instance_type": "ml.x"},
             r"Steps\[0\].*ClusterConfig.InstanceType: expected one of",
@@ -183,7 +183,7 @@ def test_pipelines_that_are_refused(in_run: dict, values: dict, said: str) -> No
 
 def test_a_job_without_checkpoints_cannot_be_evaluated(in_run: dict) -> None:
     del in_run["CheckpointConfig"]
-    with pytest.raises(OptionsError, match="--checkpoint: expected a place for the checkpoints"):
+    with pytest.raises(OptionsError, match="`checkpoint`: expected a place for the checkpoints"):
         build_pipeline(spec(), in_run)
 
 

@@ -77,7 +77,7 @@ def test_checkpoints_and_spot_capacity() -> None:
     assert json.loads(job["HyperParameters"]["model-dir"]) == "/opt/ml/checkpoints"
     assert job["EnableManagedSpotTraining"] is True
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90}
-    with pytest.raises(OptionsError, match=r"--max-wait-s: expected at least --max-run-s \(60\), got 59"):
+    with pytest.raises(OptionsError, match=r"`max_wait_s`: expected at least `max_run_s` \(60\), got 59"):
         dataclasses.replace(spec, max_wait_s=59)
 
 
@@ -85,7 +85,7 @@ def test_the_splits_that_the_trainer_reads() -> None:
     job = build_job(SPEC, plans("train-a", "test"), PLACE, CLUSTER)
     assert json.loads(job["HyperParameters"]["split"]) == "train-a"
     assert json.loads(job["HyperParameters"]["eval-split"]) == "test"
-    with pytest.raises(OptionsError, match=r"expected split to be one of no split in the channels, got none.*--splits"):
+    with pytest.raises(OptionsError, match=r"expected split to be one of no split in the channels, got none.*`splits`"):
         build_job(SPEC, plans("val"), PLACE, CLUSTER)
     spec = dataclasses.replace(SPEC, hyperparameters=(("eval-split", "test"),))
     job = build_job(spec, plans("train", "val", "test", mode=InputMode.FILE), PLACE, CLUSTER)
@@ -135,10 +135,10 @@ def test_jobs_that_sagemaker_does_not_take(values: dict, said: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"instance_type": ""}, "--instance-type: expected either it or --instance-group, got both or none"),
-        ({"subnets": ("subnet-1",)}, "--subnets: expected together with --security-groups"),
-        ({"image": ""}, "--image: expected a value for a training job, got none"),
-        ({"output": ""}, "--output: expected a value"),
+        ({"instance_type": ""}, "`instance_type`: expected either it or `instance_group`, got both or none"),
+        ({"subnets": ("subnet-1",)}, "`subnets`: expected together with `security_groups`"),
+        ({"image": ""}, "`image`: expected a value for a training job, got none"),
+        ({"output": ""}, "`output`: expected a value"),
     ],
 )
 def test_specs_that_lack_something(values: dict, said: str) -> None:

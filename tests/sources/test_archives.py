@@ -91,7 +91,7 @@ def test_an_archive_counts_as_unpacked_where_it_lies(tmp_path, write):
 def test_loose_members_beside_classes_are_refused(tmp_path, write):
     path = write(tmp_path, ["dog/1.jpg", "stray.jpg"])
     assert f"'{path.name}/stray.jpg'" in failure(path)
-    assert "--flat" in failure(tmp_path)
+    assert "`flat=True`" in failure(tmp_path)
     assert listed(path, flat=True).items.num_rows == 2
 
 
@@ -419,4 +419,4 @@ def test_order_in_the_archive_does_not_matter(tmp_path, write):
 
 
 def test_options_of_a_listing_are_refused(tmp_path, write):
-    assert "--label-column" in failure(write(tmp_path, ["a.jpg"]), label_column="x")
+    assert "`label_column`" in failure(write(tmp_path, ["a.jpg"]), label_column="x")

@@ -27,7 +27,7 @@ def test_classes_of_ground_truth(folder, name):
 def test_an_unnamed_label_is_pointed_out(folder):
     listing = listed(write_jsonl(folder, rows(), "x.manifest"))
     assert listing.label_kind is LabelKind.NONE
-    assert "no labels: name an attribute such as 'animal' with --label-column for labels" in listing.notices
+    assert "no labels: name an attribute such as 'animal' with `label_column` for labels" in listing.notices
 
 
 def test_paths_may_be_uris_of_files(folder):
@@ -35,7 +35,7 @@ def test_paths_may_be_uris_of_files(folder):
     assert listed(path).items["key"].to_pylist() == ["a.jpg"]
     text = failure(write_jsonl(folder, [*rows(), {"source-ref": "s3://bucket/d.jpg", "animal": 1}], "x.manifest"))
     assert "'s3://bucket/d.jpg' (line 4) is a URI of another store; " in text
-    assert "give --root s3://bucket: paths start from" in text
+    assert "give `root=s3://bucket`: paths start from" in text
 
 
 def test_other_references(folder):
@@ -45,7 +45,7 @@ def test_other_references(folder):
     assert listing.notices == ("column 'mask-ref-metadata' left out: metadata of Ground Truth",)
     assert listed(write_jsonl(folder, [{"picture-ref": "a.jpg"}], "x.manifest")).items.num_rows == 1
     two = write_jsonl(folder, [{"x-ref": "a.jpg", "y-ref": "b.jpg"}], "x.manifest")
-    assert "'x-ref', 'y-ref' look like references; name one with --key-column" in failure(two)
+    assert "'x-ref', 'y-ref' look like references; name one with `key_column`" in failure(two)
     assert listed(two, key_column="y-ref").items["key"].to_pylist() == ["b.jpg"]
 
 

@@ -68,7 +68,7 @@ def test_forms(tmp_path, name, text, ids, names):
 )
 def test_bad_maps(tmp_path, name, text, problem):
     path = class_map(tmp_path, text, name)
-    with pytest.raises(SourceError, match="--class-map") as caught:
+    with pytest.raises(SourceError, match="`class_map`") as caught:
         load_class_map(path)
     assert problem in str(caught.value)
     assert path in str(caught.value)
@@ -139,7 +139,7 @@ def test_whole_numbers_of_which_some_are_names_of_the_map(folder, numerals):
 
 def test_names_of_which_some_are_numerals_take_the_ids_of_the_map(folder):
     path = write_csv(folder, "path,label\na.jpg,2a\nb.jpg,1\nc.jpg,2 \n")
-    assert "--class-map" in failure(path)
+    assert "`class_map`" in failure(path)
     listing = listed(path, class_map=class_map(folder, "1,7\n2,3\n2a,5\n"))
     assert listing.items["label"].to_pylist() == [5, 7, 3]
     assert "1 of 3 classes are not in it: '2a'" in failure(path, class_map=class_map(folder, "1,7\n2,3\n"))

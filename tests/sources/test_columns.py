@@ -110,7 +110,7 @@ def test_one_name_among_class_ids_is_refused(folder, odd, name):
     path = write_labels(folder, [*map(str, range(12)), odd], name)
     text = failure(path)
     assert f"expected numbers or names in column 'label', got 12 of those and 1 of these: {odd!r} (line 14);" in text
-    assert "--class-map" in text
+    assert "`class_map`" in text
 
 
 @pytest.mark.parametrize(

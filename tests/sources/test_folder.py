@@ -86,7 +86,7 @@ def test_images_beside_class_folders_are_refused(tmp_path):
     put(tmp_path, "cat/1.jpg", "stray.jpg")
     text = failure(tmp_path)
     assert "'stray.jpg'" in text
-    assert "--flat" in text
+    assert "`flat=True`" in text
 
 
 def test_other_files_beside_class_folders_are_only_noted(tmp_path):
@@ -284,7 +284,7 @@ def test_nothing_in_it(tmp_path):
 @pytest.mark.parametrize("option", ["label_column", "key_column", "root"])
 def test_options_of_a_listing_are_refused(tmp_path, option):
     put(tmp_path, "a.jpg")
-    assert "--" + option.replace("_", "-") in failure(tmp_path, **{option: "x"})
+    assert f"`{option}`: expected with a listing" in failure(tmp_path, **{option: "x"})
 
 
 def test_deep_trees_and_many_files_in_chunks(tmp_path, monkeypatch):
@@ -317,9 +317,10 @@ def test_order_on_disk_does_not_matter(names, data):
     assert found == sorted(found, key=str.encode)
 
 
-def test_a_ladder_of_links_is_refused_soon(tmp_path: Path) -> None:
-    """Each of 24 folders holds two links to the next one, so 2**24 ways lead to the last."""
-    steps = [tmp_path / f"steps/{number:02}" for number in range(24)]
+@pytest.mark.parametrize("num_steps", [15, 24])
+def test_a_ladder_of_links_is_refused_soon(tmp_path: Path, num_steps: int) -> None:
+    """Each folder holds two links to the next one, so 2**24 ways lead to the last of 24."""
+    steps = [tmp_path / f"steps/{number:02}" for number in range(num_steps)]
     for step, after in itertools.pairwise(steps):
         step.mkdir(parents=True)
         for link in ("a", "b"):
@@ -329,7 +330,9 @@ def test_a_ladder_of_links_is_refused_soon(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "cat").symlink_to(steps[0])
-    assert "more than 1,000 ways" in failure(source)
+    # Linux follows 40 links in a path, and counts those twice that it follows again since something changed meanwhile.
+    own = ("Too many levels of symbolic links",) if num_steps > 20 else ()
+    assert any(text in failure(source) for text in ("more than 1,000 ways", *own))
 
 
 def test_a_folder_that_two_links_lead_to_is_read_twice(tmp_path: Path) -> None:

@@ -178,8 +178,8 @@ def test_orc_other_manifests_and_options_of_listings_are_refused(tmp_path):
     path.write_bytes(b"\xff{")
     assert "expected a manifest of S3 Inventory" in failure(path)
     path = write_inventory(tmp_path, [objects_csv([("a/1.jpg", 1, "t")])])
-    assert "--label-column" in failure(path, label_column="size")
-    assert "--key-column" in failure(path, key_column="key")
+    assert "`label_column`" in failure(path, label_column="size")
+    assert "`key_column`" in failure(path, key_column="key")
 
 
 @pytest.fixture

@@ -107,10 +107,10 @@ def test_absolute_paths_through_a_link_to_the_root(folder, tmp_path_factory):
 
 def test_root_option(folder, tmp_path_factory):
     path = write_csv(tmp_path_factory.mktemp("lists"), "path\nd.jpg\n")
-    assert "--root" in failure(path)
+    assert "`root`" in failure(path)
     listing = listed(path, root=str(folder / "sub"))
     assert (listing.root, listing.items["num_bytes"].to_pylist()) == (str(folder / "sub"), [4])
-    assert "--root" in failure(path, root=str(folder / "none"))
+    assert "`root`" in failure(path, root=str(folder / "none"))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_missing_files_are_counted_and_located(folder):
     text = failure(write_csv(folder, "path,n\n" + "\n".join(f"{row},1" if row else "" for row in rows)))
     assert "5 of 6 paths name no file" in text
     assert "'gone1.jpg' (line 3), 'sub' (line 5), 'gone2.jpg' (line 6), ..." in text
-    assert "--root" in text
+    assert "`root`" in text
 
 
 def test_repeated_paths_are_located(folder):
@@ -159,7 +159,7 @@ def test_null_path_is_located(folder):
 def test_path_column_by_name_or_option(folder):
     both = write_csv(folder, "path,file,label\na.jpg,b.jpg,1\n")
     assert "'path', 'file'" in failure(both)
-    assert "--key-column" in failure(both)
+    assert "`key_column`" in failure(both)
     listing = listed(both, key_column="file")
     assert listing.items.to_pylist() == [{"key": "b.jpg", "num_bytes": 2, "label": 1, "path": "a.jpg"}]
     none = write_csv(folder, "where,label\na.jpg,1\n")
@@ -175,7 +175,7 @@ def test_label_column_by_name_or_option(folder):
     listing = listed(path, label_column="target")
     assert listing.items["label"].to_pylist() == [1]
     assert listing.notices == ("column 'label' left out: another column was named for it",)
-    assert "--label-column" in failure(path, label_column="nope")
+    assert "`label_column`" in failure(path, label_column="nope")
     assert "'Label', 'label'" in failure(write_csv(folder, "path,Label,label\na.jpg,1,2\n"))
 
 
@@ -255,7 +255,7 @@ def test_numbers_far_down_a_column_do_not_break_it(folder):
 
 
 def test_flat_does_not_go_with_a_listing(folder):
-    assert "--flat" in failure(write_csv(folder, "path\na.jpg\n"), flat=True)
+    assert "`flat`: expected with a folder" in failure(write_csv(folder, "path\na.jpg\n"), flat=True)
 
 
 def test_sources_that_are_none(folder):

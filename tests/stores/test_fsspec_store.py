@@ -45,13 +45,13 @@ def test_packing_in_memory_gives_the_bytes_of_a_disk(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_create_exclusively_refuses_the_claim() -> None:
     store = RemoteStore("local:///tmp/nothing-is-written-here")
-    with pytest.raises(OptionsError, match="DEST: expected"):
+    with pytest.raises(OptionsError, match="`dest`: expected"):
         store.put_if_absent("k", [b"x"])
 
 
 @pytest.mark.parametrize("dest", ["abfs://container/set", "sftp://host/set", "HTTP://host/set"])
 def test_a_place_that_cannot_be_claimed_is_refused_before_any_work(tmp_path: Path, dest: str) -> None:
-    with pytest.raises(OptionsError, match="DEST: expected a folder, s3:// or gs://, got"):
+    with pytest.raises(OptionsError, match="`dest`: expected a folder, s3:// or gs://, got"):
         pack(make_options(tmp_path / "nothing-is-read-here", dest), engine=SerialEngine())
 
 
@@ -107,7 +107,7 @@ def test_what_a_web_server_cannot_do_is_said(tmp_path: Path, web: str, monkeypat
     monkeypatch.setattr(_WebServer, "serves_parts", False)
     with pytest.raises(StoreError, match=r"set\.zip: expected at most 3 bytes, got 200: the place does not"):
         store.get_range("set.zip", 10, 13)
-    with pytest.raises(OptionsError, match="DEST: expected"):
+    with pytest.raises(OptionsError, match="`dest`: expected"):
         store.put_if_absent("k", [b"x"])
     with pytest.raises(SourceError, match="nothing there"):
         list_source(SourceSpec(source=f"{web}/none"))

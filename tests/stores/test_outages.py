@@ -72,10 +72,10 @@ def test_the_items_of_a_plan(bucket: Bucket, proxy: FaultsProxy, tmp_path: Path)
     proxy.fault = Fault.SLOW_DOWN
     with pytest.raises(StoreError, match=DOWN) as caught:
         load_shard_items(store, document, 0)
-    assert "--overwrite" not in str(caught.value)
+    assert "`overwrite=True`" not in str(caught.value)
     proxy.fault = None
     store.delete_all([info.key for info in store.list("meta/plan/")])
-    with pytest.raises(DataSetError, match=r"the plan's items cannot be read .*; start anew with --overwrite"):
+    with pytest.raises(DataSetError, match=r"the plan's items cannot be read .*; start anew with `overwrite=True`"):
         load_shard_items(store, document, 0)
 
 

@@ -70,7 +70,7 @@ def test_an_archive_that_changed_since_the_plan_stops_the_run(bucket: Bucket, ar
         data = bytearray((archives / key).read_bytes())
         data[-1] ^= 1  # of the end mark, or of no member's bytes
         bucket.put(f"photos/{key}", bytes(data))
-    with pytest.raises(SourceChangedError, match=r"photos/\S+: expected the entity tag .*--overwrite"):
+    with pytest.raises(SourceChangedError, match=r"photos/\S+: expected the entity tag .*`overwrite=True`"):
         pack(options(bucket, source, dest, resume=True), engine=SerialEngine())
 
 
@@ -141,7 +141,7 @@ def test_uris_that_lead_to_no_archive(bucket: Bucket, archives: Path) -> None:
             list_source(SourceSpec(source=f"{source}{inside}", store=bucket.options))
     with pytest.raises(SourceError, match="nothing in it"):
         list_source(SourceSpec(source=f"{source}/deep.zip/nowhere", store=bucket.options))
-    with pytest.raises(SourceError, match="--label-column"):
+    with pytest.raises(SourceError, match="`label_column`"):
         list_source(SourceSpec(source=f"{source}/deep.zip", label_column="x", store=bucket.options))
     bucket.put("sets/photos.zip/a/1.jpg", b"1")  # a folder, whatever its name
     found = list_source(SourceSpec(source=f"s3://{bucket.name}/sets/photos.zip", store=bucket.options))

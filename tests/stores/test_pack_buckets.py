@@ -160,7 +160,7 @@ def test_an_object_that_changed_since_the_plan_stops_the_run(bucket: Bucket, ima
         data = bytearray(bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read())
         data[-1] ^= 1  # as many bytes as before
         bucket.put(key, bytes(data))
-    with pytest.raises(SourceChangedError, match=r"photos/c\d/.*expected the entity tag .*--overwrite"):
+    with pytest.raises(SourceChangedError, match=r"photos/c\d/.*expected the entity tag .*`overwrite=True`"):
         pack(options(bucket, source, dest, resume=True), engine=SerialEngine())
 
 

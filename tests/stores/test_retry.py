@@ -51,7 +51,7 @@ def test_jitter_is_full() -> None:
 
 def test_the_budget_ends_it() -> None:
     clock = Clock()
-    with pytest.raises(StoreError, match=r"s3://b/k: busy; tried \d+ times in \d+ s.*--resume"):
+    with pytest.raises(StoreError, match=r"s3://b/k: busy; tried \d+ times in \d+ s.*`resume=True`"):
         run(failing(1000, clock), clock, RetryPolicy(budget_s=30))
     assert clock.now_s <= 30
 

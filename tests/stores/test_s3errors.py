@@ -218,7 +218,7 @@ def test_profiles_credential_processes_and_endpoints_are_found_as_boto3_finds_th
     assert [f"{h['authorization']}".split("/")[:3:2] for _, _, h in stub.requests] == [
         ["AWS4-HMAC-SHA256 Credential=AKIDofprocess", "eu-west-1"]
     ] * 2
-    with pytest.raises(OptionsError, match="--profile: .* got 'nobody'"):
+    with pytest.raises(OptionsError, match="`profile`: .* got 'nobody'"):
         S3Store("s3://bucket/p", StoreOptions(profile="nobody")).get("k")
 
 
@@ -332,7 +332,7 @@ def test_missing_credentials(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(StoreAccessError, match="no AWS credentials were found: .*--profile.*--anonymous"):
+    with pytest.raises(StoreAccessError, match="no AWS credentials were found: .*`profile`.*`anonymous=True`"):
         S3Store("s3://bucket/p", stub.options).get("k")
     assert stub.requests == []
 

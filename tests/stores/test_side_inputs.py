@@ -32,9 +32,9 @@ def test_class_maps_in_buckets(bucket: Bucket, tmp_path: Path) -> None:
         assert found.class_names[3] == "c1"
     few = class_map.replace("m.json", "few.txt")
     for place, problem in ((source, "1 of 3 classes"), (f"{source}/labels.csv", "1 ids of .* are not in it: 2")):
-        with pytest.raises(SourceError, match=f"--class-map: {few}: {problem}"):
+        with pytest.raises(SourceError, match=f"`class_map`: {few}: {problem}"):
             list_source(SourceSpec(source=place, class_map=few, store=bucket.options))
-    with pytest.raises(SourceError, match=r"--class-map: .*maps/none\.json cannot be read: .*No such file"):
+    with pytest.raises(SourceError, match=r"`class_map`: .*maps/none\.json cannot be read: .*No such file"):
         list_source(SourceSpec(source=source, class_map=class_map.replace("m.json", "none.json"), store=bucket.options))
     with pytest.raises(StoreError, match="no such bucket"):
         list_source(SourceSpec(source=source, class_map=f"s3://none-{uuid.uuid4().hex}/m", store=bucket.options))

@@ -91,7 +91,7 @@ def test_an_incomplete_one_is_passed_over(tmp_path, checkpoints, warnings, tear)
 def test_nothing_whole_is_an_error(tmp_path, checkpoints):
     save(checkpoints, 10)
     (tmp_path / "checkpoints/step-00000010.torch").write_bytes(b"")
-    with pytest.raises(DataSetError, match="none of 1 checkpoints is whole; name another --model-dir, or start anew"):
+    with pytest.raises(DataSetError, match="none of 1 checkpoints is whole; name another `model_dir`, or start anew"):
         checkpoints.newest()
 
 

@@ -59,7 +59,7 @@ def test_labels_must_be_classes(tmp_path):
 def test_without_data_there_must_be_a_job(tmp_path):
     options = TrainOptions(base_dir=str(tmp_path))
     with pytest.raises(
-        OptionsError, match=rf"--data: expected the path .* no channels of a SageMaker job under {tmp_path}"
+        OptionsError, match=rf"`data`: expected the path .* no channels of a SageMaker job under {tmp_path}"
     ):
         load_job(options, World())
 

@@ -110,7 +110,7 @@ class Keeper:
         except ValueError as error:
             raise DataSetError(
                 f"{self._options.model_dir}/{found.document.state_key}: cannot go on from this checkpoint: {error}; "
-                "name another --model-dir, or start anew with --resume never"
+                "name another `model_dir`, or start anew with `resume=never`"
             ) from None
         return found.document
 

@@ -23,7 +23,7 @@ from packer.trainer.core.progress_state import TrainingProgress
 VERSION = 1
 _PREFIX = "checkpoints/step-"
 _DOCUMENT_SUFFIX = ".json"
-_REMEDY = "name another --model-dir, or start anew with --resume never"
+_REMEDY = "name another `model_dir`, or start anew with `resume=never`"
 
 Warn = Callable[[str], None]
 

@@ -43,8 +43,8 @@ class Device:
             return ""
         return (
             f"this host has an NVIDIA device ({self.nvidia_file}), but {self.library} sees no GPU, so the CPU does all "
-            f"the work; for GPUs {self.remedy} and start containers with the GPUs (docker run --gpus all); if the CPU "
-            f"is meant, set {_HIDING}=-1"
+            f"the work; for GPUs {self.remedy} and start containers with the GPUs, which Docker leaves out if not "
+            f"asked; if the CPU is meant, set {_HIDING}=-1"
         )
 
 

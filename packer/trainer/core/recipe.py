@@ -57,15 +57,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     image_size: Annotated[int, about("width and height of the images in pixels")] = 64
     min_area: Annotated[float, about("least share of a picture that a training crop covers")] = 0.25
     optimizer: Annotated[Optimizer, about("how gradients become steps")] = Optimizer.MOMENTUM
-    learning_rate: Annotated[float, about("for --rate-batch samples a step; grows in proportion to the real ones")] = (
+    learning_rate: Annotated[float, about("for `rate_batch` samples a step; grows in proportion to the real ones")] = (
         0.05
     )
-    rate_batch: Annotated[int, about("samples that --learning-rate is meant for; 0: --batch-size")] = 0
+    rate_batch: Annotated[int, about("samples that `learning_rate` is meant for; 0: `batch_size`")] = 0
     warmup_epochs: Annotated[float, about("epochs over which the rate climbs")] = 1.0
     decay: Annotated[Decay, about("how the rate falls after the warm-up")] = Decay.CONSTANT
-    decay_epochs: Annotated[tuple[int, ...], about("epochs after which --decay step lets it fall")] = (30, 60, 80)
-    decay_factor: Annotated[float, about("what --decay step multiplies it with")] = 0.1
-    momentum: Annotated[float, about("of --optimizer momentum")] = 0.9
+    decay_epochs: Annotated[tuple[int, ...], about("epochs after which `decay=step` lets it fall")] = (30, 60, 80)
+    decay_factor: Annotated[float, about("what `decay=step` multiplies it with")] = 0.1
+    momentum: Annotated[float, about("of `optimizer=momentum`")] = 0.9
     weight_decay: Annotated[float, about("of kernels and weight matrices, not of biases and normalisation")] = 0.0
     label_smoothing: Annotated[float, about("share of each label that is spread over all classes")] = 0.0
     precision: Annotated[Precision, about("what most of a step is computed in; parameters are float32")] = (
@@ -81,7 +81,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             self._check(name, getattr(self, name) >= least, f"at least {least}")
         self._check("learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         self._check("rate_batch", self.rate_batch >= 0, "at least 0")
-        self._check("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, f"0 to {self.epochs} (--epochs)")
+        self._check("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, f"0 to {self.epochs} (`epochs`)")
         self._check("min_area", 0 < self.min_area <= 1, "a share above 0, up to 1")
         for name in ("momentum", "label_smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "0 or more, below 1")
@@ -94,7 +94,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         value = getattr(self, name)
         if not is_right:
             found = f"{value:g}" if isinstance(value, float) else value
-            raise OptionsError(f"--{name.replace('_', '-')}: expected {expected}, got {found}")
+            raise OptionsError(f"expected {expected}, got {found}", field=name)
 
 
 PRESETS = {
@@ -124,5 +124,5 @@ def find_preset(name: str) -> Recipe:
     if not name:
         return Recipe()
     if name not in PRESETS:
-        raise OptionsError(f"--preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+        raise OptionsError(f"expected one of {', '.join(PRESETS)}, got {name!r}", field="preset")
     return PRESETS[name]

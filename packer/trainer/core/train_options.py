@@ -30,33 +30,33 @@ class CheckpointOptions(msgspec.Struct, frozen=True, kw_only=True):
     model_dir: Annotated[str, about("folder or s3://... for checkpoints of each epoch; goes on from the newest")] = ""
     checkpoint_steps: Annotated[int, about("also a checkpoint after every so many steps")] = 0
     checkpoint_seconds: Annotated[float, about("also one when so many seconds have passed since the last")] = 0.0
-    keep_checkpoints: Annotated[int, about("newest ones that stay, beside the best on --eval-split")] = 2
+    keep_checkpoints: Annotated[int, about("newest ones that stay, beside the best on `eval_split`")] = 2
     resume: Annotated[Resume, about("what to do with checkpoints that are there: go on, or remove them")] = Resume.AUTO
 
     def __post_init__(self) -> None:
         if self.checkpoint_steps < 0:
-            raise OptionsError(f"--checkpoint-steps: expected at least 0, got {self.checkpoint_steps}")
+            raise OptionsError(f"expected at least 0, got {self.checkpoint_steps}", field="checkpoint_steps")
         if not 0 <= self.checkpoint_seconds < math.inf:
-            raise OptionsError(f"--checkpoint-seconds: expected at least 0, got {self.checkpoint_seconds:g}")
+            raise OptionsError(f"expected at least 0, got {self.checkpoint_seconds:g}", field="checkpoint_seconds")
         if self.keep_checkpoints < 1:
-            raise OptionsError(f"--keep-checkpoints: expected at least 1, got {self.keep_checkpoints}")
+            raise OptionsError(f"expected at least 1, got {self.keep_checkpoints}", field="keep_checkpoints")
         if (self.checkpoint_steps or self.checkpoint_seconds) and not self.model_dir:
-            raise OptionsError("--model-dir: expected a place for checkpoints of steps or seconds, got none")
+            raise OptionsError("expected a place for checkpoints of steps or seconds, got none", field="model_dir")
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What rank 0 tells while it trains."""
 
-    log: Annotated[str, about("file that rank 0 adds events to, as JSON lines; under torchrun write --events")] = ""
+    log: Annotated[str, about("file that rank 0 adds events to, as JSON lines; under torchrun write `events`")] = ""
     log_steps: Annotated[int, about("steps from one event to the next")] = 10
     log_seconds: Annotated[float, about("seconds from one line for people to the next, at least")] = 30.0
     tensorboard: Annotated[str, about("folder in which rank 0 writes for TensorBoard")] = ""
 
     def __post_init__(self) -> None:
         if self.log_steps < 1:
-            raise OptionsError(f"--log-steps: expected at least 1, got {self.log_steps}")
+            raise OptionsError(f"expected at least 1, got {self.log_steps}", field="log_steps")
         if not self.log_seconds >= 0:
-            raise OptionsError(f"--log-seconds: expected at least 0, got {self.log_seconds:g}")
+            raise OptionsError(f"expected at least 0, got {self.log_seconds:g}", field="log_seconds")
 
 
 class ReadingOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +70,9 @@ class ReadingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.loader not in ("subprocess", "process"):
-            raise OptionsError(f"--loader: expected subprocess or process, got {self.loader!r}")
+            raise OptionsError(f"expected subprocess or process, got {self.loader!r}", field="loader")
         if self.threads < 0:
-            raise OptionsError(f"--threads: expected at least 0, got {self.threads}")
+            raise OptionsError(f"expected at least 0, got {self.threads}", field="threads")
 
 
 class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     split: Annotated[str, about("training split")] = "train"
     eval_split: Annotated[str, about("split to evaluate after each epoch (default: none)")] = ""
     evaluate_only: Annotated[
-        bool, about("evaluate the last checkpoint of --model-dir on --eval-split instead of training")
+        bool, about("evaluate the last checkpoint of `model_dir` on `eval_split` instead of training")
     ] = False
     seed: Annotated[int, about("seed of weights, order and crops")] = 0
     metrics: Annotated[str, about("JSON file that rank 0 writes at the end")] = ""
@@ -102,15 +102,17 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not 0 < self.pipe_timeout < math.inf:
-            raise OptionsError(f"--pipe-timeout: expected seconds above 0, got {self.pipe_timeout:g}")
+            raise OptionsError(f"expected seconds above 0, got {self.pipe_timeout:g}", field="pipe_timeout")
         if self.data and self.manifest:
-            raise OptionsError("--manifest: expected it with the channels of a SageMaker job, got --data too")
+            raise OptionsError("expected it with the channels of a SageMaker job, got `data` too", field="manifest")
         if self.evaluate_only and not (self.eval_split and self.checkpoints.model_dir):
-            raise OptionsError("--evaluate-only: expected --eval-split and --model-dir with it")
+            raise OptionsError("expected `eval_split` and `model_dir` with it", field="evaluate_only")
         if not is_training_split(self.split):
-            raise OptionsError(f"--split: expected a training split (train or train-...), got {self.split!r}")
+            raise OptionsError(f"expected a training split (train or train-...), got {self.split!r}", field="split")
         if self.eval_split and is_training_split(self.eval_split):
-            raise OptionsError(f"--eval-split: expected an evaluation split, got training split {self.eval_split!r}")
+            raise OptionsError(
+                f"expected an evaluation split, got training split {self.eval_split!r}", field="eval_split"
+            )
 
     @property
     def splits(self) -> tuple[str, ...]:

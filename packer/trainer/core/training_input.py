@@ -77,7 +77,7 @@ def load_job(options: TrainOptions, world: World) -> Job:
 
 
 def open_source(options: TrainOptions, world: World) -> RecordSource:
-    """Open the data set that --data names, or the channels of the job that this process is part of.
+    """Open the data set that `data` names, or the channels of the job that this process is part of.
 
     Raises:
         NotADataSetError, DataSetError: as `open_dataset` and `open_channels`.
@@ -87,8 +87,9 @@ def open_source(options: TrainOptions, world: World) -> RecordSource:
         return open_dataset(options.data, options.store)
     if not is_training_container(options.base_dir):
         raise OptionsError(
-            f"--data: expected the path or URI of a finished data set, got none, and found no channels of a SageMaker "
-            f"job under {options.base_dir} ({BASE_DIR_VARIABLE} names another folder)"
+            f"expected the path or URI of a finished data set, got none, and found no channels of a SageMaker "
+            f"job under {options.base_dir} ({BASE_DIR_VARIABLE} names another folder)",
+            field="data",
         )
     source = open_channels(options.base_dir, world.place, manifest_uri=options.manifest, store=options.store)
     source.check_all_pipes_are_read(options.splits)
@@ -125,9 +126,9 @@ def report_job(job: Job) -> RankReport:
         "the evaluation steps": job.eval_steps,
         "the decoder of images": job.feed.decoder_id,
         **{f"how split {share.split!r} is read": share.way for share in job.shares},
-        **{option_name(name): getattr(options.recipe, name) for name in Recipe.__struct_fields__},
-        "--checkpoint-steps": options.checkpoints.checkpoint_steps,
-        "--seed": options.seed,
+        **{f"`{name}`": getattr(options.recipe, name) for name in Recipe.__struct_fields__},
+        "`checkpoint_steps`": options.checkpoints.checkpoint_steps,
+        "`seed`": options.seed,
     }
     return RankReport(
         rank=job.world.rank,
@@ -135,11 +136,6 @@ def report_job(job: Job) -> RankReport:
         facts=tuple((name, str(value)) for name, value in facts.items()),
         shares=job.shares,
     )
-
-
-def option_name(field: str) -> str:
-    """Return ``--image-size`` for ``image_size``."""
-    return f"--{field.replace('_', '-')}"
 
 
 def _report_error(world: World, error: PackerError) -> RankReport:

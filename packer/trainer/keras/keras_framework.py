@@ -32,7 +32,7 @@ class KerasFramework:
             OptionsError: another collective or launcher than Horovod knows, or too few GPUs.
         """
         if collective not in ("", "horovod"):
-            raise OptionsError(f"--collective: expected horovod for Keras, got {collective!r}")
+            raise OptionsError(f"expected horovod for Keras, got {collective!r}", field="collective")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self._tf = import_tensorflow()
         self._device = find_device(
@@ -64,13 +64,13 @@ class KerasFramework:
 
     def build(self, spec: ModelSpec) -> Learner:
         recipe = spec.recipe
-        for option, is_asked in (
-            ("--ema", recipe.ema > 0),
-            ("--compile", recipe.compile),
-            ("--precision", recipe.precision is not Precision.FP32),
+        for field, is_asked in (
+            ("ema", recipe.ema > 0),
+            ("compile", recipe.compile),
+            ("precision", recipe.precision is not Precision.FP32),
         ):
             if is_asked:
-                raise OptionsError(f"{option}: expected it with --framework torch; Keras does not know it here")
+                raise OptionsError("expected it with `framework=torch`; Keras does not know it here", field=field)
         return KerasLearner(spec, self._horovod)
 
 

@@ -35,7 +35,7 @@ class KerasLearner:
     def __init__(self, spec: ModelSpec, horovod: HorovodCollective | None) -> None:
         """Raises OptionsError when there is no such model."""
         if spec.recipe.model != SMALL_MODEL:
-            raise OptionsError(f"--model: expected {SMALL_MODEL!r} for Keras, got {spec.recipe.model!r}")
+            raise OptionsError(f"expected {SMALL_MODEL!r} for Keras, got {spec.recipe.model!r}", field="model")
         self._tf = import_tensorflow()
         self._recipe, self._horovod = spec.recipe, horovod
         self._tf.keras.utils.set_random_seed(spec.seed)

@@ -31,8 +31,9 @@ def make_model(name: str, num_classes: int) -> Any:
         model = _from_torchvision(name, num_classes) or _from_timm(name, num_classes)
     if not isinstance(model, import_torch().nn.Module):
         raise OptionsError(
-            f"--model: expected one of {', '.join(OWN_MODELS)}, module:function, or a name that an installed "
-            f"torchvision or timm knows, got {name!r}"
+            f"expected one of {', '.join(OWN_MODELS)}, module:function, or a name that an installed "
+            f"torchvision or timm knows, got {name!r}",
+            field="model",
         )
     return model
 
@@ -42,7 +43,9 @@ def _find_function(name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        raise OptionsError(f"--model: expected module:function that can be imported, got {name!r} ({error})") from None
+        raise OptionsError(
+            f"expected module:function that can be imported, got {name!r} ({error})", field="model"
+        ) from None
 
 
 def _from_torchvision(name: str, num_classes: int) -> Any:

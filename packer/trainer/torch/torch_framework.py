@@ -36,7 +36,7 @@ class TorchFramework:
             WorkerError: the other ranks do not come.
         """
         if collective and collective not in COLLECTIVES:
-            raise OptionsError(f"--collective: expected one of {', '.join(COLLECTIVES)}, got {collective!r}")
+            raise OptionsError(f"expected one of {', '.join(COLLECTIVES)}, got {collective!r}", field="collective")
         torch = import_torch()
         self._torch_device, gpu = pin_gpu(torch, world)
         self._device = find_device(
