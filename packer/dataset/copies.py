@@ -3,8 +3,8 @@
 source_sha256 (32 bytes)  kept_key  other_keys  labels  splits
 
 Labels and splits are lists of texts: of the kept item, where there is one, and then of the others in their order. A
-label is null without labels, a split is null for an item that ``dedupe=True`` left out. Without it all items are packed, and
-the kept one is the first by its key.
+label is null without labels, a split is null for an item that `dedupe=True` left out. Without it all items are packed,
+and the kept one is the first by its key.
 """
 
 from __future__ import annotations

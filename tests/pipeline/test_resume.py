@@ -145,7 +145,7 @@ def test_changed_options_are_refused(images: Path, tmp_path: Path, option: str) 
         resume(images, dest, **CHANGES[option])
     (field, value), *_ = CHANGES[option].items()
     first = msgspec.to_builtins(make_options(images, dest))[field]
-    assert str(caught.value).startswith(f"{option}: expected {first!r} as in the run to be resumed, got {value!r}; ")
+    assert str(caught.value).startswith(f"`{field}`: expected {first!r} as in the run to be resumed, got {value!r}; ")
     assert caught.value.exit_code == 2
     assert digests(dest) == before
 
