@@ -380,6 +380,15 @@ class TestFaults:
         with pytest.raises(DataSetError, match=r"train-00000-of-00001.tfrecord: record 5: sample '5/00005.jpg'"):
             take(loader, 1)
 
+    def test_a_picture_larger_than_any_that_was_packed_is_refused_by_its_header(self, tmp_path):
+        samples = make_samples(8)
+        header = samples[5].encoded.replace(bytes([0, 32, 0, 32, 3]), bytes([250, 0, 250, 0, 3]), 1)
+        samples[5] = dataclasses.replace(samples[5], encoded=header)
+        make_dataset(tmp_path, {"train": [samples]})
+        loader = open_loader(tmp_path, batch_size=8)
+        with pytest.raises(DataSetError, match="record 5: .*64000 x 64000 pixels, more than the 1,000,000 of packing"):
+            take(loader, 1)
+
     def test_batches_before_a_fault_come_first(self, own_data):
         with open_loader(own_data) as loader:
             expected = labels(take(loader, 8))
