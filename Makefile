@@ -29,7 +29,7 @@ WHEELS := .venv-wheels/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or browser or slow
+SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or browser or croissant or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
@@ -67,14 +67,14 @@ test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
 
 test-browser: $(LATEST)
-	.venv-latest/bin/python -m pytest -q -m browser tests/report $(PYTEST_OPTIONS)
+	.venv-latest/bin/python -m pytest -q -m "browser or croissant" tests/report tests/dataset $(PYTEST_OPTIONS)
 
 test-torch: $(TORCH)
 	.venv-torch/bin/python -m pytest -q -m torch $(shell grep -rlE 'mark\.torch\b' tests --include='*.py') $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
-	.venv-test/bin/python -m pytest -m "not torch and not browser" $(PYTEST_OPTIONS)
+	.venv-test/bin/python -m pytest -m "not torch and not browser and not croissant" $(PYTEST_OPTIONS)
 
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
 endurance: $(LATEST)
@@ -133,7 +133,7 @@ $(CORE): pyproject.toml
 # The newest release of every library.
 $(LATEST): pyproject.toml
 	$(PYTHON) -m venv .venv-latest
-	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager --editable '.[dev,browser]'
+	.venv-latest/bin/python $(PIP) install --upgrade --upgrade-strategy eager --editable '.[dev,browser,croissant]'
 	@touch $@
 
 $(FUZZ): pyproject.toml

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from packer.channels.key_lists import key_list_faults
+from packer.dataset.croissant import croissant_faults
 from packer.dataset.documentcheck import document_faults
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
@@ -64,7 +65,7 @@ def _verify(run: Run[VerifyOptions]) -> VerifyReport:
     store = run.dest
     manifest = load_manifest(store)
     shards = list(manifest_shards(manifest))
-    faults = [*document_faults(store, manifest, key_list_faults), *_stray_files(store, manifest)]
+    faults = [*document_faults(store, manifest, key_list_faults, croissant_faults), *_stray_files(store, manifest)]
     plan = find_plan(store, manifest)
     context = CheckContext(
         uri=store.uri,

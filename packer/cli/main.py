@@ -17,6 +17,8 @@ import typer
 from packer.cli.bench_command import EPILOG as BENCH_EPILOG
 from packer.cli.bench_command import bench
 from packer.cli.command_options import READING_FIELDS, load_config, place_options, with_fields, with_pack_options
+from packer.cli.croissant_command import EPILOG as CROISSANT_EPILOG
+from packer.cli.croissant_command import croissant
 from packer.cli.doctor_command import EPILOG as DOCTOR_EPILOG
 from packer.cli.doctor_command import doctor
 from packer.cli.output import Output
@@ -194,6 +196,7 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
 app.command(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))
 app.command(epilog=SHOW_EPILOG)(with_pack_options(show, only=READING_FIELDS))
 app.command(epilog=DOCTOR_EPILOG)(with_fields(doctor, ()))
+app.command(epilog=CROISSANT_EPILOG)(with_pack_options(croissant, only=STORE_FIELDS))
 app.command(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
 app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
 app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))

@@ -20,6 +20,7 @@ from packer.dataset.receipt import receipts_plan
 from packer.errors import ClaimLostError, DataSetError, DestinationTakenError, OptionsError
 from packer.options import default_options
 from packer.planning.layout import (
+    CROISSANT_KEY,
     MANIFEST_KEY,
     META_PREFIX,
     PLAN_KEY,
@@ -216,7 +217,7 @@ def _taken_text(dest: Store) -> str:
 
 def _is_own(key: str) -> bool:
     """Say whether a key is one that runs write."""
-    return key == MANIFEST_KEY or key.startswith(META_PREFIX) or _SHARD_KEY.fullmatch(key) is not None
+    return key in (MANIFEST_KEY, CROISSANT_KEY) or key.startswith(META_PREFIX) or _SHARD_KEY.fullmatch(key) is not None
 
 
 def check_same_options(dest: Store, document: PlanDocument, options: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from packer.dataset.manifest import Manifest
+from packer.flags import with_flags
+from packer.options import PackOptions
 from packer.planning.class_findings import (
     ClassUse,
     Finding,
@@ -27,7 +29,9 @@ _MANY_FILLS = 0.02
 
 def find(facts: ReportFacts) -> tuple[Finding, ...]:
     """Return what is worth knowing, the gravest first."""
-    return tuple([*_copies(facts), *_classes(facts), *_rejects(facts), *_fills(facts.manifest), *_pictures(facts)])
+    found = [*_copies(facts), *_classes(facts), *_rejects(facts), *_fills(facts.manifest), *_pictures(facts)]
+    options = PackOptions.__struct_fields__
+    return tuple(Finding(text=one.text, advice=with_flags(one.advice, options)) for one in found)
 
 
 def _copies(facts: ReportFacts) -> Iterator[Finding]:

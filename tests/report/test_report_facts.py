@@ -41,7 +41,9 @@ def test_a_cut_reject_is_drawn_as_far_as_it_goes(odd_set: Path) -> None:
 
 
 def test_what_a_person_should_know_is_said_once_each(odd_set: Path) -> None:
-    texts = " ".join(finding.text for finding in find(collect_facts(str(odd_set), DEFAULT_STORE)))
+    found = find(collect_facts(str(odd_set), DEFAULT_STORE))
+    texts = " ".join(finding.text for finding in found)
+    assert "Pack with --stratify, which deals each class over all splits." in [finding.advice for finding in found]
     assert "more than once with different labels: 1." in texts
     assert "has nothing of 1 class: rare" in texts
     assert "1 image could not be packed: 1 truncated" in texts
