@@ -154,7 +154,7 @@ def _splits(manifest: Manifest) -> dict[str, Any]:
 
 def _records(manifest: Manifest) -> dict[str, Any]:
     path = {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": _SPLIT_IN_PATH}}
-    split = {"@type": "cr:Field", "@id": "records/split", "name": "split", "dataType": "sc:Text"}
+    split: dict[str, Any] = {"@type": "cr:Field", "@id": "records/split", "name": "split", "dataType": "sc:Text"}
     split |= {"source": {"fileSet": {"@id": _TABLES}, **path}, "references": {"field": {"@id": "splits/name"}}}
     fields = [
         split,
