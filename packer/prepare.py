@@ -31,6 +31,7 @@ from packer.run import Run
 from packer.sources.imagerows import Spill, spill_rows
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.open_source import find_rows, list_source
+from packer.sources.splitfolders import SPLIT_COLUMN
 from packer.specs import MAX_SHARD_BYTES, EngineName, OnReject
 from packer.stores.open_store import absolute_uri, share_options
 
@@ -75,7 +76,7 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
         seed=options.seed,
         sharding=options.shard_spec(),
         splits=options.splits(),
-        split_column=options.split_column,
+        split_column=SPLIT_COLUMN if options.split_folders else options.split_column,
         group_column=options.group_column,
         label_kind=listing.label_kind,
         class_names=listing.class_names,
@@ -135,6 +136,7 @@ def _source_spec(options: PackOptions) -> SourceSpec:
         key_column=options.key_column,
         root=options.root,
         flat=options.flat,
+        split_folders=options.split_folders,
         class_map=options.class_map,
         store=options.source_store(),
     )

@@ -7,7 +7,6 @@ in a notice, and what cannot be read is an error, since a folder that is quietly
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -22,11 +21,8 @@ from packer.sources.image_names import count, is_hidden, is_image, quote
 from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import common_folder
 from packer.sources.scan import NO_CLASS, Scan, check_name
+from packer.sources.splitfolders import split_of
 
-_SPLIT_NAME = re.compile(
-    r"(train|training|trainval|val|valid|validation|dev|eval|test|testing)([-_ ]?(set|data|images))?[-_ ]?\d*",
-    re.IGNORECASE,
-)
 _REMEDY = "mend or remove it, since leaving it out would shrink the data set"
 
 _MAX_VISITS = 1000
@@ -235,8 +231,16 @@ def _build_notices(scan: Scan, empty: list[str]) -> tuple[str, ...]:
 
 
 def _find_wrong_level(spec: SourceSpec, scan: Scan, classes: list[str], keys: pa.ChunkedArray) -> str:
-    """Return a notice if SOURCE may not be the folder of the class folders; `classes` are those with images."""
-    splits = [name for name in classes if _SPLIT_NAME.fullmatch(name)]
+    """Return a notice if SOURCE may not be the folder of the class folders; `classes` are those with images.
+
+    Raises SourceError where all of them are named as splits.
+    """
+    splits = [name for name in classes if split_of(name)]
+    if len(splits) > 1 and splits == classes and spec.class_map is None:
+        raise SourceError(
+            f"{spec.source}: the folders {quote(splits)} are named as splits and would become classes; give "
+            f"--split-folders to have them as splits, one of them ({_below_source(splits[0])}), or --flat for no labels"
+        )
     # One among others may be a class: there are data sets that know trains.
     if len(splits) > 1 or (splits and len(classes) == 1):
         return (

@@ -52,6 +52,8 @@ class SourceSpec:
     """Folder that a listing's paths start from; None: the listing's own."""
     flat: bool = False
     """Folders are not classes."""
+    split_folders: bool = False
+    """Folders in the source are splits, and those in them are classes."""
     class_map: str | None = None
     """File with the ids of the classes; None: by the order of their names, or as a listing has them."""
     store: StoreOptions = DEFAULT_STORE

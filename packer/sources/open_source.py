@@ -16,6 +16,7 @@ from packer.sources.items import Listing, SourceSpec
 from packer.sources.listing import list_listing, refuse_flat
 from packer.sources.remote_source import list_remote
 from packer.sources.rowfiles import RowFiles, find_row_files, is_row_file
+from packer.sources.splitfolders import list_split_folders
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
 from packer.stores.open_store import absolute_uri, is_local, open_store
 
@@ -37,6 +38,8 @@ def list_source(spec: SourceSpec, spill: Spill | None = None) -> Listing:
     Raises:
         SourceError: no such source, nothing in it, or something in it that is not as it must be.
     """
+    if spec.split_folders:
+        return list_split_folders(spec, list_source)
     if (rows := find_rows(spec)) is not None:
         refuse_flat(spec)
         return list_rows(spec, rows, spill or Spill())
