@@ -69,7 +69,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
     split_folders: Annotated[
         bool,
-        Meta(description="the folders train, val, test of SOURCE are splits, instead of --split", extra={"since": 2}),
+        Meta(description="the folders train, val, test of SOURCE are splits, instead of `split`", extra={"since": 2}),
     ] = False
     group_column: Annotated[str | None, Meta(description="keep rows with the same value here in one split")] = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1, description="seed of the order")] = 0
@@ -149,7 +149,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
         if self.split_folders and (self.split != "train=1" or self.split_column is not None):
             raise OptionsError(
-                "--split-folders: expected without --split and --split-column: the folders are the splits"
+                "expected without `split` and `split_column`, since the folders are the splits", field="split_folders"
             )
         if self.part is not None and self.overwrite:
             raise OptionsError(

@@ -238,8 +238,9 @@ def _find_wrong_level(spec: SourceSpec, scan: Scan, classes: list[str], keys: pa
     splits = [name for name in classes if split_of(name)]
     if len(splits) > 1 and splits == classes and spec.class_map is None:
         raise SourceError(
-            f"{spec.source}: the folders {quote(splits)} are named as splits and would become classes; give "
-            f"--split-folders to have them as splits, one of them ({_below_source(splits[0])}), or --flat for no labels"
+            f"{spec.source}: the folders {quote(splits)} are named as splits and would become classes; pass "
+            f"`split_folders=True` to have them as splits, give one of them ({_below_source(splits[0])}), or pass "
+            "`flat=True` for no labels"
         )
     # One among others may be a class: there are data sets that know trains.
     if len(splits) > 1 or (splits and len(classes) == 1):

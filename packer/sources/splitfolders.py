@@ -42,8 +42,8 @@ def list_split_folders(spec: SourceSpec, list_one: _ListOne) -> Listing:
     splits = {name: split for name in names if (split := split_of(name))}
     if not splits:
         raise SourceError(
-            f"{spec.source}: expected folders named train, val or test for --split-folders, got "
-            f"{quote(names) or 'none'}"
+            f"{spec.source}: expected folders named train, val or test, got {quote(names) or 'none'}",
+            field="split_folders",
         )
     listings = {
         name: list_one(replace(spec, source=f"{spec.source.rstrip('/')}/{name}", split_folders=False))
@@ -93,7 +93,7 @@ def _check_kinds(spec: SourceSpec, listings: dict[str, Listing]) -> None:
         without = sorted(set(listings) - set(labelled))
         raise SourceError(
             f"{spec.source}: the splits {quote(labelled)} have class folders, {quote(without)} have none; pack those "
-            "apart, or pass --flat for no labels"
+            "apart, or pass `flat=True` for no labels"
         )
 
 

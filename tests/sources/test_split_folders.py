@@ -50,7 +50,7 @@ def test_names_of_splits(folder, split):
 @pytest.mark.parametrize("names", [["train/cat/1.jpg", "val/cat/1.jpg"], ["train2017/1.jpg", "val2017/2.jpg"]])
 def test_without_the_option_they_are_refused(tmp_path, names):
     put(tmp_path, *names, "annotations/x.json")
-    with pytest.raises(SourceError, match="are named as splits and would become classes; give --split-folders"):
+    with pytest.raises(SourceError, match="are named as splits and would become classes; pass `split_folders=True`"):
         listed(tmp_path)
     assert listed(tmp_path, flat=True).label_kind is LabelKind.NONE
     (tmp_path / "map.json").write_text('["train", "val", "train2017", "val2017", "annotations"]')
@@ -101,13 +101,13 @@ def test_a_class_map_gives_the_ids(tmp_path):
 
 def test_no_folder_of_a_split(tmp_path):
     put(tmp_path, "cat/1.jpg")
-    with pytest.raises(SourceError, match="expected folders named train, val or test for --split-folders, got 'cat'"):
+    with pytest.raises(SourceError, match="`split_folders`: .*: expected folders named train, val or test, got 'cat'"):
         listed(tmp_path, split_folders=True)
 
 
 @pytest.mark.parametrize("option", [{"split": "train=0.9,val=0.1"}, {"split_column": "split"}])
 def test_splits_are_named_once(option):
-    with pytest.raises(OptionsError, match="--split-folders: expected without --split and --split-column"):
+    with pytest.raises(OptionsError, match="`split_folders`: expected without `split` and `split_column`"):
         parse_options({"source": "a", "dest": "b", "split_folders": True, **option})
 
 
