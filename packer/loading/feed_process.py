@@ -33,6 +33,8 @@ from packer.loading.sample_maker import load_transform
 from packer.loading.slot_ring import SlotRing
 from packer.logs import start_inherited_logs
 
+_CLOSE_WITHIN_S = 0.5
+
 
 def main() -> None:
     start_inherited_logs()
@@ -50,8 +52,9 @@ def main() -> None:
         except Exception as error:
             writer.send(Failed(pack_error(error)))
         else:
-            _start_thread(_take_back, feed, commands)
+            taker = _start_thread(_take_back, feed, commands)
             _send_batches(feed, writer)
+            taker.join()  # which ends this process
         _wait_for_end(commands)
 
 
@@ -89,7 +92,13 @@ def _send_batches(feed: BatchFeed, writer: MessageWriter) -> None:
 def _take_back(feed: BatchFeed, commands: int) -> None:
     while (data := read_exactly(commands, NUMBER.size)) is not None:
         feed.give_back(NUMBER.unpack(data)[0])
-    os._exit(0)  # nobody wants what the other threads are at
+    # Nobody wants what the other threads are at; but what is shared with other processes is given back.
+    timer = threading.Timer(_CLOSE_WITHIN_S, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+    with contextlib.suppress(Exception):
+        feed.close()
+    os._exit(0)
 
 
 def _beat(writer: MessageWriter, parent: int) -> None:
@@ -106,8 +115,10 @@ def _wait_for_end(commands: int) -> None:
         pass
 
 
-def _start_thread(target: object, *arguments: object) -> None:
-    threading.Thread(target=target, args=arguments, daemon=True).start()  # type: ignore[arg-type]
+def _start_thread(target: object, *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
+    thread.start()
+    return thread
 
 
 if __name__ == "__main__":

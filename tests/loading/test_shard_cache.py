@@ -313,3 +313,12 @@ def test_a_cache_that_is_too_small_or_nowhere_is_refused(dataset, s3_endpoint, s
     memory = Loader(uri, "train", cache="memory:100MB", **given)
     take(memory, 3)
     assert list(tmp_path.glob("shardpack-cache-*")) == []
+
+
+@pytest.mark.slow
+def test_the_process_beside_a_loop_gives_back_its_memory(dataset, s3_endpoint, s3_bucket, root):
+    uri, _ = upload(dataset, s3_endpoint, s3_bucket)
+    store = StoreOptions(endpoint_url=s3_endpoint)
+    take(Loader(uri, "train", batch_size=4, image_px=32, store=store, threads=2, cache=f"{root}:1GB"), 3)
+    assert kept(root)
+    assert os.listdir(root / "readers") == []
