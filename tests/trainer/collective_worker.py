@@ -25,7 +25,6 @@ def check_all(world, framework):
         num_classes=3,
         pixels=PixelStatistics(mean=(127.0,) * 3, std=(50.0,) * 3),
         seed=world.rank,
-        total_steps=1,
     )
     learner = framework.build(spec)
     learner.broadcast()

@@ -73,5 +73,8 @@ class Feed(Protocol):
             OptionsError: the state is of another data set, split, seed or order.
         """
 
+    def report(self) -> str:
+        """Return one line on how training batches kept up: what was waited for, and what binds."""
+
     def close(self) -> None:
         """Make no more batches."""

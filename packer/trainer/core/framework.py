@@ -34,7 +34,6 @@ class ModelSpec:
     pixels: PixelStatistics
     """Mean and standard deviation of each channel of the pictures, of 0 to 255."""
     seed: int
-    total_steps: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,6 +79,9 @@ class LoaderFeed:
             loader.load_state_dict(state)
         return not self._train or bool(self._train[0].state_dict()["position"])
 
+    def report(self) -> str:
+        return str(self._train[0].meter)
+
     def close(self) -> None:
         for loader in (*self._train, self._eval):
             if loader is not None:

@@ -13,6 +13,7 @@ from packer.errors import OptionsError
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
 from packer.trainer.core.recipe import Recipe, about
+from packer.trainer.core.step_time import parse_step_time
 
 
 class Resume(enum.StrEnum):
@@ -88,6 +89,7 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int, about("seed of weights, order and crops")] = 0
     metrics: Annotated[str, about("JSON file that rank 0 writes at the end")] = ""
     export: Annotated[str, about("folder in which rank 0 puts the trained model")] = ""
+    simulate_step: Annotated[str, about("no model: steps of a time such as 64ms, to see if data keep up")] = ""
     pipe_timeout: Annotated[float, about("seconds to wait for a Pipe channel's epoch or its next byte")] = (
         DEFAULT_PIPE_TIMEOUT_S
     )
@@ -105,6 +107,8 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise OptionsError(f"expected seconds above 0, got {self.pipe_timeout:g}", field="pipe_timeout")
         if self.data and self.manifest:
             raise OptionsError("expected it with the channels of a SageMaker job, got `data` too", field="manifest")
+        if self.simulate_step:
+            self._check_simulation()
         if self.evaluate_only and not (self.eval_split and self.checkpoints.model_dir):
             raise OptionsError("expected `eval_split` and `model_dir` with it", field="evaluate_only")
         if not is_training_split(self.split):
@@ -113,6 +117,16 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise OptionsError(
                 f"expected an evaluation split, got training split {self.eval_split!r}", field="eval_split"
             )
+
+    def _check_simulation(self) -> None:
+        parse_step_time(self.simulate_step)
+        for name, is_given in (
+            ("model_dir", self.checkpoints.model_dir),
+            ("export", self.export),
+            ("evaluate_only", self.evaluate_only),
+        ):
+            if is_given:
+                raise OptionsError("expected it with a model, got it with `simulate_step`", field=name)
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from packer.errors import DataSetError
 from packer.trainer.core.checkpoint_keeper import Keeper
-from packer.trainer.core.framework import MID_GREY, Framework, ModelSpec
+from packer.trainer.core.framework import MID_GREY, Framework, Learner, ModelSpec
 from packer.trainer.core.journal import Journal
 from packer.trainer.core.metrics import EpochResult, Evaluation, Metrics, format_epoch, format_evaluation, put_metrics
+from packer.trainer.core.simulation import SimulatedLearner
+from packer.trainer.core.step_time import parse_step_time
 from packer.trainer.core.stopping import Stopper
 from packer.trainer.core.train_options import TrainOptions
 from packer.trainer.core.training_input import Job, agree_on_job
@@ -56,15 +58,18 @@ class _Training:
     def __init__(self, job: Job, framework: Framework, stopper: Stopper, voice: Voice) -> None:
         self._job, self._framework, self._voice = job, framework, voice
         options, manifest = job.options, job.source.manifest
-        self._learner = framework.build(
-            ModelSpec(
-                recipe=options.recipe,
-                num_classes=manifest.num_classes,
-                pixels=manifest.pixels or MID_GREY,
-                seed=options.seed,
-                total_steps=job.steps * options.recipe.epochs,
+        if options.simulate_step:
+            step_s = parse_step_time(options.simulate_step)
+            self._learner: Learner = SimulatedLearner(framework.collective, step_s)
+        else:
+            self._learner = framework.build(
+                ModelSpec(
+                    recipe=options.recipe,
+                    num_classes=manifest.num_classes,
+                    pixels=manifest.pixels or MID_GREY,
+                    seed=options.seed,
+                )
             )
-        )
         self._journal = Journal(job, voice.announce)
         self._feed = job.feed
         self._loop = TrainingLoop(
@@ -89,6 +94,8 @@ class _Training:
         for result in loop.run_epochs():
             results.append(result)
             voice.announce(format_epoch(result, rank=world.rank, world=world.size, epochs=options.recipe.epochs))
+        if options.simulate_step:
+            voice.announce(f"rank {world.rank}/{world.size} {self._feed.report()}")
         if options.export and world.rank == 0:
             self._learner.export(options.export)
         return summarise(job, results)
