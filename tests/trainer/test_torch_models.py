@@ -57,5 +57,5 @@ def test_a_function_makes_a_model():
 
 @pytest.mark.parametrize("name", ["resnet51", "nowhere:build", "math:nothing", "math:sqrt", ":"])
 def test_what_is_no_model_is_refused(name):
-    with pytest.raises(OptionsError, match="--model: expected "):
+    with pytest.raises(OptionsError, match="`model`: expected "):
         make_model(name, 7)
