@@ -20,6 +20,8 @@ import hypothesis
 import photographs
 import pytest
 
+from tests.tools.buckets import remove_bucket
+
 S3_FIXTURES = {"endpoint", "moto_endpoint", "s3_endpoint"}
 WHEELS = Path(__file__).parent.parent / "build" / "photographs"
 
@@ -60,12 +62,14 @@ def s3_endpoint() -> str:
 
 
 @pytest.fixture
-def s3_bucket(s3_endpoint: str) -> str:
-    """Name of a new, empty bucket on the S3 server."""
+def s3_bucket(s3_endpoint: str) -> Generator[str, None, None]:
+    """Name of a new, empty bucket on the S3 server, which is removed afterwards."""
     boto3 = pytest.importorskip("boto3")
     name = f"test-{uuid.uuid4().hex}"
-    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
-    return name
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    client.create_bucket(Bucket=name)
+    yield name
+    remove_bucket(client, name)
 
 
 @pytest.hookimpl(tryfirst=True)

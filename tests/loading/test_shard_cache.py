@@ -23,6 +23,7 @@ from packer.specs import StoreOptions
 from tests.loading import counting_store
 from tests.loading.counting_store import far_files, read_log
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.tools.buckets import upload_folder
 
 PROGRAM = Path(counting_store.__file__)
 GIB = 1 << 30
@@ -269,11 +270,7 @@ def test_lanes_of_a_host(num_lanes, world, num_ranks, expected):
 
 
 def upload(dataset, endpoint, bucket):
-    client = boto3.client("s3", endpoint_url=endpoint)
-    for path in dataset.rglob("*"):
-        if path.is_file():
-            client.put_object(Bucket=bucket, Key=f"d/{path.relative_to(dataset)}", Body=path.read_bytes())
-    return f"s3://{bucket}/d", client
+    return upload_folder(boto3.client("s3", endpoint_url=endpoint), bucket, dataset, "d")
 
 
 def take(loader, num_batches):
@@ -284,7 +281,7 @@ def take(loader, num_batches):
 
 @pytest.mark.slow
 def test_a_loader_from_a_bucket(dataset, s3_endpoint, s3_bucket, root, monkeypatch):
-    uri, client = upload(dataset, s3_endpoint, s3_bucket)
+    uri = upload(dataset, s3_endpoint, s3_bucket)
     given = {"batch_size": 4, "image_px": 32, "threads": 2, "where": "process", "keys": True}
     expected = take(Loader(str(dataset), "train", **given), 18)
     loader = Loader(uri, "train", store=StoreOptions(endpoint_url=s3_endpoint), cache=f"{root}:1GB", **given)
@@ -293,14 +290,11 @@ def test_a_loader_from_a_bucket(dataset, s3_endpoint, s3_bucket, root, monkeypat
         assert (epoch, step, keys) == (other[0], other[1], other[3])
         np.testing.assert_array_equal(images, other[2])
     assert len(kept(root)) == 6
-    for key in [item["Key"] for item in client.list_objects_v2(Bucket=s3_bucket)["Contents"]]:
-        client.delete_object(Bucket=s3_bucket, Key=key)
-    client.delete_bucket(Bucket=s3_bucket)
 
 
 @pytest.mark.slow
 def test_a_cache_that_is_too_small_or_nowhere_is_refused(dataset, s3_endpoint, s3_bucket, tmp_path, monkeypatch):
-    uri, _ = upload(dataset, s3_endpoint, s3_bucket)
+    uri = upload(dataset, s3_endpoint, s3_bucket)
     given = {"batch_size": 4, "image_px": 32, "store": StoreOptions(endpoint_url=s3_endpoint), "where": "process"}
     with pytest.raises(OptionsError, match="two shards of up to .* for each of the .* lanes"):
         Loader(uri, "train", cache=f"{tmp_path}:1KB", **given)

@@ -13,6 +13,7 @@ import pytest
 
 from packer.specs import StoreOptions
 from packer.stores.s3client import disconnect
+from tests.tools.buckets import list_keys_of, remove_bucket
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDshardpacktest", "AWS_SECRET_ACCESS_KEY": "wJalrSECRETshardpacktest"}
 
@@ -34,8 +35,7 @@ class Bucket:
         return StoreOptions(endpoint_url=self.endpoint, timeout_s=5)
 
     def list_keys(self) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
-        return [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return list_keys_of(self.client, self.name)
 
     def put(self, key: str, data: bytes) -> None:
         self.client.put_object(Bucket=self.name, Key=key, Body=data)
@@ -78,6 +78,7 @@ def bucket(endpoint: str) -> Iterator[Bucket]:
     client.create_bucket(Bucket=name)
     yield Bucket(name, endpoint, client)
     disconnect()
+    remove_bucket(client, name)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from packer.sources.items import Listing, SourceSpec
 from packer.sources.open_source import list_source
 from packer.verifying import verify
 from tests.stores.conftest import Bucket
+from tests.tools.buckets import download_prefix, upload_folder
 from tests.tools.datasets import (
     ROOT,
     SerialEngine,
@@ -50,19 +51,11 @@ def packed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def upload(bucket: Bucket, folder: Path, prefix: str) -> str:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            bucket.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
-    return f"s3://{bucket.name}/{prefix}"
+    return upload_folder(bucket.client, bucket.name, folder, prefix)
 
 
 def download(bucket: Bucket, prefix: str, folder: Path) -> Path:
-    for key in bucket.list_keys():
-        if key.startswith(prefix + "/"):
-            path = folder / key.removeprefix(prefix + "/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read())
-    return folder
+    return download_prefix(bucket.client, bucket.name, prefix, folder)
 
 
 def lasting(found: dict[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from packer.stores.s3client import disconnect
 from packer.stores.store import Store
 from tests.stores.conftest import SECRETS, Bucket
 from tests.stores.store_contract import StoreContract
+from tests.tools.buckets import remove_bucket
 
 
 class TestS3Store(StoreContract):
@@ -152,6 +153,7 @@ def test_shared_options_spare_another_process_the_search(bucket: Bucket) -> None
     other.put("b", [b"2"])
     assert [info.key for info in store.list()] == ["a"]
     assert [info.key for info in other.list()] == ["b"]
+    remove_bucket(bucket.client, f"{bucket.name}-2")
     assert share_options("/some/folder", bucket.options) == bucket.options
 
 
