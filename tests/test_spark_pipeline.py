@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,22 @@ def test_same_bytes(wrap: Any, format_name: FormatName, cluster: Engine, images:
     result = pack(make_options(images, tmp_path / "out", format=format_name, **SPLITS), engine=wrap(cluster))
     assert digests(tmp_path / "out") == expected[format_name]
     assert result.num_reused == 0
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"dedupe": True, "on_conflict": "first"}, {"dedupe": True, "on_conflict": "drop"}]
+)
+def test_copies_are_listed_and_left_out_alike(options: dict, cluster: Engine, tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", 48)
+    shutil.copy(images / "c1/0001.jpg", images / "c0/other.jpg")
+    shutil.copy(images / "c2/0002.jpg", images / "c2/again.jpg")
+    settings = {"split": "train=0.5,val=0.5", "allow_fill": True, **options}
+    pack(make_options(images, tmp_path / "spark", **settings), engine=cluster)
+    with LocalEngine(2) as engine:
+        pack(make_options(images, tmp_path / "local", **settings), engine=engine)
+    found = digests(tmp_path / "spark")
+    assert found == digests(tmp_path / "local")
+    assert "meta/duplicates.parquet" in found
 
 
 def test_too_many_rejects_end_the_run(cluster: Engine, tmp_path: Path) -> None:
