@@ -43,18 +43,17 @@ def as_json_text(value: str) -> str:
     return value
 
 
-def parse_yaml(data: bytes) -> Any:
+def parse_yaml(text: str) -> Any:
     """Return a YAML document as dicts, lists, texts, numbers and dates; JSON is YAML too.
 
     Aliases (`*name`) are refused: a few lines of them can stand for more values than memory holds.
 
     Raises:
-        ParseError: not YAML in UTF-8, with an alias, nested deeper than MAX_DEPTH, or with a number that is too long.
+        ParseError: not YAML, with an alias, nested deeper than MAX_DEPTH, or with a number that is too long.
     """
     import yaml
 
     try:
-        text = data.decode()
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):  # does not recurse, as loading does
             if isinstance(event, yaml.AliasEvent):

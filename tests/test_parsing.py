@@ -62,17 +62,16 @@ def test_json_stays_as_it_is() -> None:
         (b"a: &a {x: 1}\nb:\n  <<: [*a, *a]\n", "alias"),
         (b"seed: " + DIGITS, "thousands of digits"),
         (b"a: [", "expected the node content"),
-        (b"\xff", "utf-8"),
         (b"!!python/object:os.system {}", "constructor"),
     ],
 )
 def test_yaml_that_is_refused(data: bytes, problem: str) -> None:
     with pytest.raises(ParseError, match=problem) as caught:
-        parse_yaml(data)
+        parse_yaml(data.decode())
     assert "\n" not in str(caught.value)
 
 
 def test_yaml() -> None:
-    assert parse_yaml(b"resize: 256\nsplit: train=1\n") == {"resize": 256, "split": "train=1"}
-    assert parse_yaml(b'{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
-    assert parse_yaml(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+    assert parse_yaml("resize: 256\nsplit: train=1\n") == {"resize": 256, "split": "train=1"}
+    assert parse_yaml('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    assert parse_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH)

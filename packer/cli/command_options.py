@@ -120,12 +120,12 @@ def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, A
         StoreError: a remote place failed or refused.
     """
     try:
-        values = parse_yaml(read_file(path, options, max_bytes=_MAX_CONFIG_BYTES))
+        values = parse_yaml(read_file(path, options, max_bytes=_MAX_CONFIG_BYTES).decode())
     except StoreError:
         raise
     except OptionsError as error:
         raise OptionsError(f"--config: {error}") from None
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(f"--config: {path} cannot be read: {error}") from None
     except ParseError as error:
         raise OptionsError(f"--config: {path} is not YAML or JSON: {error}") from None

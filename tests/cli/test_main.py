@@ -182,7 +182,7 @@ WRONG_OPTIONS = {
     "--instances 0": r"--instances: expected int >= 1, got '0'",
     "--instances 2 --gpus 3": r"--gpus: expected 2 \(--instances x --gpus-per-instance\) or none, got 3",
     "--gpus 99999999999999999999": r"--gpus: expected .*, got",
-    "--format zip": r"--format: expected one of tfrecord, recordio, got 'zip'",
+    "--format zip": r"--format: expected one of tfrecord, recordio.*, got 'zip'",
     "--shard-size 1": r"--shard-size: expected 1MB to 128MB, got '1'",
     "--shard-size 129MB": r"--shard-size: expected 1MB to 128MB, got '129MB'",
     "--shard-size huge": r"--shard-size: expected a size such as 100MB or 64MiB, got 'huge'",
