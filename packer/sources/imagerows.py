@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class Spill(AbstractContextManager["Spill"]):
 
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
             self._folder = None
 
     @property
@@ -55,6 +56,8 @@ class Spill(AbstractContextManager["Spill"]):
         """Return the folder. Raises SourceError where the disk has no room for `num_bytes`."""
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="shardpack-rows-")
+            # Also where nobody enters it, and where the interpreter ends.
+            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         free = shutil.disk_usage(self._folder).free
         if free < num_bytes + _ROOM_BYTES:
             raise SourceError(

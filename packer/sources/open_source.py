@@ -18,6 +18,7 @@ from packer.sources.remote_source import list_remote
 from packer.sources.rowfiles import RowFiles, find_row_files, is_row_file
 from packer.sources.splitfolders import list_split_folders
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
+from packer.sources.tarsamples import find_webdataset, list_webdataset
 from packer.stores.open_store import absolute_uri, is_local, open_store
 
 _ASIDE = (".md", ".json", ".txt", ".yaml", ".yml", ".py")
@@ -40,6 +41,8 @@ def list_source(spec: SourceSpec, spill: Spill | None = None) -> Listing:
     """
     if spec.split_folders:
         return list_split_folders(spec, list_source)
+    if (tars := None if spec.flat else find_webdataset(spec)) is not None:
+        return list_webdataset(spec, tars)
     if (rows := find_rows(spec)) is not None:
         refuse_flat(spec)
         return list_rows(spec, rows, spill or Spill())

@@ -13,6 +13,8 @@ import pytest
 from packer.errors import SourceChangedError, SourceError
 from packer.pipeline import pack
 from packer.sources import imagerows
+from packer.sources.items import SourceSpec
+from packer.sources.open_source import list_source
 from packer.stores.local_store import LocalStore
 from tests.sources.row_files import hub_table, write_rows
 from tests.tools.datasets import (
@@ -253,3 +255,11 @@ def test_exact_copies_are_found_in_rows(images, tmp_path):
     pack_small(tmp_path / "a.parquet", tmp_path / "out", dedupe=True)
     pack_small(images, tmp_path / "folders")
     assert samples(tmp_path / "out") == samples(tmp_path / "folders")
+
+
+def test_a_listing_alone_leaves_nothing_behind(images, tmp_path, temporary):
+    """The fixture looks, too, but a listing must not wait for the end of the process."""
+    paths, class_names = list_paths(images)
+    write_rows(hub_table(paths, class_names), tmp_path / "a.parquet")
+    assert list_source(SourceSpec(source=str(tmp_path / "a.parquet"))).items.num_rows == len(paths)
+    assert os.listdir(temporary) == []
