@@ -28,8 +28,11 @@ def common_folder(keys: pa.ChunkedArray) -> str:
     return common[: common.rfind(b"/") + 1].decode()
 
 
-def build_keys(raw: RawTable, name: str, root: str) -> pa.ChunkedArray:
+def build_keys(raw: RawTable, name: str, root: str, *, folder: str = "") -> pa.ChunkedArray:
     """Return the column `name` as unique keys below `root` (an absolute folder), in the order of the rows.
+
+    A path that leads out of the root with ``..`` starts from the listing's own `folder`, as an absolute path or URI,
+    where that is given and brings it below the root.
 
     Raises:
         SourceError: a missing, foreign or repeated path, with the lines of the first few.
@@ -43,13 +46,15 @@ def build_keys(raw: RawTable, name: str, root: str) -> pa.ChunkedArray:
     if column.null_count:
         rows = _find_true(pc.is_null(column))
         raise SourceError(f"{raw.name}: no path in column {name!r} at {raw.show(rows)}; fill it in or remove the row")
-    keys = _normalise_column(raw, column, root)
+    keys = _normalise_column(raw, column, root, folder)
     _refuse_repeats(raw, keys)
     return keys
 
 
-def normalise_key(path: str, roots: Sequence[str]) -> str:
+def normalise_key(path: str, roots: Sequence[str], *, folder: str = "") -> str:
     """Return `path` relative to the first of `roots` (absolute, normalised) that holds it.
+
+    One that leads out of them with ``..`` is looked at from `folder`, unless that is empty.
 
     Raises:
         SourceError: what is wrong with the path, without naming it.
@@ -72,8 +77,19 @@ def normalise_key(path: str, roots: Sequence[str]) -> str:
     if key == ".":
         raise SourceError("names no file")
     if key == ".." or key.startswith("../"):
-        raise SourceError("leads out of it")
+        return _from_folder(key, roots, folder)
     return key
+
+
+def _from_folder(key: str, roots: Sequence[str], folder: str) -> str:
+    """Return what a path with ``..`` at its front is below a root when it starts from the listing's folder."""
+    scheme, separator, place = folder.rpartition("://")
+    path = scheme + separator + posixpath.normpath(posixpath.join(place, key)) if folder else ""
+    for root in roots:
+        prefix = root.rstrip("/") + "/"
+        if path.startswith(prefix):
+            return path[len(prefix) :]
+    raise SourceError("leads out of it")
 
 
 def _strip_root(path: str, roots: Sequence[str]) -> str:
@@ -84,7 +100,7 @@ def _strip_root(path: str, roots: Sequence[str]) -> str:
     raise SourceError("is outside it")
 
 
-def _normalise_column(raw: RawTable, column: pa.ChunkedArray, root: str) -> pa.ChunkedArray:
+def _normalise_column(raw: RawTable, column: pa.ChunkedArray, root: str, folder: str) -> pa.ChunkedArray:
     prefix = root.rstrip("/") + "/"
     below = pc.starts_with(column, prefix)
     if pc.any(below).as_py():
@@ -97,16 +113,16 @@ def _normalise_column(raw: RawTable, column: pa.ChunkedArray, root: str) -> pa.C
     rows = _find_true(unclean)
     if not rows:
         return column
-    keys = _normalise_rows(raw, rows, column.filter(unclean).to_pylist(), root)
+    keys = _normalise_rows(raw, rows, column.filter(unclean).to_pylist(), root, folder)
     return pc.replace_with_mask(column.combine_chunks(), unclean.combine_chunks(), pa.array(keys, pa.large_string()))
 
 
-def _normalise_rows(raw: RawTable, rows: list[int], paths: list[str], root: str) -> list[str]:
+def _normalise_rows(raw: RawTable, rows: list[int], paths: list[str], root: str, folder: str) -> list[str]:
     roots = (root, os.path.realpath(root))
     keys: list[str] = []
     for row, path in zip(rows, paths, strict=True):
         try:
-            keys.append(normalise_key(path, roots))
+            keys.append(normalise_key(path, roots, folder=folder))
         except SourceError as error:
             raise SourceError(
                 f"{raw.name}: {path!r} ({raw.locate([row])[0]}) {error}: paths start from {root}; "

@@ -31,12 +31,13 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
         SourceError: what is wrong with the listing, its columns, the class map, or the files that it names.
     """
     refuse_flat(spec)
-    root = absolute_uri(spec.root if spec.root is not None else root)
+    folder = absolute_uri(root)
+    root = absolute_uri(spec.root) if spec.root is not None else folder
     raw = load_table(spec.source, files)
     if not raw.table.num_rows:
         raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
     roles = find_roles(raw, spec)
-    keys = build_keys(raw, roles.key, root)
+    keys = build_keys(raw, roles.key, root, folder=folder)
     columns = {name: build_extra(raw, name) for name in roles.extras}
     label = build_listed_label(raw, roles.labels, spec)
     if label.values is not None:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from packer.errors import SourceError
 from packer.sources.augmented import find_labelled, find_metadata, find_reference
-from packer.sources.image_names import quote
+from packer.sources.image_names import is_image, quote
 from packer.sources.items import ITEM_COLUMNS, NUM_BYTES, RESERVED_NAMES, SourceSpec
-from packer.sources.tables import RawTable
+from packer.sources.tables import RawTable, TableKind, find_delimiter
 
 KEY_NAMES = ("key", "path", "file", "filename", "file_name", "filepath", "image", "image_path", "uri", "url")
 """Names of a path column, in any case of letters; more than one of them needs `key_column`."""
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_MAX_SHOWN = 80
+
 LABEL_NAMES = ("label", "class", "target", "category")
 """Names of a label column, in any case of letters; the first that is there counts."""
 
@@ -75,7 +78,24 @@ def _find_key(raw: RawTable, spec: SourceSpec) -> str:
         if found
         else (f"no column is named {', '.join(KEY_NAMES[:-1])} or {KEY_NAMES[-1]} (its columns: {_join(names)})")
     )
-    raise SourceError(f"{spec.source}: {problem}; name the path's column with `key_column`")
+    remedy = _find_remedy(raw) or "name the path's column with `key_column`"
+    raise SourceError(f"{spec.source}: {problem}; {remedy}")
+
+
+def _find_remedy(raw: RawTable) -> str:
+    """Return what to write where the first line of a CSV shows what is wrong with all of it; else nothing."""
+    names: list[str] = raw.table.column_names
+    if raw.kind is not TableKind.CSV:
+        return ""
+    for character, noun in _OTHER_DELIMITERS.items():
+        if len(names) == 1 and character in names[0] and character != find_delimiter(raw.files[0]):
+            header = names[0].replace(character, ",")
+            return f"its values stand between {noun}; write commas between them, as in {header[:_MAX_SHOWN]!r}"
+    if any(is_image(name) for name in names):
+        header = ",".join("path" if is_image(name) else f"column{index}" for index, name in enumerate(names))
+        header = "path,label" if len(names) == 2 and is_image(names[0]) else header
+        return f"its first line is a row, not the columns' names; write a line such as {header!r} above it"
+    return ""
 
 
 def _find_labels(names: Sequence[str], spec: SourceSpec) -> tuple[str, ...]:
