@@ -12,6 +12,8 @@ each header and none of content.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,19 +27,19 @@ from packer.formats.sample_members import Members, decode_members, encode_member
 BLOCK_BYTES = 512
 MARK_BYTES = 2 * BLOCK_BYTES
 
+_AHEAD_BYTES = 1 << 18
+"""Asked for at a time: a record ends where the header behind it says so, and each would be read in small pieces."""
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MARK = bytes(MARK_BYTES)
 _NAME_BYTES = 100
-_SIZE = slice(124, 136)
-_CHECKSUM = slice(148, 156)
-_KIND = 156
-_MAGIC = slice(257, 263)
+_FIELDS = struct.Struct("100s24x12s12x8sc100x6s249x")
+"""Name, size, checksum, kind and magic."""
 _AFTER_SIZE = b"0" * 11 + b"\0" + b" " * 8 + b"0"
 """The time of change, the checksum while it is being made, and the kind: a regular file."""
 _TAIL = bytes(100) + b"ustar\0" + b"00" + bytes(BLOCK_BYTES - 265)
 _OWNER = b"0000644\0" + b"0000000\0" * 2
 _FIXED_SUM = sum(_OWNER) + sum(_AFTER_SIZE) + sum(_TAIL)
-_REGULAR_KINDS = b"0\0"
+_REGULAR_KINDS = (b"0", b"\0")
 
 
 _LIMITS = ItemLimits(
@@ -49,7 +51,7 @@ class Header(NamedTuple):
     """What the header of a member says."""
 
     key: str
-    """The member's name up to the first dot of its base name."""
+    """The member's name up to the first dot."""
     extension: str
     num_bytes: int
     """Size of its content."""
@@ -63,33 +65,42 @@ def encode_header(name: str, num_bytes: int) -> bytes:
     return b"".join((field, _OWNER, size, _AFTER_SIZE[:12], checksum, _AFTER_SIZE[20:], _TAIL))
 
 
-def parse_header(block: memoryview) -> Header:
-    """Return what a header says. Raises MalformedError for a wrong checksum, and for anything but a regular file."""
-    stored = bytes(block[_CHECKSUM])
-    found = sum(block) - sum(stored) + 8 * 0x20
-    if _parse_octal(stored) != found:
-        raise MalformedError(
-            f"expected a member's header with the checksum {found:o}, got {stored!r}: the file is damaged or no tar"
-        )
-    text = bytes(block[:_NAME_BYTES]).rstrip(b"\0")
-    if block[_KIND] not in _REGULAR_KINDS or bytes(block[_MAGIC]) != b"ustar\0":
-        raise MalformedError(f"expected a regular file of the ustar format, got {text!r} of kind {block[_KIND]:#x}")
-    num_bytes = _parse_octal(bytes(block[_SIZE]))
+def parse_header(block: bytes, *, check: bool = True) -> Header:
+    """Return what a header of 512 bytes says.
+
+    Raises:
+        MalformedError: with `check`, its checksum is wrong; it is none of a regular file, or of one with another name
+            than samples have.
+    """
+    text, size, stored, kind, magic = _FIELDS.unpack(block)
+    if check:
+        # The checksum is the sum of all bytes, its own taken for spaces. Adler-32's low half is that sum and 1, modulo
+        # 65,521, which no header of a sample reaches: a hundredth of the time of adding up in Python.
+        found = ((zlib.adler32(block) & 0xFFFF) - 1 - sum(stored) + 8 * 0x20) % 65521
+        if _parse_octal(stored) != found:
+            raise MalformedError(
+                f"expected a member's header with the checksum {found:o}, got {stored!r}: the file is damaged or no tar"
+            )
+    if kind not in _REGULAR_KINDS or magic != b"ustar\0":
+        raise MalformedError(f"expected a regular file of the ustar format, got {text!r} of kind {kind!r}")
+    num_bytes = _parse_octal(size)
     try:
-        name = text.decode()
+        name = text.rstrip(b"\0").decode()
     except UnicodeDecodeError as error:
         raise MalformedError(f"expected a name in UTF-8, got {text!r}: {error}") from None
-    folder, slash, base = name.rpartition("/")
-    stem, dot, extension = base.partition(".")
-    if num_bytes < 0 or not dot or not stem:
+    key, dot, extension = name.partition(".")
+    if num_bytes < 0 or not dot or not key or "/" in name:
         raise MalformedError(f"expected a member with a name such as train-00000-000000.jpg and a size, got {name!r}")
-    return Header(folder + slash + stem, extension, num_bytes)
+    return Header(key, extension, num_bytes)
 
 
 def _parse_octal(field: bytes) -> int:
     """Return the number in a field, or -1 where there is none."""
-    digits = field.strip(b" \0")
-    return int(digits, 8) if digits.isdigit() and not digits.strip(b"01234567") else -1
+    digits = field.rstrip(b" \0")
+    try:
+        return int(digits, 8) if digits.isdigit() else -1
+    except ValueError:
+        return -1
 
 
 def padded(num_bytes: int) -> int:
@@ -129,7 +140,7 @@ class _Walk:
             )
         padding = self._view[self._stop + BLOCK_BYTES + header.num_bytes : self._stop + num_bytes]
         self._add_extension(header)
-        if self._check and any(padding):
+        if self._check and padding != _ZERO_BLOCK[: len(padding)]:
             raise MalformedError(f"expected zeros as padding of {header.key}.{header.extension}: the file is damaged")
         self._walked(num_bytes)
 
@@ -157,7 +168,8 @@ class _Walk:
     def _need(self, num_bytes: int) -> None:
         """Have so many bytes behind what was walked over, or as many as there are."""
         if len(self._view) - self._stop < num_bytes:
-            self._view = memoryview(self._more(self._view[self._start :], self.num_bytes + num_bytes))
+            wanted = max(self.num_bytes + num_bytes, _AHEAD_BYTES)
+            self._view = memoryview(self._more(self._view[self._start :], wanted))
             self._start, self._stop = 0, self.num_bytes
 
 
@@ -171,7 +183,7 @@ def _iter_records(chunk: Chunk, more: More, *, name: str, check: bool) -> Iterat
     try:
         while block := walk.next_block():
             is_zeros = block == _ZERO_BLOCK
-            header = None if is_zeros or len(block) < BLOCK_BYTES else parse_header(block)
+            header = None if is_zeros or len(block) < BLOCK_BYTES else parse_header(bytes(block))
             if walk.key and (is_zeros or (header is not None and header.key != walk.key)):
                 offset_bytes, num_bytes = walk.offset_bytes, walk.num_bytes
                 yield Record(index, offset_bytes, num_bytes, walk.take())
@@ -193,14 +205,14 @@ def _iter_records(chunk: Chunk, more: More, *, name: str, check: bool) -> Iterat
         raise CorruptRecordError(name, index, walk.offset_bytes, str(error)) from None
 
 
-def _split_record(record: bytes | memoryview) -> Members:
+def _split_record(record: bytes | memoryview, *, check: bool) -> Members:
     """Return the members of one record. Raises MalformedError unless it is one record and nothing else."""
     view, at, key, members = memoryview(record), 0, "", {}
     while at < len(view):
         block = view[at : at + BLOCK_BYTES]
         if len(block) < BLOCK_BYTES:
             raise MalformedError(f"expected a block of {BLOCK_BYTES} bytes, got {len(block)}: the record is cut short")
-        header = parse_header(block)
+        header = parse_header(bytes(block), check=check)
         start, at = at + BLOCK_BYTES, at + BLOCK_BYTES + padded(header.num_bytes)
         if at > len(view):
             raise MalformedError(f"expected {header.num_bytes:,} bytes of {header.extension}: the record is cut short")
@@ -245,11 +257,17 @@ class WebDataset:
         self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
     ) -> Sample:
         try:
-            return decode_members(_split_record(payload))
+            return decode_members(_split_record(payload, check=False))
         except MalformedError as error:
             raise CorruptRecordError(name, record_index, offset_bytes, str(error)) from None
 
-    decode_record = decode_sample
+    def decode_record(
+        self, record: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+    ) -> Sample:
+        try:
+            return decode_members(_split_record(record, check=True))
+        except MalformedError as error:
+            raise CorruptRecordError(name, record_index, offset_bytes, str(error)) from None
 
 
 def _parse_index(index: ShardIndex) -> Sequence[int]:
