@@ -165,6 +165,10 @@ class Container(ShardReader, Protocol):
         """A record has its picture's width, height and channels, so a writer has to know them."""
 
     @property
+    def holds_columns(self) -> bool:
+        """A record has its key and the extra columns, which else the tables of records alone have."""
+
+    @property
     def holds_examples(self) -> bool:
         """Its files are those of TensorFlow's TFRecordDataset, each payload a tf.train.Example."""
 

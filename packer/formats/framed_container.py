@@ -62,6 +62,7 @@ class FramedContainer:
     """From the text of an index and its name to where the records begin."""
     limits: ItemLimits = NO_LIMITS
     holds_size: bool = True
+    holds_columns: bool = True
     holds_examples: bool = False
     mark_bytes: int = 0
     is_padded: bool = False

@@ -232,6 +232,7 @@ class WebDataset:
     suffix: str = ".tar"
     limits: ItemLimits = _LIMITS
     holds_size: bool = True
+    holds_columns: bool = True
     holds_examples: bool = False
     mark_bytes: int = MARK_BYTES
     is_padded: bool = True

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from packer.errors import DataSetError, OptionsError
+from packer.formats.registry import get_format
 from packer.loading.loader_input import InputShards
 from packer.loading.loader_spec import LoaderSpec
 from packer.loading.record_order import RecordRef
 from packer.planning.layout import records_key, stem_of
-from packer.specs import FormatName
 from packer.stores.store import ObjectNotFoundError
 
 KEY = "key"
@@ -63,16 +63,16 @@ def open_columns(shards: InputShards, spec: LoaderSpec) -> RecordColumns | None:
     """Return where keys and columns are read that were asked for; None where the records themselves hold them.
 
     Raises:
-        OptionsError: the data set has no such column, or there is no way to what RecordIO does not hold.
+        OptionsError: the data set has no such column, or there is no way to what its container does not hold.
     """
     if spec.columns and shards.index_store is not None:
         _check_names(shards, spec)
-    if shards.manifest.format is not FormatName.RECORDIO or not (spec.keys or spec.columns):
+    if get_format(shards.manifest.format).holds_columns or not (spec.keys or spec.columns):
         return None
     if shards.index_store is None:
         raise OptionsError(
-            f"{shards.uri}: RecordIO holds no keys and no extra columns, and the tables that do are not in the "
-            "channels; open the data set by its URI, or do without"
+            f"{shards.uri}: {shards.manifest.format} shards hold no keys and no extra columns, and the tables that do "
+            "are not in the channels; open the data set by its URI, or do without"
         )
     return RecordColumns(shards, spec)
 

@@ -26,15 +26,17 @@ from packer.dataset.planfile import load_plan
 from packer.dataset.receipt import load_receipt
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records
 from packer.errors import PackerError
-from packer.formats.container import Sample
+from packer.formats.container import Container, Sample
 from packer.formats.framed_container import FramedContainer
 from packer.formats.index import parse_dali_index, parse_list, parse_mxnet_index
 from packer.formats.recordio import CONTAINER as RECORDIO
+from packer.formats.registry import get_format
 from packer.formats.tfrecord import CONTAINER as TFRECORD
 from packer.imaging.transform import transform_image
 from packer.options import parse_options
 from packer.sources.items import SourceSpec
 from packer.sources.open_source import list_source
+from packer.specs import FormatName
 from packer.stores.local_store import LocalStore
 
 
@@ -52,7 +54,7 @@ def check(target: Target, data: bytes) -> None:
         target.parse(data)
 
 
-def _container(container: FramedContainer) -> Target:
+def _container(container: Container) -> Target:
     def parse(data: bytes) -> None:
         payloads = [bytes(r.payload) for r in _until_error(container.iter_buffer(memoryview(data), name="fuzz"))]
         streamed = [bytes(r.payload) for r in _until_error(container.iter_stream(io.BytesIO(data), name="fuzz"))]
@@ -60,6 +62,8 @@ def _container(container: FramedContainer) -> Target:
         for payload in payloads:
             with contextlib.suppress(PackerError):
                 container.decode_sample(payload)
+            with contextlib.suppress(PackerError):
+                container.decode_record(payload)
 
     samples = [
         Sample(
@@ -68,8 +72,11 @@ def _container(container: FramedContainer) -> Target:
         Sample(key="c", encoded=b"\x0a\x23\xd7\xce" * 3, image_format="png", label=(0.5, 2.0), extras={"n": (1, 2)}),
         Sample(key="d", encoded=b"", image_format="", source_sha256="ab" * 32, class_text="cat", extras={"t": "x"}),
     ]
-    frames = [container.frame(container.encode_sample(s, position=n)) for n, s in enumerate(samples)]
-    return Target(parse, (b"".join(b"".join(frame) for frame in frames), b"".join(frames[1])))
+    whole, single = container.open_writer("train", 0), container.open_writer("train", 0)
+    for position, sample in enumerate(samples):
+        whole.add(sample, position)
+    single.add(samples[1], 0)
+    return Target(parse, (b"".join(whole.finish()), b"".join(single.finish())))
 
 
 def _until_error(records):
@@ -157,6 +164,7 @@ def _records_table() -> bytes:
 TARGETS: Mapping[str, Target] = {
     "tfrecord": _container(TFRECORD),
     "recordio": _container(RECORDIO),
+    "webdataset": _container(get_format(FormatName.WEBDATASET)),
     "example": _payload(TFRECORD),
     "irheader": _payload(RECORDIO),
     "dali_index": _text(parse_dali_index, b"0 30\n30 12\n"),

@@ -330,7 +330,7 @@ class TestOutputs:
         place_shards(
             files, "train", tmp_path / "data", open_dataset(str(tmp_path / "data")).manifest.split("train").shards
         )
-        with pytest.raises(OptionsError, match="RecordIO holds no keys"):
+        with pytest.raises(OptionsError, match="recordio shards hold no keys"):
             packer.Loader(ChannelInput(base_dir=files.base_dir), "train", batch_size=4, image_px=8, keys=True)
 
     def test_a_transform_is_seeded_by_sample_and_epoch(self, data):
