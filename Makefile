@@ -35,7 +35,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help endurance demo photographs test test-core test-all test-torch test-browser lint types contracts bench fuzz schemas clean
+.PHONY: help endurance demo photographs test test-core test-all test-torch test-browser horovod lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder wheels
 
 help:
@@ -79,6 +79,12 @@ test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
 endurance: $(LATEST)
 	SHARDPACK_ENDURANCE=1 .venv-latest/bin/python -m pytest -q tests/endurance $(PYTEST_OPTIONS)
+
+# Into the environment of the tests, or ENVIRONMENT, which has the framework; the wheel is kept in build/horovod.
+horovod: private PLACE = $(or $(ENVIRONMENT),$(if $(filter torch,$(FRAMEWORK)),.venv-torch,.venv-test))
+horovod:
+	@$(if $(FRAMEWORK),,echo 'make horovod FRAMEWORK=torch|tensorflow|mxnet [ENVIRONMENT=a virtual environment]' >&2; exit 2)
+	docker/install_horovod.sh $(FRAMEWORK) $(PLACE)/bin/python
 
 lint: $(LATEST)
 	.venv-latest/bin/ruff check .
@@ -142,10 +148,11 @@ $(FUZZ): pyproject.toml
 	@touch $@
 
 # The trainers' libraries side by side, which holds numpy, protobuf and setuptools back.
-$(TEST): pyproject.toml tests/tools/trainers.txt tests/tools/install_horovod.sh
+$(TEST): pyproject.toml tests/tools/trainers.txt docker/install_horovod.sh
 	$(PYTHON) -m venv .venv-test
 	.venv-test/bin/python $(PIP) install --requirement tests/tools/trainers.txt --editable '.[dev]'
-	tests/tools/install_horovod.sh .venv-test/bin/python
+	docker/install_horovod.sh tensorflow,mxnet .venv-test/bin/python \
+	  || echo 'Horovod is left out, as said above; the tests that train with it will be skipped.' >&2
 	@touch $@
 
 # PyTorch's requirements do not go with the trainers'.

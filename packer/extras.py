@@ -8,10 +8,9 @@ from types import ModuleType
 from packer.errors import MissingExtraError
 
 _COMMANDS = {
-    "horovod": "pip install '.[tensorflow]' 'setuptools<70' wheel, then HOROVOD_WITH_TENSORFLOW=1 pip install "
-    "--no-build-isolation horovod==0.28.1",
+    "horovod": "make horovod FRAMEWORK=torch|tensorflow|mxnet ENVIRONMENT=the folder of your virtual environment",
 }
-"""By extra, where the usual command would not do: Horovod has to be compiled against the TensorFlow that is there."""
+"""By extra, where the usual command would not do: Horovod has to be compiled against the framework that is there."""
 
 
 def require_extra(module: str, extra: str, *, purpose: str) -> ModuleType:

@@ -5,7 +5,8 @@ import msgspec
 import pytest
 
 from packer.errors import DataSetError
-from packer.specs import DEFAULT_STORE
+from packer.specs import DEFAULT_STORE, StoreOptions
+from packer.stores.open_store import open_store
 from packer.trainer.core.checkpoints import CheckpointDocument, Checkpoints, Identity
 from packer.trainer.core.metrics import EvaluationResult
 from packer.trainer.core.progress_state import TrainingProgress
@@ -23,8 +24,8 @@ def checkpoints(tmp_path, warnings):
     return open_there(tmp_path, warnings)
 
 
-def open_there(root, warnings, identity=IDENTITY):
-    return Checkpoints(str(root), DEFAULT_STORE, identity, warnings.append)
+def open_there(root, warnings, identity=IDENTITY, store=DEFAULT_STORE):
+    return Checkpoints(str(root), store, identity, warnings.append)
 
 
 def save(checkpoints, step, *, accuracy=None, keep=2):
@@ -131,3 +132,17 @@ def test_all_can_be_removed(tmp_path, checkpoints):
     checkpoints.delete_all()
     assert names(tmp_path) == []
     assert checkpoints.newest() is None
+
+
+def test_a_bucket_keeps_them_as_a_folder_does(s3_endpoint, s3_bucket, warnings):
+    uri, options = f"s3://{s3_bucket}/run", StoreOptions(endpoint_url=s3_endpoint)
+    checkpoints = open_there(uri, warnings, store=options)
+    assert checkpoints.newest() is None
+    for step, accuracy in ((1, 0.5), (2, 0.9), (3, 0.7), (4, None), (5, 0.8)):
+        save(checkpoints, step, accuracy=accuracy)
+    assert open_there(uri, warnings, store=options).newest().state == b"state 5"
+    open_store(uri, options).put("checkpoints/step-00000005.torch", [b"sta"])
+    assert checkpoints.newest().state == b"state 4"
+    assert len(warnings) == 1
+    kept = {info.key.partition("step-0000000")[2] for info in open_store(uri, options).list("checkpoints/")}
+    assert kept == {f"{step}.{suffix}" for step in (2, 4, 5) for suffix in ("json", "torch")}
