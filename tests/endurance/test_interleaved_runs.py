@@ -46,9 +46,9 @@ WAYS: dict[str, dict[str, object]] = {
 REFUSALS = (
     (ClaimLostError, "another run took it over meanwhile"),
     (DestinationTakenError, "holds (a finished data set|an unfinished run)"),
-    (OptionsError, "--seed: expected"),
-    (NotADataSetError, "expected the shards of pack --part, but there is no plan"),
-    (DataSetError, "has no receipt, so it was not packed"),
+    (OptionsError, "expected . as in the run to be resumed"),
+    (NotADataSetError, "expected the shards of pack .*, but there is no plan"),
+    (DataSetError, "has no receipt"),
 )
 """What a run may end with that is not alone."""
 MAX_RUNS = 4
