@@ -7,7 +7,7 @@ import time
 from packer.dataset.manifest import PixelStatistics
 from packer.errors import WorkerError
 from packer.trainer.core.collective import total
-from packer.trainer.core.feed import Batch
+from packer.trainer.core.feed import ArrayBatch
 from packer.trainer.core.framework import ModelSpec, StepOrder
 from packer.trainer.core.recipe import Recipe
 from packer.trainer.core.world import parse_world
@@ -29,7 +29,7 @@ def check_all(world, framework):
     learner = framework.build(spec)
     learner.broadcast()
     assert len(set(collective.allgather(learner.save()))) == 1, "rank 0 began with other weights"
-    batch = Batch(
+    batch = ArrayBatch(
         images=np.full([2, 16, 16, 3], 100 * world.rank, np.uint8),
         labels=np.array([world.rank, 2]),
         weights=np.ones(2, np.float32),

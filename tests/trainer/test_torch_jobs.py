@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.trainer import rank_jobs
-from tests.trainer.rank_jobs import ALONE, MPIRUN, TORCHRUN, learnable, losses, read_events, started, wait_for
+from tests.trainer.rank_jobs import (
+    ALONE,
+    HOROVODRUN,
+    MPIRUN,
+    TORCHRUN,
+    learnable,
+    losses,
+    read_events,
+    started,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -167,3 +177,23 @@ def test_another_number_of_ranks_goes_on_with_the_same_samples(data, tmp_path):
     assert sorted(ours) == list(range(56, 3 * STEPS + 1))
     for step, loss in ours.items():
         assert math.isclose(loss, theirs[step], rel_tol=1e-2, abs_tol=1e-4), step
+
+
+@pytest.mark.horovod
+@pytest.mark.may_skip
+@pytest.mark.parametrize("launcher", [HOROVODRUN, MPIRUN], ids=lambda launcher: launcher.name)
+def test_horovod_gives_all_ranks_the_same_parameters(launcher, data, tmp_path):
+    pytest.importorskip("horovod.torch")
+    if not shutil.which(launcher.head[0]):
+        pytest.skip(f"{launcher.name} is not installed")
+    options = ("model=batch_norm_net:build", "image_size=16", "batch_size=4", "loader=process", "threads=1")
+    log = tmp_path / "log.jsonl"
+    ended = rank_jobs.run(
+        *(launcher, 2, FINAL_STATES, "torch", "horovod", *options, f"data={data}", f"log={log}", "log_steps=1"),
+        PYTHONPATH=f"{os.getcwd()}:{Path(__file__).parent}",
+    )
+    assert ended.status == 0, ended.lines
+    assert len(losses(log)) == STEPS
+    digests = re.findall(r"ends with (\w+)", "\n".join(ended.lines))
+    assert len(digests) == 2
+    assert len(set(digests)) == 1
