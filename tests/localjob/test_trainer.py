@@ -60,7 +60,10 @@ def test_a_job_of_two_instances_trains(tmp_path: Path, mode: str, local_size: in
     assert [epoch["evaluation"]["records"] for epoch in metrics["epochs"]] == [NUM_VAL] * 2
     assert metrics["epochs"][1]["loss"] < metrics["epochs"][0]["loss"]
     if mode == "Pipe":
-        assert {(use["epochs_read"], use["epochs_closed_early"]) for use in result_of(done)["channels"]} == {(2, 0)}
+        # The loader opens the next epoch of a training split ahead.
+        for use in result_of(done)["channels"]:
+            assert 2 <= use["epochs_read"] <= 3
+            assert use["epochs_read"] - use["epochs_closed_early"] >= 2
 
 
 def test_a_damaged_stream_ends_the_job_and_says_why(tmp_path: Path) -> None:
