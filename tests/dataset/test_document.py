@@ -119,7 +119,7 @@ def test_a_later_release_reads_an_old_receipt() -> None:
 @pytest.mark.usefixtures("later")
 def test_what_is_new_and_not_used_is_not_written(tmp_path: Path) -> None:
     dest = LocalStore(tmp_path)
-    assert claim(dest, old_plan())
+    assert claim(dest, old_plan(), found=None)
     put_receipt(dest, STEM, old_receipt())
     assert json.loads(dest.get(PLAN_KEY)).keys() == {"version", "digest", "command", *_keys_of_old(PLAN_KEY)}
     assert json.loads(dest.get(PLAN_KEY))["version"] == 1
@@ -143,7 +143,7 @@ def test_what_is_new_and_used_is_refused_by_releases_that_do_not_know_it(tmp_pat
         licensed = msgspec.structs.replace(sharpened, licence="CC0")
         assert decode_manifest(encode_manifest(licensed), name="m").version == 4
         plan = msgspec.structs.replace(old_plan(), planner="me")
-        assert claim(dest, plan)
+        assert claim(dest, plan, found=None)
         assert load_plan(dest).version == 3
         put_receipt(dest, STEM, msgspec.structs.replace(old_receipt(), seconds=3))
         assert load_receipt(dest, STEM, plan_id=plan.plan_id).seconds == 3
@@ -270,7 +270,9 @@ def test_an_option_that_a_stored_plan_lacks_has_its_default(tmp_path: Path) -> N
 @pytest.mark.usefixtures("later")
 def test_a_plan_with_a_new_option_is_of_the_version_that_brought_it(tmp_path: Path) -> None:
     options = msgspec.convert({**options_of_run(tmp_path), "sharpen": 2}, LaterOptions, strict=False)
-    assert claim(LocalStore(tmp_path), msgspec.structs.replace(old_plan(), options=lasting_options(options)))
+    assert claim(
+        LocalStore(tmp_path), msgspec.structs.replace(old_plan(), options=lasting_options(options)), found=None
+    )
     assert json.loads((tmp_path / PLAN_KEY).read_bytes())["version"] == 3
 
 

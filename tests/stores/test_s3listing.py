@@ -13,7 +13,7 @@ from packer.stores import s3listing
 from packer.stores.open_store import open_store
 from packer.stores.s3client import connect
 from packer.stores.s3listing import Page, list_objects
-from packer.stores.s3pages import OBJECTS, PageError, parse_objects
+from packer.stores.s3pages import OBJECTS, PageError, WebPageError, parse_objects
 from packer.stores.store import ObjectInfo
 from tests.stores.conftest import Bucket
 
@@ -176,5 +176,5 @@ def test_pages_are_parsed() -> None:
     assert parse_objects(page("", "a+%2F&amp;b")) == [ObjectInfo("a+%2F&b", 12, "0123")]
     assert parse_objects(b"<ListBucketResult/>") == []
     for damaged in (page("", "a").replace(b"<Size>12</Size>", b""), b"<html/>", b""):
-        with pytest.raises(PageError):
+        with pytest.raises(WebPageError if damaged == b"<html/>" else PageError):
             parse_objects(damaged)
