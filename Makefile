@@ -80,7 +80,7 @@ test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
 endurance: $(LATEST)
 	SHARDPACK_ENDURANCE=1 .venv-latest/bin/python -m pytest -q tests/endurance $(PYTEST_OPTIONS)
 
-# Into the environment of the tests, or ENVIRONMENT, which has the framework; the wheel is kept in build/horovod.
+# Into the environment of the tests, or ENVIRONMENT, which has the framework; the wheel is kept in ~/.cache/shardpack.
 horovod: private PLACE = $(or $(ENVIRONMENT),$(if $(filter torch,$(FRAMEWORK)),.venv-torch,.venv-test))
 horovod:
 	@$(if $(FRAMEWORK),,echo 'make horovod FRAMEWORK=torch|tensorflow|mxnet [ENVIRONMENT=a virtual environment]' >&2; exit 2)
@@ -156,9 +156,11 @@ $(TEST): pyproject.toml tests/tools/trainers.txt docker/install_horovod.sh
 	@touch $@
 
 # PyTorch's requirements do not go with the trainers'.
-$(TORCH): pyproject.toml tests/tools/torch.txt
+$(TORCH): pyproject.toml tests/tools/torch.txt docker/install_horovod.sh
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/python $(PIP) install --requirement tests/tools/torch.txt --editable '.[dev]'
+	docker/install_horovod.sh torch .venv-torch/bin/python \
+	  || echo 'Horovod is left out, as said above; the test that trains PyTorch with it will be skipped.' >&2
 	@touch $@
 
 # SageMaker's reader of Pipe channels, where there is the Python 3.10 that it needs.

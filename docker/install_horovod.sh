@@ -3,16 +3,16 @@
 #
 #     docker/install_horovod.sh torch|tensorflow|mxnet[,...] PYTHON [WHEELS]
 #
-# PYTHON is the environment's interpreter. Wheels are kept in WHEELS (build/horovod), one folder for each release of the
-# framework, Python and set of flags, so none is ever installed beside a framework that it was not compiled for, which
-# pip's own cache does without a word. Needs g++ and make; MPI is built in where mpicxx and mpirun are, Gloo always.
+# PYTHON is the environment's interpreter. Wheels are kept in WHEELS (~/.cache/shardpack/horovod), one folder for each
+# release of the framework, Python and set of flags, so none is ever installed beside a framework that it was not compiled
+# for, which pip's own cache does without a word. Needs g++ and make; MPI is built in where mpicxx and mpirun are, Gloo always.
 # Horovod's own variables are taken as they are: HOROVOD_GPU_OPERATIONS=NCCL for GPUs.
 set -euo pipefail
 
 release=0.28.1
 frameworks=${1:?expected a framework: torch, tensorflow, mxnet, or several by comma}
 python=$(command -v "${2:-python3}") || { echo "error: expected an interpreter, got ${2:-python3}" >&2; exit 2; }
-wheels=${3:-build/horovod}
+wheels=${3:-${XDG_CACHE_HOME:-$HOME/.cache}/shardpack/horovod}
 
 fail() {
   echo "error: Horovod for $frameworks: $1" >&2

@@ -180,7 +180,6 @@ def test_another_number_of_ranks_goes_on_with_the_same_samples(data, tmp_path):
 
 
 @pytest.mark.horovod
-@pytest.mark.may_skip
 @pytest.mark.parametrize("launcher", [HOROVODRUN, MPIRUN], ids=lambda launcher: launcher.name)
 def test_horovod_gives_all_ranks_the_same_parameters(launcher, data, tmp_path):
     pytest.importorskip("horovod.torch")
