@@ -30,9 +30,7 @@ from packer.planning.layout import (
     REJECTS_KEY,
     RUN_KEY,
     merged_index_key,
-    old_receipt_key,
     plan_parts_prefix,
-    receipts_prefix,
     records_key,
     shard_stem,
     stem_of,
@@ -158,14 +156,8 @@ def clear_scaffolding(dest: Store, document: PlanDocument, progress: Progress) -
 
 
 def _clear_scaffolding(dest: Store, document: PlanDocument) -> None:
-    stems = (
-        shard_stem(split.name, shard_index, split.num_shards)
-        for split in document.header.splits
-        for shard_index in range(split.num_shards)
-    )
-    old = {old_receipt_key(stem) for stem in stems}
-    prefix = receipts_prefix(document.plan_id)
-    receipts = (info.key for info in dest.list(RECEIPTS_PREFIX) if info.key.startswith(prefix) or info.key in old)
+    # Those of an earlier plan too: a run that overwrites it may be killed between its claim and its clearing.
+    receipts = (info.key for info in dest.list(RECEIPTS_PREFIX))
     own = plan_parts_prefix(document.plan_id)
     left = (info.key for info in dest.list(PLAN_PARTS_PREFIX) if not info.key.startswith(own))
     dest.delete_all([*receipts, *left])

@@ -26,7 +26,6 @@ from packer.errors import ClaimLostError, DataSetError, DestinationTakenError, N
 from packer.options import PackOptions
 from packer.packing import shard
 from packer.pipeline import commit_parts, pack
-from packer.planning.layout import RECEIPTS_PREFIX
 from packer.prepare import make_plan
 from packer.stores.local_store import LocalStore
 from packer.stores.store import Store
@@ -102,9 +101,8 @@ def setting(
 
 
 def contents(place: Store) -> dict[str, str]:
-    """Return digests of what lies there, but for receipts: one that claimed and was killed leaves another plan's."""
+    """Return digests of what lies there."""
     keys = sorted(info.key for info in place.list() if info.key not in DIFFERS_BY_RUN)
-    keys = [key for key in keys if not key.startswith(RECEIPTS_PREFIX)]
     return {key: hashlib.sha256(place.get(key)).hexdigest() for key in keys}
 
 
