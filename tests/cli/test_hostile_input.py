@@ -50,7 +50,7 @@ def test_side_inputs(photo: Path, tmp_path: Path, option: str, suffix: str, data
 
 @pytest.mark.parametrize("option", ["--class-map", "--config"])
 def test_side_inputs_without_end(photo: Path, option: str) -> None:
-    assert "expected a file of at most" in refuse("plan", photo.parent, "--gpus", "1", option, "/dev/zero")
+    assert "expected a file, found a pipe, a device" in refuse("plan", photo.parent, "--gpus", "1", option, "/dev/zero")
 
 
 @pytest.mark.parametrize(

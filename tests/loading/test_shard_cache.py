@@ -311,7 +311,7 @@ def test_a_cache_that_is_too_small_or_nowhere_is_refused(dataset, s3_endpoint, s
 
 @pytest.mark.slow
 def test_the_process_beside_a_loop_gives_back_its_memory(dataset, s3_endpoint, s3_bucket, root):
-    uri, _ = upload(dataset, s3_endpoint, s3_bucket)
+    uri = upload(dataset, s3_endpoint, s3_bucket)
     store = StoreOptions(endpoint_url=s3_endpoint)
     take(Loader(uri, "train", batch_size=4, image_px=32, store=store, threads=2, cache=f"{root}:1GB"), 3)
     assert kept(root)
