@@ -131,10 +131,13 @@ def is_claim_cut(store: Store) -> bool:
     """Say whether there is a claim without its end, such as nothing or zeros: a power cut leaves such files."""
     try:
         data = store.get(PLAN_KEY).rstrip()
-    except ObjectNotFoundError:
+        msgspec.json.decode(data)
+    except (ObjectNotFoundError, RecursionError):
         return False
-    # Lines within are indented, so only the last brace begins one.
-    return not data.endswith(b"\n}" if b"\n" in data else b"}")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Lines within are indented, so only the last brace begins one.
+        return not data.endswith(b"\n}" if b"\n" in data else b"}")
+    return False
 
 
 def load_plan(store: Store) -> PlanDocument | None:
