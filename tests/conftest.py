@@ -19,8 +19,7 @@ from pathlib import Path
 import hypothesis
 import photographs
 import pytest
-
-from tests.tools.buckets import remove_bucket
+from buckets import remove_bucket
 
 S3_FIXTURES = {"endpoint", "moto_endpoint", "s3_endpoint"}
 WHEELS = Path(__file__).parent.parent / "build" / "photographs"
