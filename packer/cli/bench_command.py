@@ -11,9 +11,8 @@ from packer.cli.output import Output
 
 EPILOG = """Examples:
 
-  shardpack bench packed
-
-  shardpack bench s3://bucket/packed --step 64ms --batch-size 256 --gpus 8 --cache /nvme:200GB"""
+  shardpack bench shards/
+  shardpack bench s3://bucket/shards --step 64ms --batch-size 256 --gpus 8 --cache /nvme:200GB"""
 
 
 def bench(

@@ -12,14 +12,28 @@ import typer
 from packer.cli.shown_line import in_flags
 from packer.errors import OptionsError, StoreError
 from packer.flags import option_name
+from packer.help_page import LAST_GROUP, RUN_GROUP, panels
 from packer.logs import LogSettings, start_logs
-from packer.options import PackOptions, choices_of, convert_options, parse_options
+from packer.options import STORE_FIELDS, PackOptions, choices_of, convert_options, parse_options
 from packer.parsing import ParseError, parse_yaml
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import read_file
 
 READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
 """Fields of PackOptions that say how a place is reached which is only read."""
+
+BUCKET_GROUP = panels({LAST_GROUP: STORE_FIELDS})
+PACK_GROUPS = panels({
+    "Source": ("label_column", "key_column", "root", "flat", "class_map"),
+    "Splits": (
+        *("split", "split_column", "split_folders", "stratify", "group_column", "seed"),
+        *("dedupe", "on_conflict"),
+    ),
+    "Images": ("resize", "fit", "encode", "quality", "subsampling", "alpha", "max_pixels", "item_timeout"),
+    "Shards": ("instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
+    RUN_GROUP: ("engine", "workers", "on_reject", "max_rejects", "part", "resume", "overwrite"),
+}) | BUCKET_GROUP  # fmt: skip
+"""The group of each option in the help."""
 
 _MAX_CONFIG_BYTES = 100_000
 _METAVARS = {
@@ -43,13 +57,16 @@ def with_pack_options(
     command: Callable[..., None], only: Collection[str] = PackOptions.__struct_fields__
 ) -> Callable[..., None]:
     """Give a command one parameter for each field of PackOptions in `only`, as `with_fields` does."""
-    return with_fields(command, [field for field in msgspec.structs.fields(PackOptions) if field.name in only])
+    fields = [field for field in msgspec.structs.fields(PackOptions) if field.name in only]
+    return with_fields(command, fields, groups=PACK_GROUPS)
 
 
-def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.FieldInfo]) -> Callable[..., None]:
+def with_fields(
+    command: Callable[..., None], fields: Sequence[msgspec.structs.FieldInfo], groups: Mapping[str, str] = BUCKET_GROUP
+) -> Callable[..., None]:
     """Give a command one parameter for each of some fields of options, in place of its parameter `given`.
 
-    It has those of `LogSettings`, too, which begin its logs.
+    It has those of `LogSettings`, too, which begin its logs. `groups` names the group of options in the help.
 
     The command is called with `given`, a dict of the options that were really on the command line: texts, bools and,
     for a field that is a tuple, lists of texts.
@@ -68,7 +85,10 @@ def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.F
             parameters["given"] = {name: value for name, value in given.items() if value not in (None, [])}
         command(**parameters)
 
-    generated = [_parameter(field) for field in (*fields, *msgspec.structs.fields(LogSettings))]
+    order = list(dict.fromkeys(groups.values()))
+    grouped = sorted(fields, key=lambda field: order.index(groups[field.name]) if field.name in groups else -1)
+    every = (*grouped, *msgspec.structs.fields(LogSettings))
+    generated = [_parameter(field, groups.get(field.name)) for field in every]
     run.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
     run.__doc__ = command.__doc__
@@ -76,7 +96,7 @@ def with_fields(command: Callable[..., None], fields: Sequence[msgspec.structs.F
     return run
 
 
-def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
+def _parameter(field: msgspec.structs.FieldInfo, group: str | None) -> inspect.Parameter:
     is_flag = field.type is bool or bool in get_args(field.type)
     about = next((m.description for m in field.type.__metadata__ if isinstance(m, msgspec.Meta)), "") or ""
     description = in_flags(about)
@@ -90,11 +110,27 @@ def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
         flag = option_name(field.name)
         declaration = f"{flag}/--no-{flag[2:]}" if is_flag else flag
         metavar = None if is_flag else _METAVARS.get(field.name) or _metavar(field.type)
-        option = typer.Option(declaration, metavar=metavar, help=description, show_default=False)
+        option = typer.Option(
+            declaration,
+            metavar=metavar,
+            help=description,
+            show_default=False,
+            rich_help_panel=group,
+            autocompletion=_completion(choices_of(field.type)),
+        )
         is_tuple = get_origin(field.type.__origin__) is tuple
         kind = bool if is_flag else list[str] if is_tuple else str
         annotation = Annotated[kind | None, option]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _completion(choices: list[str]) -> Callable[[str], list[str]]:
+    """Return what tells a shell the values that begin as one that has been begun."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
 
 
 def _metavar(hint: Any) -> str:

@@ -11,9 +11,8 @@ from packer.cli.output import Output
 
 EPILOG = """Examples:
 
-  shardpack croissant packed --license https://creativecommons.org/licenses/by/4.0/ --creator "A Museum"
-
-  shardpack croissant s3://bucket/packed --url https://example.org/set --card"""
+  shardpack croissant shards/ --license https://creativecommons.org/licenses/by/4.0/ --creator "A Museum"
+  shardpack croissant s3://bucket/shards --url https://example.org/set --card"""
 
 
 def croissant(

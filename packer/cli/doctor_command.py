@@ -11,7 +11,6 @@ from packer.cli.output import Output
 EPILOG = """Examples:
 
   shardpack doctor
-
   shardpack doctor --json"""
 
 

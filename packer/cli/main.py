@@ -32,21 +32,34 @@ from packer.cli.show_command import EPILOG as SHOW_EPILOG
 from packer.cli.show_command import show
 from packer.cli.shown_line import say_line
 from packer.errors import PackerError
+from packer.help_page import HelpCommand, HelpGroup
 from packer.logs import stop_logs
 from packer.options import STORE_FIELDS, PackOptions, parse_options
 
 if TYPE_CHECKING:
     from packer.engines.engine import Engine
 
+_FIRST_STEPS = """First steps:
+
+  shardpack plan photos/ --gpus 16
+  shardpack pack photos/ shards/ --gpus 16
+  shardpack inspect shards/
+
+shardpack COMMAND --help shows the options of a command and examples."""
+
 app = typer.Typer(
     name="shardpack",
+    cls=HelpGroup,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Pack images into uniform training shards, and check what was packed.",
+    epilog=_FIRST_STEPS,
 )
+_MAKE = partial(app.command, cls=HelpCommand, rich_help_panel="Make a data set")
+_LOOK = partial(app.command, cls=HelpCommand, rich_help_panel="Look at it")
+_TRAIN = partial(app.command, cls=HelpCommand, rich_help_panel="Train on it")
 
 _Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON file of options")]
 _Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
@@ -61,15 +74,33 @@ _RESHARD_OPTIONS = (
     *("source", "dest", "instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),
     *("engine", "workers", "resume", "overwrite", *STORE_FIELDS),
 )
-_EXAMPLES = """Examples:
+_PACK_EXAMPLES = """Examples:
 
-  shardpack pack photos packed --instances 2 --gpus-per-instance 8
+  shardpack pack photos/ shards/ --instances 2 --gpus-per-instance 8
+  shardpack pack photos/ shards/ --gpus 8 --split train=0.9,val=0.1 --stratify
+  shardpack pack labels.csv shards/ --gpus 16 --format recordio --resize 224x224
+  shardpack pack photos/ shards/ --config pack.yaml --resume
+  shardpack pack photos/ shards/ --gpus 16 --part 0/4    # and 1/4, 2/4, 3/4; then: shardpack commit shards/"""
+_COMMIT_EXAMPLES = """Examples:
 
-  shardpack pack labels.csv packed --gpus 16 --split train=0.9,val=0.1 --format recordio
+  shardpack commit shards/
+  shardpack commit s3://bucket/shards --max-rejects 0.05"""
+_RESHARD_EXAMPLES = """Examples:
 
-  shardpack pack photos packed --config pack.yaml --resume
+  shardpack reshard shards/ shards64/ --gpus 64
+  shardpack reshard shards/ records/ --gpus 16 --format recordio"""
+_PLAN_EXAMPLES = """Examples:
 
-  shardpack pack photos packed --gpus 16 --part 0/4 (and 1/4, 2/4, 3/4; then: shardpack commit packed)"""
+  shardpack plan photos/ --gpus 16
+  shardpack plan s3://bucket/photos/ --gpus 16 --split train=0.9,val=0.1 --json"""
+_VERIFY_EXAMPLES = """Examples:
+
+  shardpack verify shards/
+  shardpack verify s3://bucket/shards --decode --json"""
+_INSPECT_EXAMPLES = """Examples:
+
+  shardpack inspect shards/
+  shardpack inspect s3://bucket/shards --json"""
 
 
 def _print_version(is_asked: bool) -> None:
@@ -89,7 +120,7 @@ def _shardpack(
     """Pack images into uniform training shards, check what was packed, and see whether loading it keeps up."""
 
 
-@app.command(epilog=_EXAMPLES)
+@_MAKE(epilog=_PACK_EXAMPLES)
 @with_pack_options
 def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Resize the images of SOURCE, pack them into shards under DEST and write its manifest."""
@@ -102,7 +133,7 @@ def pack(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
     output.packed(result)
 
 
-@app.command()
+@_MAKE(epilog=_COMMIT_EXAMPLES)
 @partial(with_pack_options, only=STORE_FIELDS)
 def commit(given: dict[str, Any], dest: _Dest, max_rejects: _MaxRejects = None, json: _Json = False) -> None:
     """Make a data set of the shards that several runs of pack --part have packed under DEST."""
@@ -113,7 +144,7 @@ def commit(given: dict[str, Any], dest: _Dest, max_rejects: _MaxRejects = None, 
     output.packed(commit_parts(dest, store, max_rejects=max_rejects, progress=output.progress))
 
 
-@app.command()
+@_MAKE(epilog=_RESHARD_EXAMPLES)
 @partial(with_pack_options, only=_RESHARD_OPTIONS)
 def reshard(given: dict[str, Any], json: _Json = False) -> None:
     """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
@@ -130,7 +161,7 @@ def reshard(given: dict[str, Any], json: _Json = False) -> None:
     output.packed(run_reshard(options, progress=output.progress))
 
 
-@app.command()
+@_MAKE(epilog=_PLAN_EXAMPLES)
 @with_pack_options
 def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> None:
     """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
@@ -155,7 +186,7 @@ def plan(given: dict[str, Any], config: _Config = None, json: _Json = False) -> 
     output.planned(planned, traffic)
 
 
-@app.command()
+@_LOOK(epilog=_VERIFY_EXAMPLES)
 @partial(with_pack_options, only=READING_FIELDS)
 def verify(
     given: dict[str, Any],
@@ -180,7 +211,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@_LOOK(epilog=_INSPECT_EXAMPLES)
 @partial(with_pack_options, only=READING_FIELDS)
 def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     """Show what DEST holds, from its manifest and its list of exact copies."""
@@ -193,13 +224,13 @@ def inspect(given: dict[str, Any], dest: _Dest, json: _Json = False) -> None:
     Output(as_json=json).inspected(store.uri, manifest, count_copies(load_copies(store)))
 
 
-app.command(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))
-app.command(epilog=SHOW_EPILOG)(with_pack_options(show, only=READING_FIELDS))
-app.command(epilog=DOCTOR_EPILOG)(with_fields(doctor, ()))
-app.command(epilog=CROISSANT_EPILOG)(with_pack_options(croissant, only=STORE_FIELDS))
-app.command(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
-app.command(epilog=SAGEMAKER_EPILOG)(sagemaker)
-app.command(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))
+_TRAIN(epilog=BENCH_EPILOG)(with_pack_options(bench, only=READING_FIELDS))
+_LOOK(epilog=SHOW_EPILOG)(with_pack_options(show, only=READING_FIELDS))
+_LOOK(epilog=DOCTOR_EPILOG)(with_fields(doctor, ()))
+_MAKE(epilog=CROISSANT_EPILOG)(with_pack_options(croissant, only=STORE_FIELDS))
+_LOOK(epilog=REPORT_EPILOG)(with_pack_options(report, only=READING_FIELDS))
+_TRAIN(epilog=SAGEMAKER_EPILOG)(sagemaker)
+_TRAIN(epilog=SAGEMAKER_LOCAL_EPILOG)(with_pack_options(sagemaker_local, only=READING_FIELDS))
 
 
 @contextmanager

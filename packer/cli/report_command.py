@@ -13,9 +13,8 @@ from packer.errors import OptionsError
 
 EPILOG = """Examples:
 
-  shardpack report packed -o report.html
-
-  shardpack report s3://bucket/packed -o report.html"""
+  shardpack report shards/ -o report.html
+  shardpack report s3://bucket/shards -o report.html"""
 
 
 def report(

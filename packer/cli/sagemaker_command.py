@@ -23,10 +23,8 @@ _FIELDS = (
 EPILOG = """Examples:
 
   shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode Pipe
-
-  shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode FastFile --job job.json
-  --image IMAGE --role ROLE --output s3://bucket/out --instance-type ml.p4d.24xlarge
-
+  shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode FastFile --job job.json \\
+    --image IMAGE --role ROLE --output s3://bucket/out --instance-type ml.p4d.24xlarge
   shardpack sagemaker --check job.json"""
 
 

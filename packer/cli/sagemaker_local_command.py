@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 EPILOG = """Example:
 
-  shardpack sagemaker-local packed --instances 2 --gpus-per-instance 2 --mode Pipe -- python train.py
+  shardpack sagemaker-local shards/ --instances 2 --gpus-per-instance 2 --mode Pipe -- python train.py
 
 What it does not prove: which keys SageMaker assigns to which instance (try several --assignment-seed), how fast it
 delivers them and when it gives up on a channel that nobody reads, that instances reach each other over a network, and

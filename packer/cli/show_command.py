@@ -16,11 +16,9 @@ from packer.errors import OptionsError
 
 EPILOG = """Examples:
 
-  shardpack show packed 0
-
-  shardpack show packed dogs/rex.jpg -o rex.jpg
-
-  shardpack show s3://bucket/packed 17 --split val --json"""
+  shardpack show shards/ 0
+  shardpack show shards/ dogs/rex.jpg -o rex.jpg
+  shardpack show s3://bucket/shards 17 --split val --json"""
 _MAX_WIDTH_CHARS = 80
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -19,6 +20,7 @@ import typer
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
 from packer.flags import option_name, with_flags
+from packer.help_page import LAST_GROUP, RUN_GROUP, HelpCommand, panels
 from packer.logs import LogSettings, start_logs
 from packer.options import PackOptions
 from packer.shown_text import shown
@@ -31,10 +33,32 @@ from packer.trainer.core.training_run import Voice, run
 from packer.trainer.core.world import World, parse_world
 from packer.trainer.frameworks import NAMES, open_framework
 
+_GROUPS = panels(
+    {
+        "Recipe": Recipe.__struct_fields__,
+        "Checkpoints": CheckpointOptions.__struct_fields__,
+        "Log": LogOptions.__struct_fields__,
+        "Reading": ReadingOptions.__struct_fields__,
+        RUN_GROUP: LogSettings.__struct_fields__,
+    }
+)
+_BUCKET = partial(typer.Option, rich_help_panel=LAST_GROUP)
 _ALIASES = {"log": ("--events",)}
 """torchrun takes --log for one of its own options, wherever it stands."""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_EPILOG = """Examples:
+
+  python -m packer.trainer --data shards/ --epochs 5 --eval-split val --model resnet18 --image-size 128
+  torchrun --nproc-per-node 8 -m packer.trainer --data shards/ --preset imagenet --precision bf16 --eval-split val
+  mpirun -np 16 python -m packer.trainer --data s3://bucket/shards --preset imagenet --eval-split val
+  python -m packer.trainer --data shards/ --model-dir run/ --checkpoint-steps 500 --events run/events.jsonl
+  python -m packer.trainer --data shards/ --simulate-step 64ms"""
 
 
 def train(
@@ -43,11 +67,11 @@ def train(
     framework: Annotated[str, typer.Option(help=f"{' or '.join(NAMES)} (default: torch where it is installed)")] = "",
     collective: Annotated[str, typer.Option(help="how ranks speak: ddp or horovod (default: the launcher's way)")] = "",
     preset: Annotated[str, typer.Option(help=f"a published recipe: {', '.join(PRESETS)}")] = "",
-    endpoint_url: Annotated[str, typer.Option(help="address of an S3 server (default: as boto3 finds it)")] = "",
-    profile: Annotated[str, typer.Option(help="AWS profile (default: as boto3 finds it)")] = "",
-    anonymous: Annotated[bool, typer.Option("--anonymous", help="read public data without credentials")] = False,
-    requester_pays: Annotated[bool, typer.Option("--requester-pays", help="pay for requests")] = False,
-    timeout: Annotated[int, typer.Option(help="seconds a request to a bucket may stand still")] = 30,
+    endpoint_url: Annotated[str, _BUCKET(help="address of an S3 server (default: as boto3 finds it)")] = "",
+    profile: Annotated[str, _BUCKET(help="AWS profile (default: as boto3 finds it)")] = "",
+    anonymous: Annotated[bool, _BUCKET("--anonymous", help="read public data without credentials")] = False,
+    requester_pays: Annotated[bool, _BUCKET("--requester-pays", help="pay for requests")] = False,
+    timeout: Annotated[int, _BUCKET(help="seconds a request to a bucket may stand still")] = 30,
 ) -> None:
     """Train an image classifier on a packed data set, as one process or one of many."""
     with _reporting(_base_dir()) as place:
@@ -118,9 +142,19 @@ def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
     described = ",".join(map(str, field.default)) if is_list else field.default
     text = in_flags(about.description or "") + ("" if described in ("", False) else f" [default: {described}]")
     declaration = (f"{flag}/--no-{flag[2:]}" if field.default else flag) if kind is bool else flag
-    option = typer.Option(declaration, *_ALIASES.get(field.name, ()), help=text, show_default=False)
+    group = _GROUPS.get(field.name)
+    option = typer.Option(
+        declaration, *_ALIASES.get(field.name, ()), help=text, show_default=False, rich_help_panel=group
+    )
     if is_list:
-        option = typer.Option(declaration, help=text, metavar="N,...", parser=_parse_numbers, show_default=False)
+        option = typer.Option(
+            declaration,
+            help=text,
+            metavar="N,...",
+            parser=_parse_numbers,
+            show_default=False,
+            rich_help_panel=group,
+        )
     hint: Any = Any if is_list else kind | None
     annotation = Annotated[hint, option]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -202,4 +236,4 @@ def _warn(line: str) -> None:
 
 
 train_command = _make_command()
-app.command(name="train")(train_command)
+app.command(name="train", cls=HelpCommand, epilog=_EPILOG)(train_command)

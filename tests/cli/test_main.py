@@ -325,7 +325,7 @@ def test_help_and_its_examples(capfd) -> None:
     assert all(name in out for name in ("pack", "plan", "verify", "inspect", "reshard"))
     code, out, _ = shardpack(capfd, "pack", "--help")
     assert code == 0
-    assert "shardpack pack photos packed --instances 2 --gpus-per-instance 8" in out
+    assert "shardpack pack photos/ shards/ --instances 2 --gpus-per-instance 8" in out
     assert "--shard-size SIZE" in out
     assert "[default: 100MB]" in out
     assert "Traceback" not in run_command().stderr
