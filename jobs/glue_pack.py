@@ -20,7 +20,7 @@ from packer.cli.command_options import load_config
 from packer.cli.output import Output
 from packer.cli.shown_line import shown_line
 from packer.logs import LogSettings, start_logs
-from packer.options import convert_options
+from packer.typed_values import convert_options
 
 
 def main() -> None:

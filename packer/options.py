@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -38,8 +38,7 @@ from packer.specs import (
     StoreOptions,
     Subsampling,
 )
-
-_T = TypeVar("_T", bound=msgspec.Struct)
+from packer.typed_values import check_names, convert_options, leaf_types
 
 _DEFAULT_RESIZE = "256"
 _SIZE_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -119,7 +118,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in ("gpus", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise OptionsError(f"expected a number of at least 1, got {value}", field=name)
+                raise OptionsError(f"expected a whole number of at least 1, got {value}", field=name)
         if self.world > MAX_WORLD:
             raise OptionsError(f"expected at most {MAX_WORLD:,} in all, got {self.world:,}", field="gpus")
         if math.isnan(self.max_rejects):
@@ -321,70 +320,26 @@ def parse_options(values: Mapping[str, Any]) -> PackOptions:
     Raises:
         OptionsError: one line that names the field, what was expected and what was found.
     """
-    known = {field.name for field in msgspec.structs.fields(PackOptions)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise OptionsError(f"{unknown[0]}: no such option; expected one of {', '.join(sorted(known))}")
+    check_names(values, PackOptions)
     for name in ("source", "dest"):
         if not values.get(name):
             raise OptionsError("expected a path or URI, got nothing", field=name)
     return convert_options({name: _as_text(name, value) for name, value in values.items()}, PackOptions)
 
 
-def convert_options(values: Mapping[str, Any], kind: type[_T]) -> _T:
-    """Turn untyped values into options of a kind, which has a field for each of them.
-
-    Raises:
-        OptionsError: one line that names the field, what was expected and what was found.
-    """
-    texts = {name: value for name, value in values.items() if isinstance(value, str)}
-    for name, text in texts.items():
-        if "\0" in text or (not text.isascii() and text != text.encode(errors="replace").decode()):
-            raise OptionsError(f"expected text in UTF-8 without zero bytes, got {text!r}", field=name)
-    try:
-        return msgspec.convert(values, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise _describe(error, values, kind) from None
-
-
 def _as_text(name: str, value: Any) -> Any:
-    """Return a number as text where text is wanted, as in ``resize: 256`` of a YAML file."""
+    """Return a number or a mapping as text where text is wanted, as in ``resize: 256`` of a YAML file."""
+    if name in _PAIRS_FIELDS and isinstance(value, Mapping):
+        return ",".join(f"{key}={item}" for key, item in value.items())
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number and name in _TEXT_FIELDS else value
-
-
-def _describe(error: msgspec.ValidationError, values: Mapping[str, Any], kind: type[msgspec.Struct]) -> OptionsError:
-    """Reword msgspec's message ("Expected `int`, got `str` - at `$.seed`") around the option's name and value."""
-    if isinstance(error.__cause__, OptionsError):
-        return error.__cause__
-    text, _, where = str(error).partition(" - at `$.")
-    field = where.rstrip("`").split(".")[0].split("[")[0]
-    expected = text.split(", got")[0].replace("`", "").replace("Expected", "expected")
-    hint = next((f.type for f in msgspec.structs.fields(kind) if f.name == field), None)
-    if expected.startswith("Invalid enum value"):
-        expected = "expected one of " + ", ".join(choices_of(hint))
-    return OptionsError(f"{expected}, got {values.get(field)!r}", field=field)
-
-
-def choices_of(hint: Any) -> list[str]:
-    """Return the values of the enum inside a field's type, in the order of its definition; none without an enum."""
-    for node in _walk_types(msgspec.inspect.type_info(hint)):
-        if isinstance(node, msgspec.inspect.EnumType):
-            return [str(member.value) for member in node.cls]
-    return []
-
-
-def _walk_types(node: Any) -> list[Any]:
-    if isinstance(node, msgspec.inspect.Metadata):
-        return _walk_types(node.type)
-    if isinstance(node, msgspec.inspect.UnionType):
-        return [leaf for option in node.types for leaf in _walk_types(option)]
-    return [node]
 
 
 _TEXT_FIELDS = frozenset(
     field.name
     for field in msgspec.structs.fields(PackOptions)
-    if any(isinstance(node, msgspec.inspect.StrType) for node in _walk_types(msgspec.inspect.type_info(field.type)))
+    if any(isinstance(node, msgspec.inspect.StrType) for node in leaf_types(field.type))
 )
 """Options of any text."""
+_PAIRS_FIELDS = frozenset({"split", "tags"})
+"""Options of pairs, which a file may have as a mapping."""

@@ -14,10 +14,11 @@ from packer.errors import OptionsError, StoreError
 from packer.flags import option_name
 from packer.help_page import LAST_GROUP, RUN_GROUP, panels
 from packer.logs import LogSettings, start_logs
-from packer.options import STORE_FIELDS, PackOptions, choices_of, convert_options, parse_options
+from packer.options import STORE_FIELDS, PackOptions, parse_options
 from packer.parsing import ParseError, parse_yaml
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import read_file
+from packer.typed_values import check_names, choices_of, convert_options
 
 READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "timeout")
 """Fields of PackOptions that say how a place is reached which is only read."""
@@ -152,7 +153,7 @@ def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, A
         options: how a remote place is reached.
 
     Raises:
-        OptionsError: the file cannot be read, or is not a mapping.
+        OptionsError: the file cannot be read, is not a mapping, or has what is no option.
         StoreError: a remote place failed or refused.
     """
     try:
@@ -170,4 +171,6 @@ def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, A
     for name, value in values.items():
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise OptionsError(f"--config: {path}: expected a number of at most 64 bits as {name}, got a longer one")
-    return {str(name).replace("-", "_"): value for name, value in values.items()}
+    named = {str(name).replace("-", "_"): value for name, value in values.items()}
+    check_names(named, PackOptions, before=f"--config: {path}: ")
+    return named

@@ -12,9 +12,10 @@ import typer
 from packer.cli.command_options import place_options, with_fields
 from packer.cli.output import Output
 from packer.errors import OptionsError
-from packer.options import STORE_FIELDS, PackOptions, convert_options
+from packer.options import STORE_FIELDS, PackOptions
 from packer.parsing import ParseError, parse_json
 from packer.sagemaker.job_options import SageMakerOptions
+from packer.typed_values import convert_options
 
 _FIELDS = (
     *msgspec.structs.fields(SageMakerOptions),

@@ -254,8 +254,11 @@ def _classes(ordered: pa.Table, request: PlanRequest) -> IntArray | None:
     if not request.sharding.stratify:
         return None
     if request.label_kind != "class":
+        found = "no labels" if request.label_kind == "none" else "labels that are numbers"
         raise OptionsError(
-            f"expected class labels, got a source with labels of kind {request.label_kind!r}", field="stratify"
+            f"expected class labels, and the source has {found}; put the images into one folder a class, or name a "
+            f"column of classes with `label_column`",
+            field="stratify",
         )
     return np.asarray(ordered.column("label").to_numpy(), dtype=np.int64)
 

@@ -103,6 +103,7 @@ def test_nothing_but_json_on_standard_output(images: Path, tmp_path: Path) -> No
 
 # --- configuration files ------------------------------------------------------------------------------------------
 
+MAPPING = "gpus: 2\nresize: 24\nsplit: {train: 0.8, val: 0.2}\ntags: {team: vision}\nworkers: 1\n"
 YAML = "gpus: 2\nresize: 24\nsplit: train=0.8,val=0.2\nworkers: 1\n"
 
 
@@ -110,6 +111,7 @@ YAML = "gpus: 2\nresize: 24\nsplit: train=0.8,val=0.2\nworkers: 1\n"
     ("name", "text"),
     [
         ("pack.yaml", YAML),
+        ("mapping.yaml", MAPPING),
         ("pack.yml", "# ours\n" + YAML.replace("resize: 24", "resize: '24'") + "max-rejects: 0.05\n"),
         ("pack.json", '{"gpus": 2, "resize": "24", "split": "train=0.8,val=0.2", "workers": 1}'),
         ("pack", '{"gpus": "2", "resize": 24, "split": "train=0.8,val=0.2", "workers": null, "stratify": false}'),
@@ -142,17 +144,18 @@ def test_all_may_stand_in_the_file(images: Path, tmp_path: Path, capfd) -> None:
 
 WRONG_FILES = {
     "unknown: 1": r"unknown: no such option; expected one of allow_fill, ",
-    "worker: 2\ngpus: 4": r"worker: no such option",
-    "gpus: many": r"--gpus: expected int.*, got 'many'",
-    "gpus: [1]": r"--gpus: expected .*int.*, got \[1\]",
-    "stratify: sometimes": r"--stratify: expected bool, got 'sometimes'",
-    "split: {train: 1}": r"--split: expected str, got \{'train': 1\}",
+    "worker: 2\ngpus: 4": r"--config: .*pack\.yaml: worker: no such option; did you mean workers\?$",
+    "gpus: many": r"--gpus: expected a whole number, got 'many'",
+    "gpus: [1]": r"--gpus: expected a whole number, got \[1\]",
+    "stratify: sometimes": r"--stratify: expected true or false, got 'sometimes'",
+    "split: [train]": r"--split: expected text, got \['train'\]",
+    "split: {train: 0.5}": r"--split: expected shares that sum to 1, got 'train=0\.5'",
     "- a\n- b": r"--config: expected a mapping of options in .*, got list",
     "": r"--config: expected a mapping of options in .*, got NoneType",
     "gpus: [": r"--config: .* is not YAML or JSON: .*line 1",
     "\x00": r"--config: .* is not YAML or JSON",
     'dest: "a\\0b"\nsource: x': r"DEST: expected text in UTF-8 without zero bytes, got 'a\\x00b'",
-    "source: 5\ndest: [x]": r"DEST: expected str, got \['x'\]",
+    "source: 5\ndest: [x]": r"DEST: expected text, got \['x'\]",
 }
 
 
@@ -176,10 +179,10 @@ def test_config_files_that_cannot_be_read(tmp_path: Path, capfd) -> None:
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 WRONG_OPTIONS = {
-    "--gpus 0": r"--gpus: expected a number of at least 1, got 0",
-    "--gpus x": r"--gpus: expected int.*, got 'x'",
-    "--gpus 1.5": r"--gpus: expected int.*, got '1\.5'",
-    "--instances 0": r"--instances: expected int >= 1, got '0'",
+    "--gpus 0": r"--gpus: expected a whole number of at least 1, got 0",
+    "--gpus x": r"--gpus: expected a whole number, got 'x'",
+    "--gpus 1.5": r"--gpus: expected a whole number, got '1\.5'",
+    "--instances 0": r"--instances: expected a whole number of at least 1, got '0'",
     "--instances 2 --gpus 3": r"--gpus: expected 2 \(--instances x --gpus-per-instance\) or none, got 3",
     "--gpus 99999999999999999999": r"--gpus: expected .*, got",
     "--format zip": r"--format: expected one of tfrecord, recordio.*, got 'zip'",
@@ -194,28 +197,30 @@ WRONG_OPTIONS = {
     "--split train=1e-999999999": r"--split: expected name=share pairs",
     "--split train=2,val=-1": r"--split: expected name=share pairs",
     "--split ''": r"--split: expected",
-    "--seed x": r"--seed: expected int, got 'x'",
-    "--seed 99999999999999999999": r"--seed: expected .*, got",
+    "--seed x": r"--seed: expected a whole number, got 'x'",
+    "--seed 99999999999999999999": r"--seed: expected a whole number of at most 64 bits, got",
     "--resize 0": r"--resize: expected N or WxH in pixels, such as 256 or 256x256, got '0'",
     "--resize 12x": r"--resize: expected N or WxH",
     "--resize 24x24 --fit short": r"--fit: expected cover, contain or stretch with --resize 24x24, got short",
     "--fit round": r"--fit: expected one of short, long, cover, contain, stretch, got 'round'",
+    "--encode jpg": r"--encode: expected one of jpeg, png, webp, keep, got 'jpg'; did you mean jpeg\?$",
     "--encode tiff": r"--encode: expected one of jpeg, png, webp, keep, got 'tiff'",
-    "--quality 0": r"--quality: expected int >= 1, got '0'",
-    "--quality 101": r"--quality: expected int <= 100, got '101'",
-    "--max-pixels 0": r"--max-pixels: expected int >= 1, got '0'",
-    "--workers 0": r"--workers: expected a number of at least 1, got 0",
+    "--quality 0": r"--quality: expected a whole number from 1 to 100, got '0'",
+    "--quality 101": r"--quality: expected a whole number from 1 to 100, got '101'",
+    "--max-pixels 0": r"--max-pixels: expected a whole number of at least 1, got '0'",
+    "--workers 0": r"--workers: expected a whole number of at least 1, got 0",
     "--engine dask": r"--engine: expected one of local, spark, got 'dask'",
     "--on-reject cry": r"--on-reject: expected one of fill, skip, fail, got 'cry'",
     "--on-reject skip": r"--on-reject: expected fill or fail for a training split, got skip",
-    "--max-rejects 2": r"--max-rejects: expected float <= 1(\.0)?, got '2'",
-    "--max-rejects -1": r"--max-rejects: expected float >= 0(\.0)?, got '-1'",
+    "--max-rejects 2": r"--max-rejects: expected a number from 0 to 1, got '2'",
+    "--max-rejects -1": r"--max-rejects: expected a number from 0 to 1, got '-1'",
     "--max-rejects nan": r"--max-rejects: expected .*, got 'nan'",
     "--resume --overwrite": r"--resume: expected without --overwrite",
     "--part 4/4": r"--part: expected I/N with I from 0 to N-1",
     "--group-column nope": r"--group-column: expected a column of the source \(key, num_bytes, label\), got 'nope'",
     "--label-column nope": r"--label-column",
-    "--flat --stratify": r"--stratify: expected class labels",
+    "--flat --stratify": r"--stratify: expected class labels, and the source has no labels; put the images into one",
+    "--worker 2": r"No such option: --worker; did you mean --workers\?$",
     "--no-such-option": r"[Nn]o such option.*--no-such-option",
     "--gpus": r"Option '--gpus' requires an argument",
     "extra": r"Got unexpected extra argument",
