@@ -16,6 +16,7 @@ import msgspec
 
 from packer.imaging.codecs_report import list_codecs, resampling_instructions
 from packer.loading.region_decoder import find_region_jpeg_decoder
+from packer.processors import count_processors
 from packer.stores.credentials_report import find_credentials_source
 
 _MIN_FREE_BYTES = 10 * 10**9
@@ -60,7 +61,7 @@ def run_checks() -> tuple[Check, ...]:
 def _core() -> Iterator[Check]:
     yield Check(name="shardpack", found=_version("shardpack") or "not installed, run from its folder")
     yield Check(name="Python", found=f"{platform.python_version()} at {sys.executable}")
-    yield Check(name="machine", found=f"{platform.machine()}, {_num_cores()} cores, {_memory_text()}")
+    yield Check(name="machine", found=f"{platform.machine()}, {count_processors()} cores, {_memory_text()}")
     for name in ("pyarrow", "numpy", "obstore", "boto3"):
         yield Check(name=name, found=_version(name) or "missing")
 
@@ -143,10 +144,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_text() -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from packer.engines.engine import Context, Result, Task, Tick
 from packer.errors import WorkerError
+from packer.processors import count_processors
 
 _LOGGER = logging.getLogger(__name__)
 _ATTEMPTS = 2
@@ -95,7 +96,7 @@ class LocalEngine:
     def __init__(self, num_workers: int | None = None, *, modules: Sequence[str] = ()) -> None:
         """`modules` are those that tasks will come from: workers import them ahead."""
         self._modules = tuple(modules)
-        self._num_workers = num_workers or available_cores()
+        self._num_workers = num_workers or count_processors()
         self._workers: list[_Worker] = []
         self._grow()
 
@@ -165,11 +166,6 @@ class LocalEngine:
         self._workers.remove(worker)
         self._workers.append(_Worker(self._modules))
         return self._workers[-1]
-
-
-def available_cores() -> int:
-    """Return the CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _death_text(task: int, worker: _Worker) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +37,7 @@ from packer.loading.process_feed import ProcessFeed
 from packer.loading.record_order import ORDER_VERSION
 from packer.loading.sample_maker import Transform, load_transform
 from packer.loading.slot_ring import SlotLayout
+from packer.processors import count_processors
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions
 
@@ -166,6 +167,10 @@ class Loader:
         """Let the meter begin anew with the next batch."""
         self._meter.reset()
 
+    def count_hand_over(self, seconds: float) -> None:
+        """Let the meter know of time that an adapter took to turn a batch into what its framework takes."""
+        self._meter.count_hand_over(seconds)
+
     @property
     def memory_bytes(self) -> int:
         """Size of the batches that are made ahead, the largest part of what a loader takes."""
@@ -261,7 +266,10 @@ class Loader:
         epoch, position = self._setup.plan.after(made.place)
         self._start = Start(epoch=epoch, position=position)
         self._steps_done += 1
-        return self._hand_out(feed, made)
+        came_s = time.perf_counter()
+        batch = self._hand_out(feed, made)
+        self.count_hand_over(time.perf_counter() - came_s)
+        return batch
 
     def _hand_out(self, feed: BatchFeed, made: MadeBatch) -> Batch:
         """Return a batch over its slot, or over a copy where too many slots are held already."""
@@ -327,8 +335,8 @@ class Loader:
 
 
 def default_threads() -> int:
-    """Return the processors that this process may use over the ranks of its host, as launchers tell their number."""
-    return max(1, len(os.sched_getaffinity(0)) // count_host_ranks())
+    """Return the processors that this process may use, by affinity and cgroups, over the ranks that share its host."""
+    return max(1, count_processors() // count_host_ranks())
 
 
 def _check_place(where: str, transform: Transform | str | None, stall_timeout_s: float) -> None:

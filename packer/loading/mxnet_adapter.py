@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,14 @@ def mxnet_batches(loader: Loader, context: Any = None) -> Iterator[MxnetBatch]:
     """
     mxnet: Any = require_extra("mxnet", "mxnet", purpose="batches of NDArrays")
     for batch in loader:
+        began_s = time.perf_counter()
         images, labels, weights = (
             mxnet.nd.array(values, ctx=context, dtype=values.dtype)
             for values in (batch.images, batch.labels, batch.weights)
         )
         # MXNet copies when it comes to it; the slot is needed until then.
         images.wait_to_read()
+        loader.count_hand_over(time.perf_counter() - began_s)
         yield MxnetBatch(
             images=images,
             labels=labels,

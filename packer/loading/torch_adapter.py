@@ -7,6 +7,7 @@ step before: it is asked for as soon as the loop asks for a batch, and the loop'
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,13 +59,19 @@ class TorchBatches:
         """Yield the batches from where the loader stands. Raises as the loader's iterator."""
         if self._device.type != "cuda":
             for batch in self._loader:
-                yield self._wrap(batch, *self._tensors(batch))
+                began_s = time.perf_counter()
+                wrapped = self._wrap(batch, *self._tensors(batch))
+                self._loader.count_hand_over(time.perf_counter() - began_s)
+                yield wrapped
             return
         copier = _CudaCopier(self._torch, self._device)
         try:
             for batch in self._loader:
+                began_s = time.perf_counter()
                 copier.pin(self._loader)
-                yield self._wrap(batch, *copier.copy(batch, self._tensors(batch)))
+                wrapped = self._wrap(batch, *copier.copy(batch, self._tensors(batch)))
+                self._loader.count_hand_over(time.perf_counter() - began_s)
+                yield wrapped
         finally:
             copier.close()
 
