@@ -33,8 +33,8 @@ from packer.loading.loader_spec import (
     LoaderState,
     parse_state,
 )
+from packer.loading.loader_state import HostShares, check_state, sort_shares
 from packer.loading.process_feed import ProcessFeed
-from packer.loading.record_order import ORDER_VERSION
 from packer.loading.sample_maker import Transform, load_transform
 from packer.loading.slot_ring import SlotLayout
 from packer.processors import count_processors
@@ -201,8 +201,18 @@ class Loader:
         while (batch := self._next()) is not None:
             yield batch
 
-    def state_dict(self) -> dict[str, object]:
-        """Return where the loader stands, after the batches that were handed out, as values that JSON can hold."""
+    @property
+    def share(self) -> tuple[int, ...]:
+        """The indices in the manifest of the shards that this host has and no other; none where all hosts have all."""
+        return self._setup.shards.numbers if self._setup.shards.is_shared_out else ()
+
+    def state_dict(self, *, host_shares: HostShares = ()) -> dict[str, object]:
+        """Return where the loader stands, after the batches that were handed out, as values that JSON can hold.
+
+        Args:
+            host_shares: `share` of each host. A state without them cannot be entered in the middle of an epoch where
+                hosts have shards of their own.
+        """
         setup = self._setup
         state = LoaderState(
             manifest_digest=self.manifest.digest,
@@ -214,27 +224,34 @@ class Loader:
             steps=self._steps_done,
             batch_size=self.spec.batch_size * setup.shards.world,
             spec_digest=self.spec.pixels_digest(self.decoder_id),
+            host_shares=sort_shares(host_shares),
         )
-        found: dict[str, object] = msgspec.to_builtins(state)
+        found: dict[str, object] = msgspec.json.decode(msgspec.json.encode(state))
         return found
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, object], *, host_shares: HostShares = ()) -> None:
         """Go on after the batches that the loader of a state had handed out, at whatever world and batch size.
 
         Logs a warning where images differ from then: another size, decoder or transform; and where the epoch is begun
-        anew, since it comes as a stream, or hosts have shards of their own, which another job may deal anew.
+        anew, since it comes as a stream, or hosts have shards of their own, and they were dealt anew.
+
+        Args:
+            state: what `state_dict` gave.
+            host_shares: `share` of each host now. Where they are those of the state, whichever host has which, the
+                epoch is entered where it was left.
 
         Raises:
             OptionsError: the state is of another data set, split, seed, order or shuffle_records.
         """
         found = parse_state(state)
-        self._check_state(found)
+        check_state(found, self.spec, manifest_digest=self.manifest.digest, decoder_id=self.decoder_id)
         self._halt()
         self._steps_done = found.steps
         self._start = Start(epoch=found.epoch, position=found.position)
         shards = self._setup.shards
-        if found.position and (shards.is_shared_out or shards.is_stream):
-            why = "a Pipe is a stream" if shards.is_stream else "hosts have shards of their own, dealt anew by each job"
+        is_dealt_anew = shards.is_shared_out and sort_shares(host_shares or ((),)) != found.host_shares
+        if found.position and (is_dealt_anew or shards.is_stream):
+            why = "a Pipe is a stream" if shards.is_stream else "hosts have shards of their own, which were dealt anew"
             _LOGGER.warning("%s: %s: epoch %d is begun anew", shards.uri, why, found.epoch)
             self._start = Start(epoch=found.epoch, position=0)
 
@@ -311,27 +328,6 @@ class Loader:
         if self._stop is not None:
             self._stop()
         self._feed = self._stop = None
-
-    def _check_state(self, state: LoaderState) -> None:
-        spec = self.spec
-        expected = (
-            ("the data set (digest of manifest.json)", state.manifest_digest, self.manifest.digest),
-            ("split", state.split, spec.split),
-            ("seed", state.seed, spec.seed),
-            ("the version of the order", state.order_version, ORDER_VERSION),
-            ("shuffle_records", state.shuffle_records, spec.shuffle_records),
-        )
-        for name, theirs, ours in expected:
-            if theirs != ours:
-                raise OptionsError(
-                    f"state: {name}: it was saved with {theirs!r}, this loader has {ours!r}, so its position means "
-                    "nothing here; open the loader as it was then, or begin without the state"
-                )
-        if state.spec_digest != spec.pixels_digest(self.decoder_id):
-            _LOGGER.warning(
-                "state: image size, crops, decoder or transform differ from those it was saved with: samples come in "
-                "the same order, with other pixels"
-            )
 
 
 def default_threads() -> int:

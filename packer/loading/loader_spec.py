@@ -124,6 +124,8 @@ class LoaderState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Samples of all ranks in a step."""
     spec_digest: str
     """Of what decides an image's pixels; see `LoaderSpec.pixels_digest`."""
+    host_shares: tuple[tuple[int, ...], ...] = ()
+    """Of each host, ascending, the shards that it alone has, where whoever kept the state knew them of all hosts."""
 
 
 def parse_state(state: Mapping[str, object]) -> LoaderState:

@@ -498,6 +498,39 @@ class TestChannels:
             assert "is begun anew" in caplog.text
             assert_same(take(loader, 4), everything[4:])
 
+    def test_shares_that_are_as_they_were_are_entered_where_they_were_left(self, tmp_path, data, caplog):
+        shares, expected, states = [], [], []
+        for loader in self.open_ranks(tmp_path, data, "ShardedByS3Key"):
+            with loader:
+                shares.append(loader.share)
+                expected.append(take(loader, 8)[3:])
+        assert sorted(set(shares)) == [(0, 2), (1, 3)]
+        for loader in self.open_ranks(tmp_path, data, "ShardedByS3Key"):
+            with loader:
+                take(loader, 3)
+                states.append(json.loads(json.dumps(loader.state_dict(host_shares=shares))))
+        again = self.open_ranks(tmp_path, data, "ShardedByS3Key")
+        for loader, state, batches in zip(again, states, expected, strict=True):
+            with loader:
+                loader.load_state_dict(state, host_shares=shares[::-1])
+                assert_same(take(loader, 5), batches)
+        assert not caplog.text
+        with self.open_rank_of_other_shares(tmp_path, data) as loader:
+            loader.load_state_dict(states[0], host_shares=[(0, 1), (2, 3)])
+        assert "were dealt anew: epoch 0 is begun anew" in caplog.text
+
+    def open_rank_of_other_shares(self, tmp_path, data):
+        shards = open_dataset(str(data)).manifest.split("train").shards
+        base = tmp_path / "other"
+        files = write_job(base, data, {"train": ("File", "ShardedByS3Key")}, hosts=["algo-0", "algo-1"], host=0)
+        place_shards(files, "train", data, shards[:2])
+        channels = ChannelInput(base_dir=str(base), local_rank=0, local_size=2)
+        return packer.Loader(channels, "train", batch_size=3, image_px=8, world=4, threads=1, where="process")
+
+    def test_all_hosts_have_all_shards(self, data):
+        with open_loader(data) as loader:
+            assert loader.share == ()
+
 
 class TestPipes:
     """A SageMaker job's FIFOs."""
