@@ -19,6 +19,7 @@ from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
 from packer.packing.sample import item_rows
 from packer.planning.plan import Plan, extra_names
 from packer.run import Run
+from packer.shown_text import counted
 from packer.sources.items import Listing
 from packer.specs import OnConflict
 from packer.stores.open_store import share_options
@@ -130,7 +131,7 @@ def _copied_rows(digests: _Digests) -> list[list[int]]:
 def _conflict_text(conflicts: list[list[int]], keys: dict[int, str], labels: dict[int, str | None]) -> str:
     named = [" and ".join(f"{keys[row]} (label {labels[row]})" for row in copies[:2]) for copies in conflicts]
     return (
-        f"`on_conflict`: {len(conflicts):,} sets of exact copies have different labels, such as "
+        f"`on_conflict`: {counted(len(conflicts), 'set')} of exact copies with different labels, such as "
         f"{'; '.join(named[:_MAX_NAMED])}; mend the labels, or choose `on_conflict=drop`, which packs none of them, or "
         f"first, which packs the one with the first key"
     )
@@ -138,9 +139,13 @@ def _conflict_text(conflicts: list[list[int]], keys: dict[int, str], labels: dic
 
 def _tell(run: Run[PackOptions], *, num_left_out: int, num_conflicts: int) -> None:
     note = run.progress.note
-    note(f"left out {num_left_out:,} exact copies of other items" if num_left_out else "found no exact copies")
+    note(
+        f"left out {counted(num_left_out, 'exact copy', 'exact copies')} of other items"
+        if num_left_out
+        else "found no exact copies"
+    )
     if num_conflicts:
         note(
-            f"{num_conflicts:,} sets of exact copies have different labels: of each, "
+            f"{counted(num_conflicts, 'set')} of exact copies with different labels: of each, "
             f"{'none' if run.options.on_conflict is OnConflict.DROP else 'the one with the first key'} is packed"
         )

@@ -90,6 +90,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     key_column: Annotated[str | None, Meta(description="path's column in a listing (default: found by name)")] = None
     root: Annotated[str | None, Meta(description="folder that a listing's paths start from (default: its own)")] = None
     flat: Annotated[bool, Meta(description="folders are not classes: no labels")] = False
+    limit: Annotated[int | None, Meta(description="pack this many items only, for a trial", extra={"since": 2})] = None
     class_map: Annotated[str | None, Meta(description="file with the ids of the classes (default: by name)")] = None
     engine: Annotated[EngineName, Meta(description="what runs the tasks")] = EngineName.LOCAL
     workers: Annotated[int | None, Meta(description="worker processes of the local engine (default: CPU cores)")] = None
@@ -115,7 +116,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     overwrite: Annotated[bool, Meta(description="remove the data set that is at the destination first")] = False
 
     def __post_init__(self) -> None:
-        for name in ("gpus", "workers"):
+        for name in ("gpus", "workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionsError(f"expected a whole number of at least 1, got {value}", field=name)

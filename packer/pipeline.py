@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from packer.channels.key_lists import key_lists_of
-from packer.dataset.commit import Closing, Inherited, check_rejects, clear_scaffolding, commit
+from packer.dataset.commit import Closing, Inherited, clear_scaffolding, commit
 from packer.dataset.copies import NO_COPIES, CopyCounts, copy_notices, count_copies, load_copies
 from packer.dataset.destination import (
     check_command,
@@ -34,7 +34,9 @@ from packer.dataset.destination import (
     mend_claim,
 )
 from packer.dataset.manifest import Manifest
+from packer.dataset.missing_parts import check_parts
 from packer.dataset.planfile import PlanDocument, is_claim_cut, load_plan
+from packer.dataset.reject_limit import is_over, refuse_rejects, stored_rejects
 from packer.dataset.report import run_report
 from packer.engines.create import create_engine
 from packer.engines.engine import Engine
@@ -67,6 +69,10 @@ class PackResult:
     """Shards that are done after this run."""
     num_reused: int
     """Shards of these that an earlier, interrupted run had finished."""
+    num_packed: int = 0
+    """Images that this run packed or copied."""
+    elapsed_s: float = 0.0
+    """Seconds that this run took in all."""
     copies: CopyCounts = NO_COPIES
     """Sets of exact copies, once there is a manifest."""
 
@@ -183,7 +189,13 @@ def _make_shards(run: Run[PackOptions], recipe: Recipe[Context], document: PlanD
             clear_scaffolding(run.dest, document, run.progress)
             copies = _count_copies(run.dest, run.progress)
     return PackResult(
-        dest=run.dest.uri, manifest=manifest, num_shards=len(summaries), num_reused=num_reused, copies=copies
+        dest=run.dest.uri,
+        manifest=manifest,
+        num_shards=len(summaries),
+        num_reused=num_reused,
+        num_packed=sum(summary.num_records for summary in summaries if not summary.reused),
+        elapsed_s=time.time() - run.started,
+        copies=copies,
     )
 
 
@@ -193,6 +205,13 @@ def _count_copies(dest: Store, progress: Progress) -> CopyCounts:
     for notice in copy_notices(copies):
         progress.note(notice)
     return copies
+
+
+def count_reused(run: Run[PackOptions], document: PlanDocument, summary: ShardSummary) -> None:
+    """Count the items of a shard that was there already as done."""
+    if summary.reused:
+        split, shard_index = document.header.locate(summary.task)
+        run.progress.reuse(split.num_items_of(shard_index))
 
 
 class _Packing:
@@ -224,9 +243,11 @@ class _Packing:
 
         def count_rejects(summary: ShardSummary) -> None:
             nonlocal num_rejects
+            count_reused(run, document, summary)
             num_rejects += summary.num_rejects
             run.progress.reject(summary.num_rejects)
-            check_rejects(num_rejects, num_planned, options.max_rejects, example=f"see {run.dest.uri}/meta/receipts")
+            if is_over(num_rejects, num_planned, options.max_rejects):
+                refuse_rejects(run.dest, stored_rejects(run.dest, document), num_planned, options.max_rejects)
 
         tasks = options.tasks_of_part(header.num_tasks)
         located = (header.locate(task) for task in tasks)
@@ -268,13 +289,17 @@ def commit_parts(
     dest = open_store(uri, store)
     document = load_plan(dest)
     if document is None:
-        raise NotADataSetError(f"{dest.uri}: expected the shards of pack `part`, but there is no plan")
+        raise NotADataSetError(
+            f"{dest.uri}: expected the shards of pack `part`, but there is no plan; run pack there with `part=0/N` to "
+            f"`part=N-1/N` first"
+        )
     own = {} if max_rejects is None else {"max_rejects": max_rejects}
     options = parse_options({**document.options, **own, "dest": uri})
     dest = join_claim(dest, document)
     manifest = find_finished(dest, document)
     if manifest is None:
         check_command(dest, document, "pack")
+        check_parts(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
         manifest = commit(dest, document, closing(document, options.max_rejects, report))
     progress = progress or SilentProgress()

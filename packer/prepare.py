@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from packer.dataset.commit import check_rejects
 from packer.dataset.copies import CopiedItem, copies_digest
 from packer.dataset.document import later_fields
 from packer.dataset.itemcheck import check_items
 from packer.dataset.planfile import PlanDocument
+from packer.dataset.reject_limit import check_probed
 from packer.dedupe import drop_copies, planned_copies
 from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
@@ -51,9 +51,23 @@ def make_plan(run: Run[PackOptions], spill: Spill | None = None) -> tuple[Plan, 
     """
     with Spill() if spill is None else nullcontext(spill) as place:
         with run.progress.phase("listing", total=None):
-            listing = list_source(_source_spec(run.options), place)
+            listing = _list(run, place)
         check_engine(run.options, place)
         return _plan_listed(run, listing)
+
+
+def _list(run: Run[PackOptions], place: Spill) -> Listing:
+    """List the source and tell how many images are found, while they are."""
+    num_found = 0
+
+    def found(num_images: int) -> None:
+        nonlocal num_found
+        num_found += num_images
+        run.progress.advance(num_images, 0)
+
+    listing = list_source(replace(_source_spec(run.options), found=found), place)
+    run.progress.advance(max(0, listing.items.num_rows - num_found), 0)
+    return listing
 
 
 def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDocument]:
@@ -62,6 +76,9 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
         run.progress.note(notice)
     check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
+    if options.limit is not None and options.limit < ordered.num_rows:
+        run.progress.note(f"a trial with {options.limit:,} of {ordered.num_rows:,} items (`limit`)")
+        ordered = ordered.slice(0, options.limit)
     check_items(ordered, options.format)
     copied: tuple[CopiedItem, ...] = ()
     if options.dedupe:
@@ -174,7 +191,7 @@ def _check_problems(problems: list[str], options: PackOptions, *, num_items: int
         raise SourceError(f"{options.source}: none of the first {len(problems)} items could be packed; {problems[0]}")
     if options.on_reject is OnReject.FAIL:
         raise PackerError(f"{problems[0]} (`on_reject=fail`)")
-    check_rejects(len(problems), num_items, options.max_rejects, example=problems[0])
+    check_probed(problems, num_items, options.max_rejects)
 
 
 def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:

@@ -15,6 +15,9 @@ class Progress(Protocol):
     def advance(self, num_items: int, num_bytes: int) -> None:
         """Count items of the present phase, and the source bytes that they had."""
 
+    def reuse(self, num_items: int) -> None:
+        """Count items of the present phase that an earlier run had done; they are no part of this one's rates."""
+
     def reject(self, num_items: int) -> None:
         """Count items of the present phase that were rejected; they count as items too."""
 
@@ -29,6 +32,9 @@ class SilentProgress:
         return nullcontext()
 
     def advance(self, num_items: int, num_bytes: int) -> None:
+        return
+
+    def reuse(self, num_items: int) -> None:
         return
 
     def reject(self, num_items: int) -> None:

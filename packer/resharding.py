@@ -5,7 +5,10 @@ verify -> records as items -> plan -> claim -> copy, one task = one shard -> com
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,10 +25,10 @@ from packer.dataset.recordstable import decode_records
 from packer.dataset.shardcheck import manifest_shards
 from packer.engines.engine import Engine
 from packer.errors import DataSetError
-from packer.options import PackOptions
+from packer.options import PackOptions, parse_options
 from packer.packing.assemble import ShardSummary
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, added_bytes, reshard_shard
-from packer.pipeline import PackResult, closing, make_dataset, open_run
+from packer.pipeline import PackResult, closing, count_reused, make_dataset, open_run
 from packer.planning.balance import KnownSizes
 from packer.planning.layout import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
@@ -40,6 +43,7 @@ from packer.stores.store import Store
 from packer.verifying import verify
 
 _SPLIT = "_split"
+_WORLD_FIELDS = ("instances", "gpus_per_instance", "gpus")
 
 
 def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
@@ -55,6 +59,24 @@ def reshard(options: PackOptions, *, engine: Engine | None = None, progress: Pro
     manifest = load_manifest(source)  # before any process is started for nothing
     with open_run(options, engine=engine, progress=progress) as run:
         return make_dataset(run, _Copying(source, manifest))
+
+
+def keep_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return untyped options of a copy, with the container and the GPUs of the original where they name none.
+
+    Raises:
+        OptionsError: an option cannot be what it is.
+        NotADataSetError: the source is no data set.
+    """
+    options = parse_options(values)
+    source = open_store(options.source, options.source_store())
+    manifest = load_manifest(source)
+    kept: dict[str, Any] = {"format": manifest.format}
+    if not any(values.get(name) is not None for name in _WORLD_FIELDS):
+        original = load_plan(source)
+        planned = {} if original is None else {name: original.options.get(name) for name in _WORLD_FIELDS}
+        kept |= {name: value for name, value in planned.items() if value is not None} or {"gpus": manifest.world}
+    return {**kept, **values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +113,7 @@ class _Copying:
             function=reshard_shard,
             context=context,
             tasks=range(document.header.num_tasks),
+            look_at=functools.partial(count_reused, run, document),
         )
 
     def closing(self, run: Run[PackOptions], document: PlanDocument, run_report: bytes) -> Closing:

@@ -35,6 +35,11 @@ def shown(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return ``1 file`` or ``2,000 files``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def without_secrets(text: str) -> str:
     """Return text whose URLs have neither query nor password."""
     return _URL_QUERY.sub(_hide_query, _URL_USER.sub(r"\1...@", text)) if "://" in text else text

@@ -25,7 +25,7 @@ READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "tim
 
 BUCKET_GROUP = panels({LAST_GROUP: STORE_FIELDS})
 PACK_GROUPS = panels({
-    "Source": ("label_column", "key_column", "root", "flat", "class_map"),
+    "Source": ("label_column", "key_column", "root", "flat", "class_map", "limit"),
     "Splits": (
         *("split", "split_column", "split_folders", "stratify", "group_column", "seed"),
         *("dedupe", "on_conflict"),

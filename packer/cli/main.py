@@ -147,18 +147,15 @@ def commit(given: dict[str, Any], dest: _Dest, max_rejects: _MaxRejects = None, 
 @_MAKE(epilog=_RESHARD_EXAMPLES)
 @partial(with_pack_options, only=_RESHARD_OPTIONS)
 def reshard(given: dict[str, Any], json: _Json = False) -> None:
-    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."""
-    from packer.dataset.load import load_manifest
+    """Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are.
+
+    Without --gpus and --instances it is cut for as many GPUs as SOURCE is, and without --format into its container.
+    """
+    from packer.resharding import keep_settings
     from packer.resharding import reshard as run_reshard
-    from packer.stores.open_store import open_store
 
     output = Output(as_json=json)
-    options = parse_options(given)
-    if "format" not in given:
-        options = parse_options(
-            {**given, "format": load_manifest(open_store(options.source, options.source_store())).format}
-        )
-    output.packed(run_reshard(options, progress=output.progress))
+    output.packed(run_reshard(parse_options(keep_settings(given)), progress=output.progress))
 
 
 @_MAKE(epilog=_PLAN_EXAMPLES)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from packer.cli.phase_text import format_seconds
 from packer.cli.progress_bar import create_progress
 from packer.cli.shown_line import in_flags, shown_line
 from packer.progress import Progress
-from packer.shown_text import shown_json, without_secrets
+from packer.shown_text import counted, shown_json, without_secrets
 
 if TYPE_CHECKING:
     from packer.dataset.copies import CopyCounts
@@ -37,12 +38,24 @@ class Output:
     def packed(self, result: PackResult) -> None:
         """Show a finished data set."""
         if self._as_json:
-            shards = {"dest": result.dest, "num_shards": result.num_shards, "reused_shards": result.num_reused}
+            shards = {
+                "dest": result.dest,
+                "num_shards": result.num_shards,
+                "reused_shards": result.num_reused,
+                "packed_images": result.num_packed,
+                "elapsed_s": round(result.elapsed_s, 3),
+            }
             self._json({**shards, **(_summary(result.manifest, result.copies) if result.manifest else {})})
-        elif result.manifest is None:
-            _print(f"{result.dest}: {result.num_shards:,} shards of this part are done; after the last part: commit")
+            return
+        if result.manifest is None:
+            done = f"{result.dest}: {counted(result.num_shards, 'shard')} of this part done"
+            _print(f"{done}; after the last part: shardpack commit {result.dest}")
         else:
             _print_manifest(result.dest, result.manifest, result.copies)
+        if result.num_packed:
+            rate = result.num_packed / max(1e-3, result.elapsed_s)
+            images = counted(result.num_packed, "image")
+            _print(f"{images} in {format_seconds(result.elapsed_s)}, start-up included: {rate:,.0f} images/s")
 
     def inspected(self, uri: str, manifest: Manifest, copies: CopyCounts) -> None:
         """Show an existing data set."""
@@ -106,8 +119,8 @@ class Output:
             rows.append((split.name, *(f"{count:,}" for count in counts), format_size(size), format_size(total)))
         _print_table(rows)
         _print(
-            f"{header.format}, for {header.world} GPUs, {format_size(header.mean_record_bytes)} a record; plan "
-            f"{plan.plan_id[:16]}; nothing was written"
+            f"{header.format}, for {counted(header.world, 'GPU')}, {format_size(header.mean_record_bytes)} a record; "
+            f"plan {plan.plan_id[:16]}; nothing was written"
         )
         _print(
             f"on S3: {traffic.num_gets:,} GET, {traffic.num_puts:,} PUT, {traffic.num_lists:,} LIST, "
@@ -151,8 +164,11 @@ class Output:
             return
         for fault in report.faults:
             _print(f"FAULT {fault}")
-        seen = f"{report.num_shards:,} shards, {report.num_records:,} records, {format_size(report.num_bytes)}"
-        verdict = f"{len(report.faults)} faults found" if report.faults else "every byte is as the manifest says"
+        counts = f"{counted(report.num_shards, 'shard')}, {counted(report.num_records, 'record')}"
+        seen = f"{counts}, {format_size(report.num_bytes)}"
+        verdict = (
+            f"{counted(len(report.faults), 'fault')} found" if report.faults else "every byte is as the manifest says"
+        )
         _print(f"{report.uri}: {seen}: {verdict}")
 
     def local_job(self, result: LocalJobResult) -> None:
@@ -190,7 +206,11 @@ class Output:
             return
         for fault in faults:
             _print(f"FAULT {fault}")
-        _print(f"{path}: {len(faults)} faults found" if faults else f"{path}: nothing is known to be wrong with it")
+        _print(
+            f"{path}: {counted(len(faults), 'fault')} found"
+            if faults
+            else f"{path}: nothing is known to be wrong with it"
+        )
 
     def failed(self, text: str, code: int) -> None:
         """Show an error as JSON; as text it goes to standard error."""
@@ -236,8 +256,10 @@ def _print_manifest(uri: str, manifest: Manifest, copies: CopyCounts) -> None:
             *(format_size(size) for size in (min(sizes), max(sizes), sum(sizes))),
         ))  # fmt: skip
     _print_table(rows)
-    labels = f"{manifest.num_classes:,} classes" if manifest.num_classes else f"labels: {manifest.label_kind}"
-    _print(f"{uri}: {manifest.format}, for {manifest.world} GPUs, {labels}, plan {manifest.plan_id[:16]}")
+    labels = (
+        counted(manifest.num_classes, "class", "classes") if manifest.num_classes else f"labels: {manifest.label_kind}"
+    )
+    _print(f"{uri}: {manifest.format}, for {counted(manifest.world, 'GPU')}, {labels}, plan {manifest.plan_id[:16]}")
     if manifest.pixels:
         mean, std = (", ".join(f"{v:.2f}" for v in values) for values in (manifest.pixels.mean, manifest.pixels.std))
         _print(f"pixels 0-255: mean {mean}; standard deviation {std}")

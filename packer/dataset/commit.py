@@ -17,9 +17,10 @@ from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, decod
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
+from packer.dataset.reject_limit import encode_rejects, refuse_rejects
 from packer.dataset.sidefiles import iter_split_index
 from packer.dataset.strays import find_strays, planned_shards
-from packer.errors import ClaimLostError, DataSetError, StoreError, TooManyRejectsError
+from packer.errors import ClaimLostError, DataSetError, StoreError
 from packer.formats.registry import get_format
 from packer.planning.layout import (
     COPIES_KEY,
@@ -84,11 +85,9 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
     every = [receipt for split in header.splits for receipt in receipts[split.name]]
     rejects = [reject for receipt in every for reject in receipt.rejects]
     num_items = sum(split.num_items for split in header.splits)
-    example = f"{rejects[0].key}: {rejects[0].reason}" if rejects else ""
-    check_rejects(len(rejects), num_items, closing.max_rejects, example=example)
+    refuse_rejects(dest, rejects, num_items, closing.max_rejects)
     dest.put(LABELS_KEY, [labels_file(header)])
-    own_rejects = b"".join(msgspec.json.encode(reject) + b"\n" for reject in rejects)
-    dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else own_rejects])
+    dest.put(REJECTS_KEY, [inherited.rejects_file if inherited else encode_rejects(rejects)])
     dest.put(RUN_KEY, [closing.run_report])
     for name, packed in receipts.items():
         index = iter_split_index(dest, get_format(header.format), name, [receipt.shard for receipt in packed])
@@ -110,16 +109,6 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
     _remove_strays(dest, document.header)
     dest.put(MANIFEST_KEY, [data])
     return decode_manifest(data, name=f"{dest.uri}/{MANIFEST_KEY}")
-
-
-def check_rejects(num_rejects: int, num_items: int, max_rejects: float, *, example: str) -> None:
-    """Raise TooManyRejectsError when more than a share of the items was rejected."""
-    if num_rejects > max_rejects * num_items:
-        raise TooManyRejectsError(
-            f"{num_rejects:,} of {num_items:,} items were rejected, expected at most {max_rejects:.2%} "
-            f"(`max_rejects`); nothing was committed; mend the source and start anew, or raise `max_rejects` and "
-            f"`resume=True` (after pack `part`: give it to commit); for example {example}"
-        )
 
 
 def _remove_strays(dest: Store, header: PlanHeader) -> None:

@@ -26,6 +26,7 @@ from packer.dataset.planfile import PlanDocument, load_planned_copies
 from packer.dataset.recordstable import decode_records, encode_records, is_same_file
 from packer.errors import DataSetError
 from packer.planning.layout import COPIES_KEY
+from packer.shown_text import counted
 from packer.stores.readahead import read_in_order
 from packer.stores.store import ObjectNotFoundError, Store
 
@@ -202,11 +203,11 @@ def copy_notices(counts: CopyCounts) -> Iterator[str]:
     """Yield what a person should know of copies before training."""
     if counts.num_conflicts:
         yield (
-            f"{counts.num_conflicts:,} sets of exact copies have different labels: see {COPIES_KEY}; mend the labels, "
-            f"or pack with `dedupe=True`, which lets `on_conflict` say what becomes of them"
+            f"{counted(counts.num_conflicts, 'set')} of exact copies with different labels: see {COPIES_KEY}; mend the "
+            f"labels, or pack with `dedupe=True`, which lets `on_conflict` say what becomes of them"
         )
     if counts.num_crossing:
         yield (
-            f"{counts.num_crossing:,} sets of exact copies lie in more than one split, so that evaluation sees what "
-            f"training saw: see {COPIES_KEY}; `dedupe=True` packs one of each"
+            f"{counted(counts.num_crossing, 'set')} of exact copies in more than one split, so that evaluation sees "
+            f"what training saw: see {COPIES_KEY}; `dedupe=True` packs one of each"
         )

@@ -18,6 +18,7 @@ from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
 from packer.parsing import ParseError, parse_json
 from packer.planning.layout import CARD_KEY, CROISSANT_KEY
+from packer.shown_text import counted
 from packer.specs import FormatName, is_training_split
 from packer.stores.store import ObjectNotFoundError, Store
 
@@ -195,7 +196,7 @@ def render_card(manifest: Manifest, about: About) -> bytes:
         )
     image = manifest.image
     size = "as they were" if image.keeps_all else f"{image.fit} {image.width}x{image.height} pixels"
-    labels = f"{manifest.num_classes:,} classes" if manifest.num_classes else manifest.label_kind
+    labels = counted(manifest.num_classes, "class", "classes") if manifest.num_classes else manifest.label_kind
     rejects = sum(manifest.rejects.values())
     lines += ["", f"- Images: {image.encode}, {size}", f"- Labels: {labels}"]
     lines += [

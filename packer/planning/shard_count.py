@@ -16,6 +16,7 @@ import numpy as np
 
 from packer.errors import OptionsError
 from packer.planning.splits import IntArray
+from packer.shown_text import counted
 from packer.specs import MAX_SHARD_BYTES, ShardSpec
 
 MAX_FILL_PERCENT = 2
@@ -81,8 +82,9 @@ def check_fit(split: str, num_items: int, num_shards: int, *, is_training: bool,
     """
     if num_items < num_shards:
         raise OptionsError(
-            f"split {split!r} has {num_items:,} items for {num_shards:,} shards (a multiple of {spec.world} GPUs): "
-            f"expected at least one item a shard; add items, give it a larger share, or pack for fewer GPUs"
+            f"split {split!r} has {counted(num_items, 'item')} for {counted(num_shards, 'shard')} (a multiple of "
+            f"{counted(spec.world, 'GPU')}): expected at least one item a shard; add items, give it a larger share, or "
+            f"pack for fewer GPUs"
         )
     if not is_training:
         return 0
@@ -97,9 +99,10 @@ def _too_many_fills(split: str, num_items: int, num_shards: int, num_fills: int)
     above = below + num_shards
     fitting = [n for n in range(num_shards, 0, -1) if (n * -(-num_items // n) - num_items) * 100 <= num_items * 2]
     return (
-        f"split {split!r}: {num_items:,} items in {num_shards:,} equal shards would repeat {num_fills:,} samples "
-        f"({num_fills * 100 / num_items:.1f} %, expected at most {MAX_FILL_PERCENT} %); {below:,} or {above:,} items "
-        f"fit {num_shards:,} shards, {fitting[0]:,} shards fit these items; or accept it with `allow_fill=True`"
+        f"split {split!r}: {counted(num_items, 'item')} in {counted(num_shards, 'equal shard')} would repeat "
+        f"{counted(num_fills, 'sample')} ({num_fills * 100 / num_items:.1f} %, expected at most {MAX_FILL_PERCENT} %); "
+        f"{below:,} or {above:,} items fit {counted(num_shards, 'shard')}, these items fit "
+        f"{counted(fitting[0], 'shard')}; or accept it with `allow_fill=True`"
     )
 
 

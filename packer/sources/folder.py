@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import SourceError
+from packer.shown_text import counted
 from packer.sources.archivefiles import open_local
 from packer.sources.archives import ArchivePlace, add_archive, find_archive_kind
 from packer.sources.classmap import load_class_map
-from packer.sources.image_names import count, is_hidden, is_image, quote
+from packer.sources.image_names import is_hidden, is_image, quote
 from packer.sources.items import KEY, LABEL, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import common_folder
 from packer.sources.scan import NO_CLASS, Scan, check_name
@@ -45,7 +46,7 @@ def list_folder(spec: SourceSpec, root: str) -> Listing:
             class folders, a class that is not in the class map, options that only suit a listing, or no image at all.
     """
     refuse_listing_options(spec)
-    walk = _Walk(root)
+    walk = _Walk(spec, root)
     folders, archives = walk.add_folder("", NO_CLASS)
     for archive in archives:
         walk.add_archive(archive, "", None if not spec.flat else NO_CLASS)
@@ -65,7 +66,7 @@ def list_archive(spec: SourceSpec, path: str, folder: str) -> Listing:
     """
     refuse_listing_options(spec)
     root, archive = os.path.split(path)
-    walk = _Walk(root)
+    walk = _Walk(spec, root)
     walk.add_archive(archive, folder, NO_CLASS if spec.flat else None)
     refuse_images_beside_classes(spec, walk.scan)
     return build_listing(spec, walk.scan)
@@ -87,16 +88,16 @@ def refuse_images_beside_classes(spec: SourceSpec, scan: Scan) -> None:
     if len(stray) and scan.class_names:
         examples = quote(stray.slice(0, 4).to_pylist())
         raise SourceError(
-            f"{spec.source}: {len(stray):,} images lie beside {len(scan.class_names):,} class folders, such as "
-            f"{examples}; move them into a class folder, or pass `flat=True` for no labels"
+            f"{spec.source}: {counted(len(stray), 'image')} beside {counted(len(scan.class_names), 'class folder')}, "
+            f"such as {examples}; move them into a class folder, or pass `flat=True` for no labels"
         )
 
 
 class _Walk:
     """Reads folders and archives below a root into a scan."""
 
-    def __init__(self, root: str) -> None:
-        self.scan = Scan(root)
+    def __init__(self, spec: SourceSpec, root: str) -> None:
+        self.scan = Scan(root, spec.found)
         self._root = root
         self._num_visits: Counter[_FolderId] = Counter()
 
@@ -212,21 +213,21 @@ def _build_notices(scan: Scan, empty: list[str]) -> tuple[str, ...]:
     """Return what was passed over, and where nothing was."""
     notices = []
     if scan.num_hidden:
-        notices.append(f"skipped {count(scan.num_hidden, 'hidden or system entry', 'hidden or system entries')}")
+        notices.append(f"skipped {counted(scan.num_hidden, 'hidden or system entry', 'hidden or system entries')}")
     if scan.other_suffixes:
         ranked = sorted(scan.other_suffixes.items(), key=lambda pair: (-pair[1], pair[0]))
         kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in ranked[:10])
         total = sum(scan.other_suffixes.values())
-        notices.append(f"skipped {count(total, 'file')} not named as images: {kinds}{', ...' * (len(ranked) > 10)}")
+        notices.append(f"skipped {counted(total, 'file')} not named as images: {kinds}{', ...' * (len(ranked) > 10)}")
     if scan.loops:
         notices.append(
-            f"skipped {count(len(scan.loops), 'folder link')} back to a folder above: {quote(sorted(scan.loops))}"
+            f"skipped {counted(len(scan.loops), 'folder link')} back to a folder above: {quote(sorted(scan.loops))}"
         )
     if scan.empty_archives:
         archives = sorted(scan.empty_archives)
-        notices.append(f"{count(len(archives), 'archive')} without images: {quote(archives)}")
+        notices.append(f"{counted(len(archives), 'archive')} without images: {quote(archives)}")
     if empty:
-        notices.append(f"{count(len(empty), 'class folder')} without images: {quote(empty)}")
+        notices.append(f"{counted(len(empty), 'class folder')} without images: {quote(empty)}")
     return tuple(notices)
 
 

@@ -57,8 +57,3 @@ def clean_member(name: str) -> str:
 def quote(names: list[str]) -> str:
     """Return the first few names for a message."""
     return ", ".join(repr(name) for name in names[:_NUM_EXAMPLES]) + ", ..." * (len(names) > _NUM_EXAMPLES)
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return ``1 file`` or ``2 files``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

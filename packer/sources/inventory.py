@@ -19,7 +19,8 @@ import pyarrow.parquet
 
 from packer.errors import SourceError
 from packer.parsing import ParseError, parse_json
-from packer.sources.image_names import count, quote
+from packer.shown_text import counted
+from packer.sources.image_names import quote
 from packer.sources.items import KEY, Listing, SourceSpec
 from packer.sources.parquet_rows import BATCH_ROWS, tells_rows_apart
 from packer.sources.remote_source import ObjectWalk, build_walk
@@ -67,7 +68,7 @@ def list_inventory(spec: SourceSpec) -> Listing:
     manifest = _load_manifest(spec, open_store(parent, spec.store), name)
     root = _find_root(spec, manifest)
     base = f"{root}/".removeprefix(f"s3://{manifest.source_bucket}/")
-    walk = ObjectWalk(root, is_flat=spec.flat)
+    walk = ObjectWalk(spec, root)
     for info in _iter_objects(spec, manifest, parent):
         if info.key.startswith(base) and info.key != base:  # which is a mark that some tools leave for a folder
             walk.add(ObjectInfo(info.key[len(base) :], info.num_bytes, info.etag))
@@ -173,7 +174,7 @@ def _build_objects(name: str, batch: pa.RecordBatch, *, has_plain_keys: bool) ->
         keys = [unquote_plus(key, errors="surrogateescape") for key in keys]
     sizes = rows.column(_SIZE).cast(pa.int64())
     if sizes.null_count:
-        raise SourceError(f"{name}: {count(sizes.null_count, 'object')} without a size; use another day's inventory")
+        raise SourceError(f"{name}: {counted(sizes.null_count, 'object')} without a size; use another day's inventory")
     etags = rows.column(_ETAG).to_pylist() if _ETAG in columns else [""] * len(keys)
     for key, num_bytes, etag in zip(keys, sizes.to_pylist(), etags, strict=True):
         yield ObjectInfo(key, num_bytes, (etag or "").strip('"'))
@@ -194,5 +195,6 @@ def _refuse_repeats(spec: SourceSpec, listing: Listing) -> None:
     if pc.any(same).as_py():
         repeats = pc.unique(keys.slice(1).filter(same)).to_pylist()
         raise SourceError(
-            f"{spec.source}: {count(len(repeats), 'key')} more than once: {quote(repeats)}; use another day's inventory"
+            f"{spec.source}: {counted(len(repeats), 'key')} more than once: {quote(repeats)}; use another day's "
+            "inventory"
         )

@@ -7,7 +7,7 @@ in which a file system or a listing gave it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,6 +27,10 @@ RESERVED_NAMES = frozenset({"shard", "source_num_bytes", "source_sha256", "is_fi
 """Names that the plan and the tables of records give to columns of their own; a listing that has one is refused."""
 
 Columns: TypeAlias = "Mapping[str, pa.Array | pa.ChunkedArray]"
+
+
+def _ignore(num_images: int) -> None:
+    return
 
 
 class LabelKind(enum.StrEnum):
@@ -58,6 +62,8 @@ class SourceSpec:
     """File with the ids of the classes; None: by the order of their names, or as a listing has them."""
     store: StoreOptions = DEFAULT_STORE
     """How remote places are reached."""
+    found: Callable[[int], None] = _ignore
+    """Is told now and then how many more images were found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ def list_source(spec: SourceSpec, spill: Spill | None = None) -> Listing:
     Raises:
         SourceError: no such source, nothing in it, or something in it that is not as it must be.
     """
+    _refuse_packed(spec)
     if spec.split_folders:
         return list_split_folders(spec, list_source)
     if (tars := None if spec.flat else find_webdataset(spec)) is not None:
@@ -67,6 +68,26 @@ def list_source(spec: SourceSpec, spill: Spill | None = None) -> Listing:
             f"{' or '.join(ARCHIVE_SUFFIXES)}, or a listing named {', '.join(LISTING_SUFFIXES)} or {MANIFEST_NAME}"
         )
     return list_listing(spec, [path], root=os.path.dirname(path))
+
+
+def _refuse_packed(spec: SourceSpec) -> None:
+    """Raise SourceError for a data set that is packed already; its shards would pass for archives of images."""
+    uri = absolute_uri(spec.source)
+    is_packed = False
+    names = (MANIFEST_NAME, "meta/plan.json")
+    if is_local(uri):
+        is_packed = all(os.path.isfile(os.path.join(uri, name)) for name in names)
+    elif find_kind(uri) is not None or find_archive_kind(uri) or uri.endswith(MANIFEST_NAME):
+        return
+    else:
+        with contextlib.suppress(OSError):  # what cannot be listed says so in its own way
+            store = open_store(uri, spec.store)
+            is_packed = all(any(info.key == name for info in store.list(name)) for name in names)
+    if is_packed:
+        raise SourceError(
+            f"{spec.source}: expected images, got a data set that is packed already; reshard copies it for another "
+            f"number of GPUs or into another container, without encoding again"
+        )
 
 
 def find_rows(spec: SourceSpec) -> RowFiles | None:

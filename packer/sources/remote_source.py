@@ -48,7 +48,7 @@ def list_remote(spec: SourceSpec) -> Listing:
     if find_kind(name) is not None:
         return _list_listing(spec, open_store(parent, spec.store), [name])
     store = open_store(uri, spec.store)
-    walk = ObjectWalk(store.uri, is_flat=spec.flat)
+    walk = ObjectWalk(spec, store.uri)
     for info in store.list():
         walk.add(info)
     if walk.is_table:
@@ -75,7 +75,7 @@ def _find_archive(spec: SourceSpec, uri: str) -> tuple[Store, ObjectInfo, str] |
 
 def _list_archive(spec: SourceSpec, store: Store, info: ObjectInfo, folder: str) -> Listing:
     refuse_listing_options(spec)
-    scan = Scan(store.uri)
+    scan = Scan(store.uri, spec.found)
     label = NO_CLASS if spec.flat else None
     _add_archives(scan, store, [(info, ArchivePlace(key=info.key, folder=folder, label=label, etag=info.etag))])
     refuse_images_beside_classes(spec, scan)
@@ -110,14 +110,14 @@ def build_walk(spec: SourceSpec, walk: ObjectWalk) -> Listing:
 class ObjectWalk:
     """Sorts the objects of a prefix, which come in any order, as a walk through folders would."""
 
-    def __init__(self, root: str, *, is_flat: bool) -> None:
-        self.scan = Scan(root)
+    def __init__(self, spec: SourceSpec, root: str) -> None:
+        self.scan = Scan(root, spec.found)
         self.num_objects = 0
         self.tables: list[str] = []
         self.archives: list[_FoundArchive] = []
         """Not yet read."""
         self._root = root
-        self._is_flat = is_flat
+        self._is_flat = spec.flat
         self._hidden: set[str] = set()
         self._num_others = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES
 NO_CLASS = -1
 """Stands for the class of an image outside class folders."""
 _CHUNK_ROWS = 65_536
+FOUND_AT_A_TIME = 1024
+"""Images from one report of what was found to the next."""
 _FILE_FIELDS = ((KEY, pa.large_string()), (NUM_BYTES, pa.int64()), (LABEL, pa.int64()))
 _OBJECT_FIELDS = (*_FILE_FIELDS, (ETAG, pa.large_string()))
 _MEMBER_FIELDS = (
@@ -34,14 +36,17 @@ _REMOTE_MEMBER_FIELDS = (*_MEMBER_FIELDS, (ETAG, pa.large_string()))
 class _Rows:
     """Rows that turn into Arrow tables as they come, so that millions of them stay small."""
 
-    def __init__(self, schema: Any, root: str) -> None:
+    def __init__(self, schema: Any, root: str, found: Callable[[int], None]) -> None:
         self._schema = schema
+        self._found = found
         self._root = root
         self._rows: list[tuple[Any, ...]] = []
         self._tables: list[pa.Table] = []
 
     def append(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
+        if len(self._rows) % FOUND_AT_A_TIME == 0:
+            self._found(FOUND_AT_A_TIME)
         if len(self._rows) == _CHUNK_ROWS:
             self._flush()
 
@@ -64,7 +69,7 @@ class _Rows:
 class Scan:
     """Images and their classes, and counts of what was passed over. Class ids here follow the order of discovery."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, found: Callable[[int], None]) -> None:
         self.root = root
         self.lock = threading.Lock()
         """Held by threads that add what they find, where several do."""
@@ -74,10 +79,10 @@ class Scan:
         self.num_archives = 0
         self.empty_archives: list[str] = []
         self._class_ids: dict[str, int] = {}
-        self._files = _Rows(pa.schema(_FILE_FIELDS), root)
-        self._objects = _Rows(pa.schema(_OBJECT_FIELDS), root)
-        self._members = _Rows(pa.schema(_MEMBER_FIELDS), root)
-        self._remote_members = _Rows(pa.schema(_REMOTE_MEMBER_FIELDS), root)
+        self._files = _Rows(pa.schema(_FILE_FIELDS), root, found)
+        self._objects = _Rows(pa.schema(_OBJECT_FIELDS), root, found)
+        self._members = _Rows(pa.schema(_MEMBER_FIELDS), root, found)
+        self._remote_members = _Rows(pa.schema(_REMOTE_MEMBER_FIELDS), root, found)
 
     @property
     def _every(self) -> tuple[_Rows, ...]:

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from packer.errors import SourceError
+from packer.shown_text import counted
 from packer.sources.archivefiles import ArchiveFile, open_local, open_remote
 from packer.sources.archives import MAX_MEMBER_BYTES
-from packer.sources.image_names import clean_member, count, is_hidden, is_image
+from packer.sources.image_names import clean_member, is_hidden, is_image
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.members import FoundMember
 from packer.sources.samplefields import FieldRow, build_sample_listing
@@ -104,12 +105,12 @@ def list_webdataset(spec: SourceSpec, files: TarFiles) -> Listing:
     num_hidden = sum(archive.num_hidden for archive in found)
     notices = []
     if num_hidden:
-        notices.append(f"skipped {count(num_hidden, 'hidden or system entry', 'hidden or system entries')}")
+        notices.append(f"skipped {counted(num_hidden, 'hidden or system entry', 'hidden or system entries')}")
     if skipped:
         kinds = ", ".join(f"{number:,} .{kind}" for kind, number in sorted(skipped.items())[:10])
-        notices.append(f"skipped {count(sum(skipped.values()), 'member')} beside the images: {kinds}")
+        notices.append(f"skipped {counted(sum(skipped.values()), 'member')} beside the images: {kinds}")
     if num_without:
-        notices.append(f"skipped {count(num_without, 'sample')} without an image")
+        notices.append(f"skipped {counted(num_without, 'sample')} without an image")
     rows = [archive.rows for archive in found]
     if not any(rows):
         told = "".join(f"; {notice}" for notice in notices)

@@ -2,7 +2,7 @@
 
 import time
 
-from packer.cli.plain_progress import PlainProgress, _State, describe_phase, format_seconds
+from packer.cli.plain_progress import PlainProgress
 
 
 def wait_for(lines: list[str], number: int) -> None:
@@ -21,10 +21,10 @@ def test_lines_of_a_phase() -> None:
         progress.reject(1)
         said = len(lines)
         wait_for(lines, said + 2)
-    assert lines[0].startswith("packing: 0 of 200 (0 %), 0 images/s, 0.0 MB/s, 0 rejects")
+    assert lines[0].startswith("packing: 0 of 200 (0 %), 0 images/s")
     assert "packing: 50 of 200 (25 %), " in lines[said + 1]
-    assert "1 reject, " in lines[said + 1]
-    assert lines[-1].startswith("packing: done in ")
+    assert "1 reject" in lines[said + 1]
+    assert lines[-1].startswith("packing: done, 50 in ")
 
 
 def test_a_short_phase_says_nothing_and_notes_are_said() -> None:
@@ -47,10 +47,3 @@ def test_an_error_ends_the_phase() -> None:
     said = len(lines)
     time.sleep(0.1)
     assert len(lines) == said
-
-
-def test_words() -> None:
-    state = _State(num_items=1200, num_bytes=13_500_000, num_rejects=2)
-    assert describe_phase(state, 4000, 15.0) == ("1,200 of 4,000 (30 %), 80 images/s, 0.9 MB/s, 2 rejects, 35 s left")
-    assert describe_phase(state, None, 15.0) == "80 images/s, 0.9 MB/s, 2 rejects, 15 s so far"
-    assert [format_seconds(s) for s in (0.4, 59, 61, 3700)] == ["0 s", "59 s", "1 min 1 s", "1 h 1 min"]

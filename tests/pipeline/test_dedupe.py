@@ -117,7 +117,7 @@ def test_nothing_is_written_where_there_are_no_copies(tmp_path: Path) -> None:
 
 
 def test_labels_that_differ_end_dedupe_before_anything_is_written(disputed: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"1 sets of exact copies .* c[01]/\w+\.jpg \(label [01]\) and c[01]/"):
+    with pytest.raises(SourceError, match=r"1 set of exact copies .* c[01]/\w+\.jpg \(label [01]\) and c[01]/"):
         pack_small(disputed, tmp_path / "data", dedupe=True, allow_fill=True)
     assert not (tmp_path / "data").exists()
 

@@ -161,7 +161,7 @@ def test_planned_fills_above_two_per_cent_are_refused_with_the_numbers(pool: Pat
         pack_small(source, tmp_path / "out", root=str(pool))
     assert str(caught.value) == (
         "split 'train': 61 items in 4 equal shards would repeat 3 samples (4.9 %, expected at most 2 %); 60 or 64 "
-        "items fit 4 shards, 2 shards fit these items; or accept it with `allow_fill=True`"
+        "items fit 4 shards, these items fit 2 shards; or accept it with `allow_fill=True`"
     )
     assert not (tmp_path / "out").exists()
     assert pack_small(source, tmp_path / "out", allow_fill=True, root=str(pool)).manifest.splits["train"].num_fills == 3

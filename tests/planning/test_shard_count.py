@@ -87,7 +87,7 @@ def test_too_many_fills_name_the_numbers_that_fit() -> None:
     text = str(caught.value)
     assert "repeat 3 samples (3.0 %, expected at most 2 %)" in text
     assert "100 or 104 items fit 4 shards" in text
-    assert "3 shards fit these items" in text
+    assert "these items fit 3 shards" in text
     assert "`allow_fill=True`" in text
 
 

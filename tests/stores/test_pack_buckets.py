@@ -242,7 +242,7 @@ def test_what_a_prefix_cannot_be(bucket: Bucket) -> None:
         list_source(spec)
     bucket.put("photos/a/x.jpg", b"1")
     bucket.put("photos/y.jpg", b"1")
-    with pytest.raises(SourceError, match="1 images lie beside 1 class folders"):
+    with pytest.raises(SourceError, match="1 image beside 1 class folder"):
         list_source(spec)
     bucket.put("photos/a//x.jpg", b"1")
     with pytest.raises(SourceError, match="a//x.jpg: a key with an empty part"):
