@@ -2,14 +2,12 @@
 
     python tests/benchmarks/loader_contestant.py NAME DATASET
 
-Prints a JSON object with the images of an epoch for every line, after a first epoch that does not count. The packer
-that is imported decides which version is measured; `torch-N` needs one that has `packer.reading.torch_data`.
+The packer that is imported decides which version is measured; `before-N` needs one that has
+`packer.reading.torch_data`.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import random
 import sys
@@ -20,25 +18,20 @@ from typing import Any
 
 import numpy as np
 
-BATCH_SIZE = 64
-IMAGE_PX = 224
-MIN_AREA = 0.08
-
-Epoch = Callable[[int], Iterator[int]]
-"""Yields the number of images of each batch of an epoch."""
+sys.path.append(str(Path(__file__).with_name("peers") / "loader_adapters"))
+from epochs import BATCH_SIZE, IMAGE_PX, MIN_AREA, Epoch, run_epochs
 
 
 def main() -> None:
     name, dataset = sys.argv[1:]
     kind, _, number = name.partition("-")
-    own = {"floor": _floor, "loader": _loader, "whole": _whole}
-    others = {"torch": _torch, "tfdata": _tf_data, "mxnet": _mxnet}
-    epoch = (own | others)[kind](dataset, number)
-    for index in range(sys.maxsize):
-        num_images = sum(epoch(index))
-        print(json.dumps({"num_images": num_images}), flush=True)
-        if not sys.stdin.readline():
-            return
+    ways: dict[str, Callable[[str, str], Epoch]] = {
+        "floor": _floor,
+        "loader": partial(_loader, "region-1"),
+        "whole": partial(_loader, "whole-1"),  # imported from a packer without the compiled part
+        "before": _before,
+    }
+    run_epochs(ways[kind](dataset, number))
 
 
 def _floor(dataset: str, what: str) -> Epoch:
@@ -110,15 +103,7 @@ def _pictures(dataset: str) -> list[bytes]:
     return [sample.encoded for sample in iter_samples(open_dataset(dataset), "train", ReadSpec(shuffle_records=0))]
 
 
-def _whole(dataset: str, what: str) -> Epoch:
-    """`packer.Loader` in this process without the compiled part."""
-    from packer.loading import jpeg_region
-
-    jpeg_region.LIBRARY_PATH = Path("/nowhere")
-    return _loader(dataset, what)
-
-
-def _loader(dataset: str, what: str) -> Epoch:
+def _loader(decoder_id: str, dataset: str, what: str) -> Epoch:
     """`packer.Loader`; `what` is where the batches are made and by how many threads, such as process2."""
     import packer
 
@@ -131,6 +116,8 @@ def _loader(dataset: str, what: str) -> Epoch:
         where=what.rstrip("0123456789"),
         threads=int(what.lstrip("abcdefghijklmnopqrstuvwxyz")),
     )
+    if loader.decoder_id != decoder_id:
+        sys.exit(f"expected the decoder {decoder_id}, found {loader.decoder_id}; `make crop-decoder` compiles region-1")
     batches = iter(loader)
 
     def epoch(_: int) -> Iterator[int]:
@@ -140,7 +127,7 @@ def _loader(dataset: str, what: str) -> Epoch:
     return epoch
 
 
-def _torch(dataset: str, num_workers: str) -> Epoch:
+def _before(dataset: str, num_workers: str) -> Epoch:
     """The loader of before, in PyTorch's DataLoader."""
     import torch
     from packer.reading.torch_data import BatchLoader
@@ -154,66 +141,5 @@ def _torch(dataset: str, num_workers: str) -> Epoch:
     return lambda index: (len(images) for images, *_ in loader.epoch(index))
 
 
-def _tf_data(dataset: str, _: str) -> Epoch:
-    """tf.data by hand: the crop decoded alone, scaled without antialiasing."""
-    import tensorflow as tf
-
-    files = sorted(map(str, Path(dataset).glob("train/*.tfrecord")))
-    features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-
-    def crop(record: Any) -> Any:
-        encoded = tf.io.parse_single_example(record, features)["image/encoded"]
-        begin, size, _ = tf.image.sample_distorted_bounding_box(
-            tf.io.extract_jpeg_shape(encoded),
-            tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-            area_range=(MIN_AREA, 1.0),
-            aspect_ratio_range=(3 / 4, 4 / 3),
-            min_object_covered=0.0,
-        )
-        window = tf.stack([begin[0], begin[1], size[0], size[1]])
-        pixels = tf.image.resize(tf.io.decode_and_crop_jpeg(encoded, window, channels=3), [IMAGE_PX, IMAGE_PX])
-        return tf.cast(tf.image.random_flip_left_right(pixels), tf.uint8)
-
-    batches = (
-        tf.data.TFRecordDataset(files)
-        .shuffle(1024)
-        .map(crop, num_parallel_calls=2)
-        .batch(BATCH_SIZE, drop_remainder=True)
-        .prefetch(2)
-    )
-    return lambda _: (len(images) for images in batches)
-
-
-def _mxnet(dataset: str, _: str) -> Epoch:
-    """mx.io.ImageRecordIter, which aliases; `dataset` is of RecordIO, as one file."""
-    import mxnet
-
-    (file,) = Path(dataset).glob("train/*.rec")
-    batches = mxnet.io.ImageRecordIter(
-        path_imgrec=str(file),
-        data_shape=(3, IMAGE_PX, IMAGE_PX),
-        batch_size=BATCH_SIZE,
-        random_resized_crop=True,
-        min_random_area=MIN_AREA,
-        max_random_area=1.0,
-        min_aspect_ratio=3 / 4,
-        max_aspect_ratio=4 / 3,
-        rand_mirror=True,
-        shuffle=True,
-        dtype="uint8",
-        preprocess_threads=2,
-        round_batch=False,
-    )
-
-    def epoch(_: int) -> Iterator[int]:
-        batches.reset()
-        for batch in batches:
-            batch.data[0].wait_to_read()
-            yield BATCH_SIZE
-
-    return epoch
-
-
 if __name__ == "__main__":
-    sys.stdin = io.TextIOWrapper(sys.stdin.buffer)
     main()

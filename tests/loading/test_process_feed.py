@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from packer.errors import CorruptRecordError, DataSetError, OptionsError, WorkerError
+from packer.loading import process_feed
+from packer.loading.feed_messages import Beat, Ended, MessageWriter
 from tests.loading.test_loader import add_noise, assert_same, labels, open_loader, take
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
@@ -33,7 +35,12 @@ def data(tmp_path_factory):
 def children():
     """Return the ids of this process's children that make batches."""
     every = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return {pid for pid in every if b"packer.loading.feed_process" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    found = set()
+    for pid in every:
+        with contextlib.suppress(FileNotFoundError):
+            if b"packer.loading.feed_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
+    return found
 
 
 def open_outside(data, *arguments, **options):
@@ -112,21 +119,83 @@ def test_a_process_that_is_killed_ends_in_a_named_error(data, name, hint):
 
 
 def test_a_process_that_is_stopped_ends_in_a_named_error(data):
-    loader = open_outside(data, stall_timeout_s=3)
+    loader = open_outside(data)
     next(iter(loader))
+    loader._feed._stall_timeout_s = 0.5  # only now: a start may take any time
     os.kill(process_id(loader), signal.SIGSTOP)
-    with pytest.raises(WorkerError, match="gave no sign of life for 3 s"):
+    with pytest.raises(WorkerError, match=r"gave no sign of life for 0\.5 s and was ended"):
         take(loader, 99)
     assert not children()
 
 
-def test_a_process_that_is_only_slow_is_waited_for(data):
-    with open_outside(data, stall_timeout_s=3, transform=f"{__name__}:be_slow") as loader:
-        assert len(take(loader, 1)) == 1
+def test_each_sign_of_life_gives_the_whole_time_anew(data, monkeypatch):
+    waits_ms = []
+
+    class Poll:
+        """Lets one message in at each call, and none at the end."""
+
+        def register(self, descriptor, events):
+            pass
+
+        def poll(self, timeout_ms):
+            waits_ms.append(timeout_ms)
+            message = messages.pop(0) if messages else None
+            if message is not None:
+                MessageWriter(sender).send(message)
+            return message is not None
+
+    with open_outside(data, stall_timeout_s=3) as loader, open_pipe() as (receiver, sender):
+        feed = loader._begin()
+        wait_until(feed.has_batch, "the first batch does not come")
+        feed.take()
+        theirs, feed._messages = feed._messages, receiver
+        try:
+            feed._ready.clear()
+            messages = [Beat()] * 20 + [Ended()]
+            monkeypatch.setattr(process_feed.select, "poll", Poll)
+            assert feed.take() is None
+            assert waits_ms == [3000] * 21
+        finally:
+            feed._messages = theirs
 
 
-def be_slow(image, generator):
-    time.sleep(0.7)
+@contextlib.contextmanager
+def open_pipe():
+    receiver, sender = os.pipe()
+    yield receiver, sender
+    os.close(sender)
+    with contextlib.suppress(OSError):  # the feed may have closed it
+        os.close(receiver)
+
+
+def test_a_process_that_is_only_slow_tells_that_it_lives(data, tmp_path):
+    gate = tmp_path / "gate"
+    os.environ["SHARDPACK_TEST_GATE"] = str(gate)
+    try:
+        with open_outside(data, transform=f"{__name__}:wait_for_gate") as loader:
+            feed = loader._begin()
+            beats = []
+            feed._buffer.next = count_beats(feed._buffer.next, beats)
+            wait_until(lambda: len(beats) >= 3 or feed.has_batch(), "the process does not say that it lives")
+            assert not feed._ready
+            gate.touch()
+            assert len(take(loader, 1)) == 1
+    finally:
+        del os.environ["SHARDPACK_TEST_GATE"]
+
+
+def count_beats(following, beats):
+    def next_message():
+        message = following()
+        if isinstance(message, Beat):
+            beats.append(message)
+        return message
+
+    return next_message
+
+
+def wait_for_gate(image, generator):
+    wait_until(Path(os.environ["SHARDPACK_TEST_GATE"]).exists, "the gate stays shut")
     return image
 
 
