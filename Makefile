@@ -5,7 +5,7 @@
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
 #   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
 #   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
-#   make test-core | test-all | test-torch | test-browser | lint | types | contracts | photographs | bench | fuzz | schemas | clean
+#   make test-core | test-all | test-torch | test-browser | test-readers | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,18 +24,19 @@ TORCH := .venv-torch/.installed
 LATEST := .venv-latest/.installed
 FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
+READERS := .venv-readers/.installed
 SDK := .venv-sdk/.installed
 WHEELS := .venv-wheels/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or browser or croissant or slow
+SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or browser or croissant or readers or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help endurance demo photographs test test-core test-all test-torch test-browser horovod lint types contracts bench fuzz schemas clean
+.PHONY: help endurance demo photographs test test-core test-all test-torch test-browser test-readers horovod lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder wheels
 
 help:
@@ -72,9 +73,13 @@ test-browser: $(LATEST)
 test-torch: $(TORCH)
 	.venv-torch/bin/python -m pytest -q -m torch $(shell grep -rlE 'mark\.torch\b' tests --include='*.py') $(PYTEST_OPTIONS)
 
+# Libraries of others read what is packed, and move boxes as it does; they take several GB.
+test-readers: $(READERS)
+	.venv-readers/bin/python -m pytest -q -m readers $(shell grep -rlE 'mark\.readers\b' tests --include='*.py') $(PYTEST_OPTIONS)
+
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
-	.venv-test/bin/python -m pytest -m "not torch and not browser and not croissant" $(PYTEST_OPTIONS)
+	.venv-test/bin/python -m pytest -m "not torch and not browser and not croissant and not readers" $(PYTEST_OPTIONS)
 
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
 endurance: $(LATEST)
@@ -163,6 +168,11 @@ $(TORCH): pyproject.toml tests/tools/torch.txt docker/install_horovod.sh
 	  || echo 'Horovod is left out, as said above; the test that trains PyTorch with it will be skipped.' >&2
 	@touch $@
 
+$(READERS): pyproject.toml tests/tools/readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python $(PIP) install --requirement tests/tools/readers.txt --editable '.[dev]'
+	@touch $@
+
 # SageMaker's reader of Pipe channels, where there is the Python 3.10 that it needs.
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
@@ -186,4 +196,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-torch .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so
+	rm -rf .venv .venv-test .venv-torch .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels .venv-readers build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so

@@ -16,7 +16,7 @@ from packer.dataset.copies import CopiedItem, build_copies, has_several, label_t
 from packer.errors import SourceError
 from packer.options import PackOptions
 from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
-from packer.packing.sample import item_rows
+from packer.packing.sample import RowNames, item_rows
 from packer.planning.plan import Plan, extra_names
 from packer.run import Run
 from packer.shown_text import counted
@@ -105,7 +105,7 @@ def _hash_all(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> _Di
     with run.progress.phase("comparing", total=ordered.num_rows):
         for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
             batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
-            rows = item_rows(batch.to_pydict(), extra_names=(), class_names=())
+            rows = item_rows(batch.to_pydict(), RowNames(()))
             context = HashContext(source_root=listing.place, source_store=reach, items=tuple(rows))
             tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
             results = dict(run.engine.run(hash_items, context, tasks, run.progress.advance))

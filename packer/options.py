@@ -28,6 +28,7 @@ from packer.specs import (
     Encode,
     Encryption,
     EngineName,
+    FieldSource,
     Fit,
     FormatName,
     ImageSpec,
@@ -37,6 +38,8 @@ from packer.specs import (
     SplitSpec,
     StoreOptions,
     Subsampling,
+    parse_field,
+    parse_tags,
 )
 from packer.typed_values import check_names, convert_options, leaf_types
 
@@ -91,6 +94,12 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     root: Annotated[str | None, Meta(description="folder that a listing's paths start from (default: its own)")] = None
     flat: Annotated[bool, Meta(description="folders are not classes: no labels")] = False
     limit: Annotated[int | None, Meta(description="pack this many items only, for a trial", extra={"since": 2})] = None
+    field: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="a field beside the label: text, image, boxes, mask or points; repeatable", extra={"since": 2}
+        ),
+    ] = ()
     class_map: Annotated[str | None, Meta(description="file with the ids of the classes (default: by name)")] = None
     engine: Annotated[EngineName, Meta(description="what runs the tasks")] = EngineName.LOCAL
     workers: Annotated[int | None, Meta(description="worker processes of the local engine (default: CPU cores)")] = None
@@ -155,7 +164,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise OptionsError(
                 "expected without `overwrite=True`, which would remove what other parts packed", field="part"
             )
-        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store()
+        _ = self.image_spec(), self.shard_spec(), self.tasks_of_part(1), self.dest_store(), self.fields()
 
     @property
     def world(self) -> int:
@@ -232,7 +241,7 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             sse=self.sse,
             kms_key=self.kms_key,
             storage_class=self.storage_class,
-            tags=_parse_tags(self.tags),
+            tags=parse_tags(self.tags),
         )
 
     def splits(self) -> tuple[SplitSpec, ...]:
@@ -246,6 +255,13 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 f"expected shares that sum to 1, got {self.split!r}, which sums to {float(total):g}", field="split"
             )
         return tuple(specs)
+
+    def fields(self) -> tuple[FieldSource, ...]:
+        """Return where the source has each field. Raises OptionsError for a malformed one, and for a name twice."""
+        found = tuple(map(parse_field, self.field))
+        if len({field.name for field in found}) != len(found):
+            raise OptionsError(f"expected each name once, got {', '.join(self.field)}", field="field")
+        return found
 
     def shard_spec(self) -> ShardSpec:
         """Return what sharding needs. Raises OptionsError for a `shard_size` outside 1-128 MB."""
@@ -277,15 +293,6 @@ def _parse_split(part: str, text: str) -> SplitSpec:
     if fraction <= 0:
         raise OptionsError(f"expected name=share pairs such as train=0.9,val=0.1, got {text!r}", field="split")
     return SplitSpec(name=name, numerator=fraction.numerator, denominator=fraction.denominator)
-
-
-def _parse_tags(text: str | None) -> tuple[tuple[str, str], ...]:
-    if text is None:
-        return ()
-    pairs = [part.partition("=") for part in text.split(",")]
-    if not all(name and equals for name, equals, _ in pairs):
-        raise OptionsError(f"expected K=V pairs such as team=vision,stage=raw, got {text!r}", field="tags")
-    return tuple((name, value) for name, _, value in pairs)
 
 
 def check_split_name(name: str, field: str) -> None:
@@ -325,7 +332,12 @@ def parse_options(values: Mapping[str, Any]) -> PackOptions:
     for name in ("source", "dest"):
         if not values.get(name):
             raise OptionsError("expected a path or URI, got nothing", field=name)
-    return convert_options({name: _as_text(name, value) for name, value in values.items()}, PackOptions)
+    values = {name: _as_text(name, value) for name, value in values.items()}
+    if isinstance(fields := values.get("field"), Mapping):
+        values["field"] = [f"{key}={item}" for key, item in fields.items()]
+    elif isinstance(fields, str):  # where an option can be given once only, as on Glue
+        values["field"] = fields.split(",")
+    return convert_options(values, PackOptions)
 
 
 def _as_text(name: str, value: Any) -> Any:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from packer.dataset.copies import CopiedItem, copies_digest
 from packer.dataset.document import later_fields
-from packer.dataset.itemcheck import check_items
+from packer.dataset.itemcheck import check_fields, check_items
 from packer.dataset.planfile import PlanDocument
 from packer.dataset.reject_limit import check_probed
 from packer.dedupe import drop_copies, planned_copies
@@ -22,7 +22,7 @@ from packer.formats.features import check_extra_names
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import STORE_FIELDS, PackOptions, default_options
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
-from packer.packing.sample import item_rows
+from packer.packing.sample import RowNames, item_rows
 from packer.planning.balance import KnownSizes
 from packer.planning.class_findings import class_findings
 from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
@@ -80,6 +80,7 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
         run.progress.note(f"a trial with {options.limit:,} of {ordered.num_rows:,} items (`limit`)")
         ordered = ordered.slice(0, options.limit)
     check_items(ordered, options.format)
+    check_fields(listing.fields, options.format)
     copied: tuple[CopiedItem, ...] = ()
     if options.dedupe:
         deduped = drop_copies(ordered, listing, run)
@@ -97,6 +98,7 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
         group_column=options.group_column,
         label_kind=listing.label_kind,
         class_names=listing.class_names,
+        fields=listing.fields,
     )
     plan = build_plan(ordered, sizes, request)
     for finding in class_findings(plan, listing.class_names):
@@ -155,6 +157,7 @@ def _source_spec(options: PackOptions) -> SourceSpec:
         flat=options.flat,
         split_folders=options.split_folders,
         class_map=options.class_map,
+        fields=options.fields(),
         store=options.source_store(),
     )
 
@@ -211,7 +214,7 @@ def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
 
 
 def _probe(batch: pa.Table, listing: Listing, run: Run[PackOptions]) -> Iterator[ProbedItem]:
-    rows = item_rows(batch.to_pydict(), extra_names=extra_names(batch), class_names=listing.class_names)
+    rows = item_rows(batch.to_pydict(), RowNames(extra_names(batch), listing.class_names, listing.fields))
     context = ProbeContext(
         source_root=listing.place,
         source_store=share_options(listing.place, run.options.source_store()),

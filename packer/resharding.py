@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from packer.dataset.commit import Closing, Inherited
 from packer.dataset.copies import copies_digest, left_out, load_copies
-from packer.dataset.itemcheck import check_items
+from packer.dataset.itemcheck import check_fields, check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import PlanDocument, load_plan
@@ -127,6 +127,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     table = pa.concat_tables(read_in_order(source, shards, lambda found: _items(source, found[0], found[1].key)))
     ordered = order_items(table, seed=manifest.seed)
     check_items(ordered, options.format)
+    check_fields(manifest.declared, options.format)
     request = PlanRequest(
         format=options.format,
         image=manifest.image,
@@ -138,8 +139,9 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         group_column=None,
         label_kind=manifest.label_kind,
         class_names=load_labels(source),
+        fields=manifest.declared,
     )
-    added = added_bytes(source, ordered, (manifest.format, options.format))
+    added = added_bytes(source, ordered, (manifest.format, options.format), manifest.declared)
     plan = build_plan(ordered, _record_sizes(ordered, added, keeps_all=manifest.image.keeps_all), request)
     copies = left_out(load_copies(source))
     if copies.num_rows:

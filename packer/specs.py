@@ -108,6 +108,90 @@ class OnConflict(enum.StrEnum):
     """The one with the first key is packed, by the order of the keys' bytes."""
 
 
+class FieldKind(enum.StrEnum):
+    """What a field beside the label is."""
+
+    TEXT = "text"
+    """One text or several, such as captions."""
+    IMAGE = "image"
+    """A further picture, resized and encoded as the record's own."""
+    BOXES = "boxes"
+    """Rectangles, each with a class or without."""
+    MASK = "mask"
+    """A number for each pixel of the picture, such as its class."""
+    POINTS = "points"
+    """Key points in an order that means something, each visible or not."""
+
+
+class FieldSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A field of every record of a data set."""
+
+    name: str
+    kind: FieldKind
+    class_names: tuple[str, ...] = ()
+    """Of boxes, by class id; empty where they have no names."""
+
+    @property
+    def class_column(self) -> str:
+        """The column of the boxes' class ids."""
+        return f"{self.name}_class"
+
+    @property
+    def visible_column(self) -> str:
+        """The column that says of each key point whether it is visible: 0, or another number."""
+        return f"{self.name}_visible"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the field takes in tables and records; of a picture the one of its path."""
+        beside = {FieldKind.BOXES: (self.class_column,), FieldKind.POINTS: (self.visible_column,)}
+        return (self.name, *beside.get(self.kind, ()))
+
+    @property
+    def is_picture(self) -> bool:
+        """Its values are image files of their own."""
+        return self.kind in (FieldKind.IMAGE, FieldKind.MASK)
+
+    @property
+    def is_moved(self) -> bool:
+        """Its values are places in the picture, in pixels."""
+        return self.kind in (FieldKind.BOXES, FieldKind.POINTS)
+
+
+class FieldSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a source has a field."""
+
+    name: str
+    kind: FieldKind
+    column: str
+    """Column of its values; of a picture beside a folder of images: the folder that it lies in."""
+    beside: str = ""
+    """Column of the boxes' classes, or of the points' visibilities; empty: among the values, or none."""
+    is_xywh: bool = False
+    """Boxes are left, top, width and height, not the corners."""
+
+
+_FIELD = re.compile(r"([a-z][a-z0-9_]{0,31})=([a-z]+)(-xywh)?:([^+,]+)(?:\+([^+,]+))?")
+
+
+def parse_field(text: str) -> FieldSource:
+    """Return what ``NAME=KIND:COLUMN`` or ``NAME=KIND:COLUMN+COLUMN`` declares. Raises OptionsError."""
+    match = _FIELD.fullmatch(text)
+    kinds = ", ".join(FieldKind)
+    if match is None or match[2] not in list(FieldKind):
+        raise OptionsError(
+            f"expected NAME=KIND:COLUMN, such as object=boxes:bbox+category, with a name of lower-case letters, digits "
+            f"and _ and one of the kinds {kinds}, got {text!r}",
+            field="field",
+        )
+    kind = FieldKind(match[2])
+    if match[3] and kind is not FieldKind.BOXES:
+        raise OptionsError(f"expected -xywh with boxes alone, got {text!r}", field="field")
+    if match[5] and kind not in (FieldKind.BOXES, FieldKind.POINTS):
+        raise OptionsError(f"expected a second column with boxes and points alone, got {text!r}", field="field")
+    return FieldSource(name=match[1], kind=kind, column=match[4], beside=match[5] or "", is_xywh=match[3] is not None)
+
+
 class EngineName(enum.StrEnum):
     LOCAL = "local"
     SPARK = "spark"
@@ -171,6 +255,16 @@ class Encryption(enum.StrEnum):
     """With keys of the store itself (SSE-S3)."""
     KMS = "aws:kms"
     """With a key of the key service (SSE-KMS)."""
+
+
+def parse_tags(text: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of ``K=V,K=V``. Raises OptionsError."""
+    if text is None:
+        return ()
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise OptionsError(f"expected K=V pairs such as team=vision,stage=raw, got {text!r}", field="tags")
+    return tuple((name, value) for name, _, value in pairs)
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

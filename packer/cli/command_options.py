@@ -25,7 +25,7 @@ READING_FIELDS = ("endpoint_url", "profile", "anonymous", "requester_pays", "tim
 
 BUCKET_GROUP = panels({LAST_GROUP: STORE_FIELDS})
 PACK_GROUPS = panels({
-    "Source": ("label_column", "key_column", "root", "flat", "class_map", "limit"),
+    "Source": ("label_column", "key_column", "root", "flat", "class_map", "field", "limit"),
     "Splits": (
         *("split", "split_column", "split_folders", "stratify", "group_column", "seed"),
         *("dedupe", "on_conflict"),
@@ -45,6 +45,7 @@ _METAVARS = {
     "max_rejects": "SHARE",
     "tags": "K=V,...",
     "class_map": "FILE",
+    "field": "NAME=KIND:COLUMN",
     "endpoint_url": "URL",
     "splits": "NAME,...",
     "instance_group": "NAME=TYPE:COUNT",

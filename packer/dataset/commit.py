@@ -201,6 +201,7 @@ def _manifest(document: PlanDocument, receipts: dict[str, list[Receipt]], *, num
         pixels=pixel_statistics(pixels),
         rejects=dict(sorted(reasons.items())),
         num_duplicates=num_duplicates,
+        fields=header.fields,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.errors import OptionsError
 from packer.formats.registry import get_format
-from packer.specs import FormatName
+from packer.specs import FieldSpec, FormatName
 
 
 def _first_not_finite(items: pa.Table) -> tuple[str, str] | None:
@@ -24,6 +26,16 @@ def _first_not_finite(items: pa.Table) -> tuple[str, str] | None:
             row = unfit[0].as_py() if rows is None else rows[unfit[0].as_py()].as_py()
             return name, items.column("key")[row].as_py()
     return None
+
+
+def check_fields(fields: Sequence[FieldSpec], container: FormatName) -> None:
+    """Raise OptionsError for a field that a container has no room for."""
+    for spec in fields:
+        if spec.is_picture and not get_format(container).holds_pictures:
+            raise OptionsError(
+                f"`format={container}`: expected no masks and no further images, got the field {spec.name!r}; leave it "
+                "out, or use `format=tfrecord` or webdataset"
+            )
 
 
 def check_items(items: pa.Table, container: FormatName) -> None:

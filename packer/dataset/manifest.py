@@ -17,7 +17,7 @@ from packer.dataset.document import Place, decode_versioned, encode_signed, lowe
 from packer.errors import DataSetError
 from packer.formats.registry import get_format
 from packer.planning.layout import shard_key, shard_stem
-from packer.specs import SPLIT_NAME, FormatName, ImageSpec, is_training_split
+from packer.specs import SPLIT_NAME, FieldSpec, FormatName, ImageSpec, is_training_split
 
 MANIFEST_VERSION = 2
 """The highest version of this document that can be read."""
@@ -76,7 +76,16 @@ class Manifest(_Document, frozen=True, kw_only=True):
     pixels: PixelStatistics | None
     rejects: Annotated[dict[str, Count], Meta(description="items that could not be packed, by reason")]
     num_duplicates: Annotated[int, Meta(ge=0, description="packed items whose bytes an item before them has too")]
+    fields: Annotated[
+        tuple[FieldSpec, ...] | msgspec.UnsetType,
+        Meta(description="fields beside the label that every record has", extra={"since": 2}),
+    ] = msgspec.UNSET
     digest: Annotated[str, Meta(description="sha256 of this document with the digest empty")] = ""
+
+    @property
+    def declared(self) -> tuple[FieldSpec, ...]:
+        """The fields, none where they are not set."""
+        return self.fields or ()
 
     def split(self, name: str) -> SplitEntry:
         """Return a split. Raises DataSetError naming the ones there are."""

@@ -6,13 +6,14 @@ key  source_num_bytes  label (or none)  extra columns...  source_sha256 (32 byte
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from packer.errors import DataSetError
+from packer.formats.container import ExtraValue
 
 _CREATED_BY = re.compile(rb"parquet-cpp-arrow version \d+\.\d+\.\d+")
 
@@ -26,6 +27,8 @@ class RecordRow(msgspec.Struct, frozen=True, kw_only=True):
     is_fill: bool
     num_bytes: int
     """Framed size."""
+    moved: Mapping[str, ExtraValue] = {}
+    """Values of columns that packing changed: places in the picture."""
 
 
 def build_records(items: pa.Table, rows: Sequence[RecordRow]) -> pa.Table:
@@ -36,6 +39,10 @@ def build_records(items: pa.Table, rows: Sequence[RecordRow]) -> pa.Table:
         rows: its records in their order.
     """
     table = items.take(pa.array([row.item_index for row in rows], pa.int64()))
+    for name in rows[0].moved if rows else ():
+        field = table.schema.field(name)
+        column = pa.array([row.moved[name] for row in rows], field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, column)
     table = table.select([name for name in table.column_names if not name.startswith("_")])
     names = ["source_num_bytes" if name == "num_bytes" else name for name in table.column_names]
     table = table.rename_columns(names)

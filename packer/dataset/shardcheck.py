@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from packer.dataset.fieldcheck import FieldCheck
 from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.dataset.recordstable import decode_records, is_same_file
@@ -215,6 +216,7 @@ class _ShardCheck:
         keys = table.column("key").to_pylist()
         labels = table.column("label").to_pylist() if "label" in table.column_names else [None] * len(records)
         digests = table.column("source_sha256").to_pylist()
+        fields = FieldCheck(self._context.manifest.declared, self._container, table)
         for record, key, label, digest in zip(records, keys, labels, digests, strict=True):
             try:
                 sample = self._container.decode_sample(record.payload)
@@ -226,7 +228,10 @@ class _ShardCheck:
             except PackerError as error:
                 yield f"{_place(record)}: the image of {key} does not decode: {error}"
                 continue
-            wanted = tuple(label) if isinstance(label, list) else label
+            if fault := fields.fault(sample, record.index, decode=self._context.decode):
+                yield f"{_place(record)}: {key}: {fault}"
+                continue
+            wanted = sample.label if fields.labels_are_boxes else tuple(label) if isinstance(label, list) else label
             if not _same_label(sample, wanted) or not _same_source(sample, key, digest):
                 found = sample.key or "a sample"
                 yield f"{_place(record)}: expected {key} with label {wanted}, found {found} with label {sample.label}"

@@ -13,6 +13,8 @@ from typing import BinaryIO, Protocol, TypeAlias
 
 import msgspec
 
+from packer.specs import FieldSpec
+
 ExtraValue: TypeAlias = (
     "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | tuple[bytes, ...]"
 )
@@ -20,6 +22,15 @@ ExtraValue: TypeAlias = (
 
 Label: TypeAlias = "int | tuple[float, ...] | None"
 """Class id, a vector of floats, or no label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file beside the sample's own: a mask, or a further image."""
+
+    encoded: bytes
+    image_format: str
+    """As in `Sample`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +55,11 @@ class Sample:
     source_sha256: str = ""
     """Hex digest of the source file's bytes."""
     extras: Mapping[str, ExtraValue] = field(default_factory=dict)
+    """Columns beside the label; boxes, key points and texts are some of these."""
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    """Masks and further images by the names of their fields."""
+    fields: Sequence[FieldSpec] = ()
+    """What some of the extras and pictures are, for a writer; empty where a sample was read."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -167,6 +183,10 @@ class Container(ShardReader, Protocol):
     @property
     def holds_columns(self) -> bool:
         """A record has its key and the extra columns, which else the tables of records alone have."""
+
+    @property
+    def holds_pictures(self) -> bool:
+        """A record has room for masks and further images."""
 
     @property
     def holds_examples(self) -> bool:

@@ -4,6 +4,7 @@
     image/format bytes      image/width int64       image/class/text bytes
     image/filename bytes    image/channels int64    image/key/sha256 bytes       extras under their own names
 
+Masks, further images, and what follows from boxes and key points: field_features.py.
 What a sample lacks (no label, an empty text, a size of 0) is left out.
 """
 
@@ -13,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 from packer.errors import OptionsError
-from packer.formats.container import ExtraValue, Label, Sample
+from packer.formats.container import ExtraValue, Label, Picture, Sample
 from packer.formats.example import EncodableValue, FeatureValues, decode_example, encode_example
+from packer.formats.field_features import column_names, field_features, picture_names
 from packer.formats.framing import MalformedError
 from packer.formats.image_magic import sniff_image_format
 
@@ -69,6 +71,8 @@ def encode_sample_example(sample: Sample, *, position: int) -> bytes:
     elif label:
         features[_LABEL] = tuple(map(float, label))
     features.update(sample.extras)
+    if sample.fields or sample.pictures:
+        features.update(field_features(sample))
     return encode_example(features)
 
 
@@ -81,6 +85,7 @@ def decode_sample_example(payload: bytes | memoryview) -> Sample:
         MalformedError: the payload is no Example, has no image/encoded, or a feature of the image has another kind.
     """
     features = decode_example(payload)
+    columns = [name for name in column_names(features) if name not in RESERVED_FEATURES]
     encoded = _single_bytes(features, "image/encoded")
     if not features.get("image/encoded"):
         raise MalformedError(f"expected the feature image/encoded, got {', '.join(sorted(features)) or 'no features'}")
@@ -94,8 +99,14 @@ def decode_sample_example(payload: bytes | memoryview) -> Sample:
         label=_parse_label(features.get(_LABEL, ())),
         class_text=_single_text(features, "image/class/text"),
         source_sha256=_single_text(features, "image/key/sha256"),
-        extras={name: _parse_extra(features[name]) for name in features if name not in RESERVED_FEATURES},
+        extras={name: _parse_extra(features[name]) for name in columns},
+        pictures={name: _picture(features, name) for name in picture_names(features)},
     )
+
+
+def _picture(features: Mapping[str, FeatureValues], name: str) -> Picture:
+    encoded = _single_bytes(features, f"image/{name}/encoded")
+    return Picture(encoded=encoded, image_format=_single_text(features, f"image/{name}/format"))
 
 
 def _single_bytes(features: Mapping[str, FeatureValues], name: str) -> bytes:

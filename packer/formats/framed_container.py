@@ -63,6 +63,7 @@ class FramedContainer:
     limits: ItemLimits = NO_LIMITS
     holds_size: bool = True
     holds_columns: bool = True
+    holds_pictures: bool = True
     holds_examples: bool = False
     mark_bytes: int = 0
     is_padded: bool = False

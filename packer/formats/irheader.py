@@ -12,6 +12,7 @@ import struct
 
 from packer.errors import OptionsError
 from packer.formats.container import Label, Sample
+from packer.formats.field_features import detection_label, first_boxes
 from packer.formats.framing import MalformedError
 from packer.formats.image_magic import sniff_image_format
 
@@ -23,12 +24,13 @@ _NO_LABEL = -1.0
 
 
 def encode_image_record(sample: Sample, *, position: int) -> bytes:
-    """Return the payload of a sample; no label, and an empty vector, are stored as -1.
+    """Return the payload of a sample; no label, and an empty vector, are stored as -1. Boxes take the label's place.
 
     Raises:
         OptionsError: a class id outside [0, MAX_CLASS_ID], or a label value that is no float32.
     """
-    label = sample.label
+    spec = first_boxes(sample)
+    label = sample.label if spec is None else detection_label(sample, spec)
     if isinstance(label, tuple) and label:
         return _HEADER.pack(len(label), 0.0, position, 0) + _pack_vector(label, sample.key) + sample.encoded
     return _HEADER.pack(0, _scalar(label, sample.key), position, 0) + sample.encoded

@@ -200,6 +200,7 @@ CONTAINER = FramedContainer(
     ),
     holds_size=False,
     holds_columns=False,
+    holds_pictures=False,
     side_suffixes=(".lst",),
     index_split=_index_split,
     make_side_files=_side_files,

@@ -1,6 +1,7 @@
 """A sample as members of an archive, by extension: the image as a file of its own, the label as text, the rest as JSON.
 
-What a sample lacks is left out. Names in the JSON are those of the features of a tf.train.Example.
+Masks and further images are files, too, whose extension begins with the field's name: ``mask.png``. What a sample
+lacks is left out. Names in the JSON are those of the features of a tf.train.Example.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from packer.errors import OptionsError
-from packer.formats.container import Label, Sample
+from packer.formats.container import Label, Picture, Sample
 from packer.formats.features import RESERVED_FEATURES, check_extra_names
 from packer.formats.framing import MalformedError
 from packer.formats.image_magic import sniff_image_format
@@ -47,7 +48,9 @@ def encode_members(sample: Sample) -> dict[str, bytes]:
         "image/width": sample.width,
     }
     fields = {name: value for name, value in fields.items() if value}
-    members = {_EXTENSIONS.get(sample.image_format, sample.image_format): sample.encoded}
+    members = {extension_of(sample.image_format): sample.encoded}
+    for name, picture in sample.pictures.items():
+        members[f"{name}.{extension_of(picture.image_format)}"] = picture.encoded
     if isinstance(sample.label, int):
         members[CLASS_EXTENSION] = str(sample.label).encode()
     elif sample.label:
@@ -55,6 +58,11 @@ def encode_members(sample: Sample) -> dict[str, bytes]:
     fields |= sample.extras
     members[FIELDS_EXTENSION] = _encode_fields(fields, sample.key)
     return dict(sorted(members.items()))
+
+
+def extension_of(image_format: str) -> str:
+    """Return the extension of files of a format."""
+    return _EXTENSIONS.get(image_format, image_format)
 
 
 def _encode_fields(fields: Mapping[str, Any], key: str) -> bytes:
@@ -77,7 +85,8 @@ def decode_members(members: Members) -> Sample:
         MalformedError: there is no image, more than one, or no JSON; the JSON or the class is none, or a field of the
             image has another type.
     """
-    images = [extension for extension in members if extension not in (CLASS_EXTENSION, FIELDS_EXTENSION)]
+    others = [extension for extension in members if extension not in (CLASS_EXTENSION, FIELDS_EXTENSION)]
+    images = [extension for extension in others if "." not in extension]
     if len(images) != 1 or FIELDS_EXTENSION not in members:
         raise MalformedError(f"expected an image and .json, got {', '.join(members) or 'no members'}")
     encoded = bytes(members[images[0]])
@@ -100,7 +109,14 @@ def decode_members(members: Members) -> Sample:
             for name, value in fields.items()
             if name not in RESERVED_FEATURES
         },
+        pictures=dict(_picture(extension, members[extension]) for extension in others if "." in extension),
     )
+
+
+def _picture(extension: str, content: bytes | memoryview) -> tuple[str, Picture]:
+    name, _, _ = extension.partition(".")
+    encoded = bytes(content)
+    return name, Picture(encoded=encoded, image_format=sniff_image_format(encoded))
 
 
 def _take(fields: Mapping[str, Any], name: str, default: _T) -> _T:

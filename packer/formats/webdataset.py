@@ -233,6 +233,7 @@ class WebDataset:
     limits: ItemLimits = _LIMITS
     holds_size: bool = True
     holds_columns: bool = True
+    holds_pictures: bool = True
     holds_examples: bool = False
     mark_bytes: int = MARK_BYTES
     is_padded: bool = True

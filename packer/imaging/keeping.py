@@ -12,6 +12,7 @@ from PIL import Image
 
 from packer.imaging.colour import is_srgb
 from packer.imaging.decoding import DecodedImage, decode_image
+from packer.imaging.field_geometry import still
 from packer.imaging.geometry import Geometry
 from packer.imaging.orientation import UPRIGHT
 from packer.imaging.values import TransformedImage
@@ -47,6 +48,8 @@ def kept(data: bytes, decoded: DecodedImage) -> TransformedImage:
         width=stored.size[0],
         height=stored.size[1],
         channels=stored.channels,
+        move=still(stored.size) if decoded.orientation == UPRIGHT else None,
+        source=stored.size,
         histogram=_count_colours(decoded.pixels),
     )
 

@@ -30,6 +30,8 @@ class RejectReason(enum.StrEnum):
     """It would take, or took, too long to decode."""
     OUTPUT_TOO_LARGE = "output_too_large"
     """The sample would have more pixels than `max_pixels`, or a side longer than its encoding allows."""
+    FIELD = "field"
+    """A field beside its label cannot be packed, such as a mask of another size than its picture."""
 
 
 class RejectError(PackerError):

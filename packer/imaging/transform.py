@@ -13,6 +13,7 @@ from PIL import Image
 from packer.imaging.colour import to_srgb
 from packer.imaging.decoding import DecodedImage, decode_image
 from packer.imaging.encoding import encoder_of
+from packer.imaging.field_geometry import move_of
 from packer.imaging.geometry import Geometry, Size, plan_geometry, scale_box
 from packer.imaging.keeping import keep_image, kept, satisfies
 from packer.imaging.modes import to_straight_alpha
@@ -47,6 +48,8 @@ def transform_image(data: bytes, spec: ImageSpec) -> TransformedImage:
         width=pixels.width,
         height=pixels.height,
         channels=len(pixels.getbands()),
+        move=move_of(geometry, decoded.orientation),
+        source=decoded.source,
         histogram=tuple(pixels.histogram()[:_NUM_COUNTS]),
     )
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from packer.imaging.field_geometry import PictureMove
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformedImage:
@@ -19,6 +21,10 @@ class TransformedImage:
     """Width and height in pixels, as they are stored in `encoded`."""
     channels: int
     """3, or 4 with alpha; of an image that was kept what its file stores: 1 for greyscale and palettes."""
+    move: PictureMove | None
+    """Where its pixels come from, for what lies in the picture; None of one that is not upright and was kept so."""
+    source: tuple[int, int]
+    """Width and height of the source in pixels, as its file stores them."""
     histogram: tuple[int, ...]
     """Colours before encoding by channel and level: 256 counts for each of red, green and blue, alpha left out."""
 

@@ -58,6 +58,7 @@ class OpenShard:
         self.writer = self.container.open_writer(self.split.name, shard_index)
         self.rows: list[RecordRow] = []
         self.rejected: list[tuple[ItemRow, RejectError]] = []
+        self._moved = [name for spec in self.header.declared if spec.is_moved for name in spec.columns]
         self.histogram: npt.NDArray[np.int64] | None = None
 
     def add(self, item_index: int, sample: Sample, histogram: tuple[int, ...] = ()) -> None:
@@ -70,6 +71,7 @@ class OpenShard:
             source_sha256=bytes.fromhex(sample.source_sha256),
             is_fill=False,
             num_bytes=self.writer.add(sample, len(self.rows)),
+            moved={name: sample.extras[name] for name in self._moved},
         )
         self._append(row)
         if histogram:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from packer.errors import PackerError, SourceChangedError, SourceError, StoreError
 from packer.imaging.rejects import RejectError, RejectReason
-from packer.packing.sample import ItemRow
+from packer.packing.sample import ItemFiles, ItemRow
 from packer.sources.members import IN_ROWS, unpack_member
 from packer.stores.readahead import Ahead, map_ahead
 from packer.stores.store import ObjectChangedError, ObjectNotFoundError, Store
@@ -33,6 +33,29 @@ _PATIENCE_PER_ITEM_S = 0.0001
 _MISSING_WAITS_S = (0.2, 1.0)
 """A server that has listed an object may deny it for a moment, so a missing one is asked for once more after each."""
 _CHANGED = "the source changed since the plan was made: pack it anew with `overwrite=True`"
+
+
+def fetch_files(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | ItemFiles | RejectError]:
+    """Yield each item's files in their order as `fetch_ahead` does: of one with pictures beside it, all of them.
+
+    Raises as `fetch_ahead`.
+    """
+    if not any(item.pictures for item in items):
+        yield from fetch_ahead(store, items)
+        return
+    found = fetch_ahead(store, [file for item in items for file in (item, *item.pictures.values())])
+    for item in items:
+        data = next(found)
+        pictures = {name: next(found) for name in item.pictures}
+        faults = {name: file for name, file in pictures.items() if isinstance(file, RejectError)}
+        if isinstance(data, RejectError):
+            yield data
+        elif faults:
+            name, fault = next(iter(faults.items()))
+            yield RejectError(RejectReason.FIELD, f"{name}: {item.pictures[name].key}: {fault.detail}")
+        else:
+            files = {name: file for name, file in pictures.items() if not isinstance(file, RejectError)}
+            yield ItemFiles(data, files)
 
 
 def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | RejectError]:

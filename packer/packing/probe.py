@@ -7,7 +7,7 @@ import msgspec
 from packer.engines.engine import Tick
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
-from packer.packing.fetch import fetch_ahead
+from packer.packing.fetch import fetch_files
 from packer.packing.sample import ItemRow
 from packer.packing.samples import BuiltSample, build_samples
 from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, FormatName, ImageSpec, StoreOptions
@@ -36,7 +36,7 @@ class ProbedItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list[ProbedItem]]:
-    """Return the task's number and its items' sizes in their order. Raises as `fetch_ahead`."""
+    """Return the task's number and its items' sizes in their order. Raises as `fetch_files`."""
     items = context.items[ITEMS_PER_TASK * task : ITEMS_PER_TASK * (task + 1)]
     source, container = open_store(context.source_root, context.source_store), get_format(context.format)
     probed = []
@@ -49,7 +49,7 @@ def probe_items(context: ProbeContext, task: int, tick: Tick) -> tuple[int, list
         else:
             num_bytes = container.open_writer("train", 0).add(outcome.sample, 0)
             probed.append(ProbedItem(num_bytes=num_bytes, problem=""))
-        tick(1, item.num_bytes)
+        tick(1, item.num_bytes_of_all)
 
-    build_samples(items, fetch_ahead(source, items), context.image, limit_s=context.item_limit_s, take=take)
+    build_samples(items, fetch_files(source, items), context.image, limit_s=context.item_limit_s, take=take)
     return task, probed

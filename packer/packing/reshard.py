@@ -20,9 +20,9 @@ from packer.imaging.check import read_size
 from packer.imaging.rejects import RejectError
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
 from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import ItemRow, item_rows
+from packer.packing.sample import ItemRow, RowNames, item_rows
 from packer.planning.plan import extra_names
-from packer.specs import DEFAULT_STORE, FormatName, StoreOptions
+from packer.specs import DEFAULT_STORE, FieldSpec, FormatName, StoreOptions
 from packer.stores.open_store import open_store
 from packer.stores.store import NO_CLAIM, Claim, Store
 
@@ -57,7 +57,7 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
     header = plan.header
     table = load_shard_items(dest, plan, task)
     columns = table.to_pydict()
-    items = item_rows(columns, extra_names=header.extra_names, class_names=header.class_names)
+    items = item_rows(columns, RowNames(header.extra_names, header.class_names, header.declared))
     shard = OpenShard(plan, task, items)
     fetched = fetch_ahead(open_store(context.source, context.source_store), items)
     for index, (item, data, digest) in enumerate(zip(items, fetched, columns[SOURCE_SHA256], strict=True)):
@@ -68,20 +68,23 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
     return finish_shard(dest, task, shard, _records_table(table))
 
 
-def added_bytes(source: Store, ordered: pa.Table, containers: tuple[FormatName, FormatName]) -> int:
+def added_bytes(
+    source: Store, ordered: pa.Table, containers: tuple[FormatName, FormatName], fields: tuple[FieldSpec, ...]
+) -> int:
     """Return how much larger a record is in the second container than in the first, as the mean of some records.
 
     Args:
         source: the data set.
         ordered: its records as items, in hash order.
         containers: the one that it has, and the one that it gets.
+        fields: what some of its columns are.
     """
     before, after = map(get_format, containers)
-    if before is after or not (before.is_padded or after.is_padded):
+    if before is after or not (fields or before.is_padded or after.is_padded):
         return 0
     table = ordered.slice(0, _NUM_MEASURED)
     columns = table.to_pydict()
-    items = item_rows(columns, extra_names=extra_names(table), class_names=())
+    items = item_rows(columns, RowNames(extra_names(table), (), fields))
     added = 0
     for item, data, digest in zip(items, fetch_ahead(source, items), columns[SOURCE_SHA256], strict=True):
         if isinstance(data, RejectError):
@@ -107,8 +110,9 @@ def _complete(sample: Sample, item: ItemRow, source_sha256: bytes, container: Co
         class_text=item.class_text,
         source_sha256=source_sha256.hex(),
         extras=item.extras,
+        fields=item.fields,
     )
-    if sample.width or not container.holds_size:
+    if sample.width or not (container.holds_size or item.fields):
         return sample
     width, height, channels = read_size(sample.encoded)
     return replace(sample, width=width, height=height, channels=channels)

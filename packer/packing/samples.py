@@ -9,7 +9,7 @@ from typing import TypeAlias
 from packer.formats.container import Sample
 from packer.imaging.chatter import without_warnings
 from packer.imaging.rejects import RejectError, RejectReason
-from packer.packing.sample import ItemRow, build_sample
+from packer.packing.sample import ItemFiles, ItemRow, build_sample
 from packer.packing.watchdog import Turn, run_in_turns
 from packer.specs import ImageSpec
 
@@ -28,11 +28,16 @@ Take: TypeAlias = Callable[[int, BuiltSample | RejectError], None]
 
 
 def build_samples(
-    items: Sequence[ItemRow], fetched: Iterator[bytes | RejectError], spec: ImageSpec, *, limit_s: float, take: Take
+    items: Sequence[ItemRow],
+    fetched: Iterator[bytes | ItemFiles | RejectError],
+    spec: ImageSpec,
+    *,
+    limit_s: float,
+    take: Take,
 ) -> None:
-    """Make a sample of each item's bytes and hand it to `take`; an item that takes longer than `limit_s` is a reject.
+    """Make a sample of each item's files and hand it to `take`; an item that takes longer than `limit_s` is a reject.
 
-    Raises as `fetch_ahead`, `build_sample` and `take`.
+    Raises as `fetch_files`, `build_sample` and `take`.
     """
     # Not zip inside enumerate: that keeps the previous file alive while the next image is decoded.
     numbered = enumerate(fetched)
@@ -53,7 +58,7 @@ def build_samples(
         run_in_turns(work, on_slow=on_slow, limit_s=limit_s)
 
 
-def _build(item: ItemRow, data: bytes, spec: ImageSpec) -> BuiltSample | RejectError:
+def _build(item: ItemRow, data: bytes | ItemFiles, spec: ImageSpec) -> BuiltSample | RejectError:
     try:
         return BuiltSample(*build_sample(item, data, spec))
     except RejectError as error:

@@ -17,8 +17,8 @@ from packer.imaging.fingerprint import encoder_digest, encoder_fingerprint
 from packer.imaging.rejects import RejectError
 from packer.imaging.values import EncoderFingerprint
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
-from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import item_rows
+from packer.packing.fetch import fetch_files
+from packer.packing.sample import RowNames, item_rows
 from packer.packing.samples import BuiltSample, build_samples
 from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, ImageSpec, StoreOptions
 from packer.stores.open_store import open_store
@@ -59,7 +59,7 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         return summary
     check_encoder(header.image, plan.encoder)
     table = load_shard_items(dest, plan, task)
-    items = item_rows(table.to_pydict(), extra_names=header.extra_names, class_names=header.class_names)
+    items = item_rows(table.to_pydict(), RowNames(header.extra_names, header.class_names, header.declared))
     shard = OpenShard(plan, task, items)
     source = open_store(plan.source_root, context.source_store)
 
@@ -72,9 +72,9 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
         else:
             _LOGGER.debug("%s/%s: rejected: %s", source.uri, item.key, outcome)
             shard.reject(index, outcome)
-        tick(1, item.num_bytes)
+        tick(1, item.num_bytes_of_all)
 
-    build_samples(items, fetch_ahead(source, items), header.image, limit_s=context.item_limit_s, take=take)
+    build_samples(items, fetch_files(source, items), header.image, limit_s=context.item_limit_s, take=take)
     return finish_shard(dest, task, shard, table)
 
 

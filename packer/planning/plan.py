@@ -12,12 +12,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import Meta
 
 from packer.errors import OptionsError
 from packer.options import check_split_name
@@ -26,7 +28,7 @@ from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
 from packer.planning.shard_count import SizeEstimate, check_fit, choose_num_shards, deal
 from packer.planning.splits import IntArray, assign_splits
-from packer.specs import FormatName, ImageSpec, ShardSpec, SplitSpec, is_training_split
+from packer.specs import FieldSpec, FormatName, ImageSpec, ShardSpec, SplitSpec, is_training_split
 
 _ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
 """Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
@@ -78,6 +80,13 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Integer mean of the framed sizes that were measured, or of all where they are known."""
     items_sha256: str
     """Digest of the planned items in their order."""
+    fields: Annotated[tuple[FieldSpec, ...] | msgspec.UnsetType, Meta(extra={"since": 2})] = msgspec.UNSET
+    """What some of the extra columns are; set where any is declared."""
+
+    @property
+    def declared(self) -> tuple[FieldSpec, ...]:
+        """The fields, none where they are not set."""
+        return self.fields or ()
 
     def locate(self, task: int) -> tuple[PlannedSplit, int]:
         """Return the split and shard index of a task; tasks number the shards of all splits in order, from 0."""
@@ -134,6 +143,7 @@ class PlanRequest:
     group_column: str | None
     label_kind: str
     class_names: tuple[str, ...]
+    fields: tuple[FieldSpec, ...] = ()
 
 
 def without_tags(items: pa.Table) -> pa.Table:
@@ -240,6 +250,7 @@ def _header(
         splits=tuple(splits),
         mean_record_bytes=mean_record_bytes,
         items_sha256=digest_of_splits(table_digest(without_tags(table)) for table in tables),
+        fields=request.fields or msgspec.UNSET,
     )
 
 

@@ -67,6 +67,8 @@ def _differing(values: Mapping[str, Any]) -> list[str]:
         flag = option_name(field.name)
         if isinstance(value, bool):
             arguments.append(flag)
+        elif isinstance(value, list | tuple):
+            arguments += [part for each in value for part in (flag, str(each))]
         else:
             arguments += [flag, str(value)]
     return arguments

@@ -9,12 +9,13 @@ plan, and are members of the spilled files from then on. Disk: as many bytes as 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,8 @@ import pyarrow.compute as pc
 from packer.errors import SourceError
 from packer.formats.crc32c import crc32c
 from packer.sources.columns import build_extra
+from packer.sources.fieldcolumns import PICTURES, build_fields
+from packer.sources.fieldpictures import picture_columns
 from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.listing import build_listed_label
 from packer.sources.members import ARCHIVE, IN_ROWS, METHOD, OFFSET_BYTES, STORED_BYTES
@@ -77,6 +80,31 @@ class _SpilledFile:
     """Bytes of each image, int64."""
     others: pa.Table
     """The other columns."""
+    pictures: dict[str, _SpilledFile] = dataclasses.field(default_factory=dict)
+    """Masks and further images that are in the rows too, by their columns."""
+
+
+class _Out:
+    """A spilled file that is being written, with a checksum in its name in the end."""
+
+    def __init__(self, folder: str, key: str) -> None:
+        self._key, self._path = key, os.path.join(folder, *key.split("/"))
+        self._sizes: list[pa.Array] = []
+        self._checksum = 0
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        self.file = open(self._path, "wb")  # noqa: SIM115  closed by `close`, in an ExitStack
+
+    def write(self, images: pa.Array) -> None:
+        for content in _contents(images):
+            self.file.write(content)
+            self._checksum = crc32c(content, self._checksum) if self._checksum else crc32c(content)
+        self._sizes.append(pc.binary_length(images).cast(pa.int64()))
+
+    def finish(self, others: pa.Table) -> _SpilledFile:
+        self.file.close()
+        os.rename(self._path, f"{self._path}@{self._checksum:08x}")
+        sizes = pa.concat_arrays(self._sizes) if self._sizes else pa.array([], pa.int64())
+        return _SpilledFile(f"{self._key}@{self._checksum:08x}", sizes, others)
 
 
 def list_rows(spec: SourceSpec, files: RowFiles, spill: Spill) -> Listing:
@@ -98,6 +126,14 @@ def list_rows(spec: SourceSpec, files: RowFiles, spill: Spill) -> Listing:
     if label.values is not None:
         columns[LABEL] = label.values
     columns |= {KEY: raw.table.column(_KEY), **_member_columns(spilled)}
+    built = build_fields(raw, spec, roles.extras)
+    columns |= built.columns
+    for field in spec.fields:
+        if field.kind in PICTURES:
+            if field.column not in files.pictures:
+                raise SourceError(f"{spec.source}: expected images in the column {field.column!r}", field="field")
+            pictures = [file.pictures[field.column] for file in spilled]
+            columns |= picture_columns(field, raw.table.column(_KEY), _member_columns(pictures))
     notices = [f"column {name!r} left out: it holds further images" for name in files.left_out]
     return Listing(
         items=build_items(columns),
@@ -106,6 +142,7 @@ def list_rows(spec: SourceSpec, files: RowFiles, spill: Spill) -> Listing:
         root=files.store.uri,
         notices=(*notices, *roles.notices, *label.notices),
         spilled=spill.root,
+        fields=built.fields,
     )
 
 
@@ -117,28 +154,24 @@ def spill_rows(files: RowFiles, spill: Spill) -> list[_SpilledFile]:
 
 
 def _spill_file(files: RowFiles, key: str, folder: str) -> _SpilledFile:
-    path = os.path.join(folder, *key.split("/"))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    sizes: list[pa.Array] = []
     others: list[pa.RecordBatch] = []
-    checksum = 0
-    with open_rows(files.store, key) as rows, open(path, "wb") as out:
-        if files.column not in rows.schema.names:
-            raise SourceError(f"{files.store.uri}/{key}: expected a column {files.column!r}, as the first file has")
-        kept = [name for name in rows.schema.names if name != files.column and name not in files.left_out]
+    columns = (files.column, *files.pictures)
+    with open_rows(files.store, key) as rows, ExitStack() as stack:
+        outs = {name: _Out(folder, key if name == files.column else f"{key}:{name}") for name in columns}
+        for name, out in outs.items():
+            stack.callback(out.file.close)
+            if name not in rows.schema.names:
+                raise SourceError(f"{files.store.uri}/{key}: expected a column {name!r}, as the first file has")
+        kept = [name for name in rows.schema.names if name not in columns and name not in files.left_out]
         for batch in rows.batches:
-            images, paths = _take_apart(batch.column(files.column), where=f"{files.store.uri}/{key}")
-            lengths = pc.binary_length(images).cast(pa.int64())
-            for content in _contents(images):
-                out.write(content)
-                checksum = crc32c(content, checksum) if checksum else crc32c(content)
-            sizes.append(lengths)
-            others.append(_with_paths(batch.select(kept), files.column, paths))
-    name = f"{key}@{checksum:08x}"
-    os.rename(path, f"{path}@{checksum:08x}")
-    empty = pa.array([], pa.int64())
-    table = pa.Table.from_batches(others) if others else rows.schema.empty_table().select(kept)
-    return _SpilledFile(name, pa.concat_arrays(sizes) if sizes else empty, table)
+            taken = {name: _take_apart(batch.column(name), where=f"{files.store.uri}/{key}") for name in columns}
+            for name, out in outs.items():
+                out.write(taken[name][0])
+            others.append(_with_paths(batch.select(kept), files.column, taken[files.column][1]))
+        table = pa.Table.from_batches(others) if others else rows.schema.empty_table().select(kept)
+        empty = table.select([])
+        pictures = {name: outs[name].finish(empty) for name in files.pictures}
+        return replace(outs[files.column].finish(table), pictures=pictures)
 
 
 def _take_apart(column: pa.Array, *, where: str) -> tuple[pa.Array, pa.Array | None]:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from packer.specs import DEFAULT_STORE, StoreOptions
+from packer.specs import DEFAULT_STORE, FieldSource, FieldSpec, StoreOptions
 
 KEY = "key"
 NUM_BYTES = "num_bytes"
@@ -60,10 +60,17 @@ class SourceSpec:
     """Folders in the source are splits, and those in them are classes."""
     class_map: str | None = None
     """File with the ids of the classes; None: by the order of their names, or as a listing has them."""
+    fields: tuple[FieldSource, ...] = ()
+    """Which columns are fields beside the label."""
     store: StoreOptions = DEFAULT_STORE
     """How remote places are reached."""
     found: Callable[[int], None] = _ignore
     """Is told now and then how many more images were found."""
+
+    @property
+    def field_columns(self) -> frozenset[str]:
+        """The columns of a listing that fields take, and so are nothing else."""
+        return frozenset(name for field in self.fields for name in (field.column, field.beside) if name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,11 @@ class Listing:
     """What was left out, in plain sentences."""
     spilled: str | None = None
     """Folder that the items are in at present, where they came out of rows (imagerows.py)."""
+
+    fields: tuple[FieldSpec, ...] = ()
+    """What some of the extra columns are. Boxes and key points are large_list<float32> in pixels of the picture as its
+    file stores it, of their classes and visibilities large_list<int64>; a mask or further image is its path, and its
+    hidden columns (members.py) say where it lies."""
 
     @property
     def place(self) -> str:

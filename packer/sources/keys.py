@@ -28,8 +28,8 @@ def common_folder(keys: pa.ChunkedArray) -> str:
     return common[: common.rfind(b"/") + 1].decode()
 
 
-def build_keys(raw: RawTable, name: str, root: str, *, folder: str = "") -> pa.ChunkedArray:
-    """Return the column `name` as unique keys below `root` (an absolute folder), in the order of the rows.
+def build_keys(raw: RawTable, name: str, root: str, *, folder: str = "", may_repeat: bool = False) -> pa.ChunkedArray:
+    """Return the column `name` as keys below `root` (an absolute folder), in the order of the rows, each once.
 
     A path that leads out of the root with ``..`` starts from the listing's own `folder`, as an absolute path or URI,
     where that is given and brings it below the root.
@@ -47,7 +47,8 @@ def build_keys(raw: RawTable, name: str, root: str, *, folder: str = "") -> pa.C
         rows = _find_true(pc.is_null(column))
         raise SourceError(f"{raw.name}: no path in column {name!r} at {raw.show(rows)}; fill it in or remove the row")
     keys = _normalise_column(raw, column, root, folder)
-    _refuse_repeats(raw, keys)
+    if not may_repeat:
+        _refuse_repeats(raw, keys)
     return keys
 
 

@@ -12,6 +12,8 @@ from packer.errors import SourceError
 from packer.sources.augmented import build_class_names
 from packer.sources.classmap import ClassMap, load_class_map
 from packer.sources.columns import LabelledColumn, build_extra, build_label, build_vector_label
+from packer.sources.fieldcolumns import PICTURES, build_fields
+from packer.sources.fieldpictures import build_picture_keys, picture_columns
 from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, Listing, SourceSpec, build_items
 from packer.sources.keys import build_keys
 from packer.sources.objects import load_objects
@@ -43,12 +45,19 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
     if label.values is not None:
         columns[LABEL] = label.values
     columns |= {KEY: keys, **_load_sizes(raw, keys, root, spec.store)}
+    built = build_fields(raw, spec, roles.extras)
+    columns |= built.columns
+    for field in spec.fields:
+        if field.kind in PICTURES:
+            pictures = build_picture_keys(raw, field, root, folder=folder)
+            columns |= picture_columns(field, pictures, _load_sizes(raw, pictures, root, spec.store))
     return Listing(
         items=build_items(columns),
         label_kind=label.kind,
         class_names=label.class_names,
         root=root,
         notices=raw.notices + roles.notices + label.notices,
+        fields=built.fields,
     )
 
 

@@ -23,6 +23,12 @@ METHOD = "_method"
 """ZIP's number of the compression: 0 stored as they are, 8 deflated."""
 MEMBER_COLUMNS = (ARCHIVE, OFFSET_BYTES, STORED_BYTES, METHOD)
 
+
+def picture_column(field: str, column: str) -> str:
+    """Return the column that says of a field's pictures what `column`, such as ARCHIVE, says of the items."""
+    return f"_{field}:{column.removeprefix('_')}"
+
+
 STORED, DEFLATED = 0, 8
 IN_ROWS = -1
 """Stands for a method where images came out of rows: stored as they are in a temporary file (imagerows.py)."""

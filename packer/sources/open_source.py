@@ -8,6 +8,7 @@ import posixpath
 
 from packer.errors import SourceError
 from packer.sources.archives import ARCHIVE_SUFFIXES, find_archive_kind
+from packer.sources.fieldpictures import add_folder_pictures
 from packer.sources.folder import list_archive, list_folder
 from packer.sources.image_names import is_hidden
 from packer.sources.imagerows import Spill, list_rows
@@ -40,6 +41,11 @@ def list_source(spec: SourceSpec, spill: Spill | None = None) -> Listing:
         SourceError: no such source, nothing in it, or something in it that is not as it must be.
     """
     _refuse_packed(spec)
+    listing = _list_source(spec, spill)
+    return add_folder_pictures(listing, spec) if spec.fields and not listing.fields else listing
+
+
+def _list_source(spec: SourceSpec, spill: Spill | None) -> Listing:
     if spec.split_folders:
         return list_split_folders(spec, list_source)
     if (tars := None if spec.flat else find_webdataset(spec)) is not None:

@@ -38,8 +38,8 @@ def find_roles(raw: RawTable, spec: SourceSpec) -> Roles:
     Raises:
         SourceError: a column that the spec names is not there; a path's or label's cannot be told; a name is reserved.
     """
-    names: list[str] = raw.table.column_names
-    key = _find_key(raw, spec)
+    names: list[str] = [name for name in raw.table.column_names if name not in spec.field_columns]
+    key = _find_key(raw, names, spec)
     metadata = find_metadata(raw)
     labels = _find_labels([name for name in names if name != key and name not in metadata], spec)
     notices = [f"column {name!r} left out: metadata of Ground Truth" for name in metadata]
@@ -62,10 +62,9 @@ def find_roles(raw: RawTable, spec: SourceSpec) -> Roles:
     return Roles(key=key, labels=labels, extras=tuple(kept), notices=tuple(notices))
 
 
-def _find_key(raw: RawTable, spec: SourceSpec) -> str:
-    names: list[str] = raw.table.column_names
+def _find_key(raw: RawTable, names: Sequence[str], spec: SourceSpec) -> str:
     if spec.key_column is not None:
-        return _expect_column(names, spec.key_column, "key_column")
+        return expect_column(names, spec.key_column, "key_column")
     wanted = spec.label_column.split(",") if spec.label_column else []
     found = [name for name in names if name.lower() in KEY_NAMES and name not in wanted]
     if len(found) == 1:
@@ -104,7 +103,7 @@ def _find_labels(names: Sequence[str], spec: SourceSpec) -> tuple[str, ...]:
         parts = (given,) if given in names else tuple(part.strip() for part in given.split(","))
         if len(set(parts)) != len(parts):
             raise SourceError(f"expected each column once, got {given!r}", field="label_column")
-        return tuple(_expect_column(names, part, "label_column") for part in parts)
+        return tuple(expect_column(names, part, "label_column") for part in parts)
     for wanted in LABEL_NAMES:
         found = [name for name in names if name.lower() == wanted]
         if len(found) > 1:
@@ -116,7 +115,7 @@ def _find_labels(names: Sequence[str], spec: SourceSpec) -> tuple[str, ...]:
     return ()
 
 
-def _expect_column(names: Sequence[str], name: str, field: str) -> str:
+def expect_column(names: Sequence[str], name: str, field: str) -> str:
     if name not in names:
         raise SourceError(f"no column {name!r}; expected one of {_join(names)}", field=field)
     return name

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from packer.errors import SourceError
+from packer.sources.fieldcolumns import PICTURES
 from packer.sources.image_names import is_hidden, quote
 from packer.sources.items import SourceSpec
 from packer.sources.roles import KEY_NAMES
@@ -40,6 +41,8 @@ class RowFiles:
     keys: tuple[str, ...]
     """In the order of the items, relative to the store."""
     column: str
+    pictures: tuple[str, ...]
+    """Columns of masks and further images that are fields."""
     left_out: tuple[str, ...]
     """Further columns that hold images."""
     class_names: dict[str, tuple[str, ...]]
@@ -59,13 +62,25 @@ def find_row_files(spec: SourceSpec, store: Store, keys: Sequence[str]) -> RowFi
     column = _find_column(spec, schema, features)
     if column is None:
         return None
+    pictures = _find_pictures(spec, schema)
     images = [field.name for field in schema if _is_struct_of_bytes(field.type) or features.get(field.name) == "Image"]
     return RowFiles(
         store=store,
         keys=tuple(keys),
         column=column,
-        left_out=tuple(name for name in images if name != column),
+        pictures=pictures,
+        left_out=tuple(name for name in images if name != column and name not in pictures),
         class_names=_find_class_names(schema),
+    )
+
+
+def _find_pictures(spec: SourceSpec, schema: pa.Schema) -> tuple[str, ...]:
+    """Return the columns of images that are declared as fields."""
+    wanted = {field.column for field in spec.fields if field.kind in PICTURES}
+    return tuple(
+        field.name
+        for field in schema
+        if field.name in wanted and (_is_bytes(field.type) or _is_struct_of_bytes(field.type))
     )
 
 
@@ -112,7 +127,12 @@ def _open_arrow(stream: Any, *, is_file: bool) -> OpenRows:
 
 def _find_column(spec: SourceSpec, schema: pa.Schema, features: dict[str, str]) -> str | None:
     """Return the column of images: the one that is named, or declared, or of structs, or named as images are."""
-    can_be: list[str] = [field.name for field in schema if _is_bytes(field.type) or _is_struct_of_bytes(field.type)]
+    is_free = {name: name not in spec.field_columns for name in schema.names}
+    can_be: list[str] = [
+        field.name
+        for field in schema
+        if is_free[field.name] and (_is_bytes(field.type) or _is_struct_of_bytes(field.type))
+    ]
     if spec.key_column is not None:
         return spec.key_column if spec.key_column in can_be else None
     declared = [name for name in can_be if features.get(name) == "Image"]

@@ -10,12 +10,17 @@ from typing import Any
 import pyarrow as pa
 
 from packer.errors import SourceError
+from packer.formats.features import RESERVED_FEATURES
 from packer.sources.columns import build_extra
+from packer.sources.fieldcolumns import PICTURES, build_fields
+from packer.sources.fieldpictures import picture_columns
+from packer.sources.image_names import quote
 from packer.sources.items import ETAG, KEY, LABEL, NUM_BYTES, Listing, SourceSpec, build_items
 from packer.sources.listing import build_listed_label, refuse_flat
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, FoundMember
 from packer.sources.roles import find_roles
 from packer.sources.tables import RawTable, TableKind
+from packer.specs import FieldSource
 
 _KEY = "_key"
 _CLASS, _TEXT, _JSON = "cls", "txt", "json"
@@ -28,6 +33,8 @@ class FieldRow:
     image: FoundMember
     fields: dict[str, bytes]
     etag: str
+    pictures: dict[str, FoundMember]
+    """Masks and further images, by kind."""
 
 
 def build_sample_listing(
@@ -42,6 +49,9 @@ def build_sample_listing(
     flat = [(archive, row) for archive, found in zip(archives, rows, strict=True) for row in found]
     keys = [f"{archive}/{row.image.name}" for archive, row in flat]
     table = _fields_table(flat, keys)
+    own = sorted(RESERVED_FEATURES.intersection(table.column_names))
+    table = table.drop_columns(own)
+    notices = [f"columns {quote(own)} left out: names of the image's own features"] if own else []
     raw = RawTable(
         name=spec.source,
         kind=TableKind.PARQUET,
@@ -55,14 +65,37 @@ def build_sample_listing(
     label = build_listed_label(raw, roles.labels, spec)
     if label.values is not None:
         columns[LABEL] = label.values
-    columns |= {KEY: table.column(_KEY), **_member_columns(flat)}
+    columns |= {KEY: table.column(_KEY), **_member_columns([(archive, row.image) for archive, row in flat])}
+    if any(row.etag for _, row in flat):
+        columns[ETAG] = pa.chunked_array([pa.array([row.etag for _, row in flat], pa.large_string())])
+    built = build_fields(raw, spec, roles.extras)
+    columns |= built.columns
+    for field in spec.fields:
+        if field.kind in PICTURES:
+            columns |= _build_pictures(spec, field, flat)
     return Listing(
         items=build_items(columns),
         label_kind=label.kind,
         class_names=label.class_names,
         root=root,
-        notices=(*roles.notices, *label.notices),
+        notices=(*notices, *roles.notices, *label.notices),
+        fields=built.fields,
     )
+
+
+def _build_pictures(
+    spec: SourceSpec, field: FieldSource, flat: Sequence[tuple[str, FieldRow]]
+) -> dict[str, pa.ChunkedArray]:
+    missing = [f"{archive}/{row.image.name}" for archive, row in flat if field.column not in row.pictures]
+    if missing:
+        raise SourceError(
+            f"{spec.source}: expected a member .{field.column} beside each image, {len(missing):,} have none: "
+            f"{quote(missing)}",
+            field="field",
+        )
+    members = [(archive, row.pictures[field.column]) for archive, row in flat]
+    keys = pa.array([f"{archive}/{member.name}" for archive, member in members], pa.large_string())
+    return picture_columns(field, pa.chunked_array([keys]), _member_columns(members))
 
 
 def _fields_table(flat: Sequence[tuple[str, FieldRow]], keys: list[str]) -> pa.Table:
@@ -118,8 +151,8 @@ def _is_nested(values: list[Any]) -> bool:
     return any(isinstance(value, dict | list) for value in values)
 
 
-def _member_columns(flat: Sequence[tuple[str, FieldRow]]) -> dict[str, pa.ChunkedArray]:
-    members = [row.image for _, row in flat]
+def _member_columns(flat: Sequence[tuple[str, FoundMember]]) -> dict[str, pa.ChunkedArray]:
+    members = [member for _, member in flat]
     columns = {
         NUM_BYTES: pa.array([member.num_bytes for member in members], pa.int64()),
         ARCHIVE: pa.array([archive for archive, _ in flat], pa.large_string()),
@@ -127,6 +160,4 @@ def _member_columns(flat: Sequence[tuple[str, FieldRow]]) -> dict[str, pa.Chunke
         STORED_BYTES: pa.array([member.stored_bytes for member in members], pa.int64()),
         METHOD: pa.array([member.method for member in members], pa.int64()),
     }
-    if any(row.etag for _, row in flat):
-        columns[ETAG] = pa.array([row.etag for _, row in flat], pa.large_string())
     return {name: pa.chunked_array([column]) for name, column in columns.items()}

@@ -46,7 +46,7 @@ def list_split_folders(spec: SourceSpec, list_one: _ListOne) -> Listing:
             field="split_folders",
         )
     listings = {
-        name: list_one(replace(spec, source=f"{spec.source.rstrip('/')}/{name}", split_folders=False))
+        name: list_one(replace(spec, source=f"{spec.source.rstrip('/')}/{name}", split_folders=False, fields=()))
         for name in splits
     }
     _check_kinds(spec, listings)

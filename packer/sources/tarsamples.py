@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from packer.errors import SourceError
 from packer.shown_text import counted
 from packer.sources.archivefiles import ArchiveFile, open_local, open_remote
 from packer.sources.archives import MAX_MEMBER_BYTES
+from packer.sources.fieldcolumns import PICTURES
 from packer.sources.image_names import clean_member, is_hidden, is_image
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.members import FoundMember
@@ -55,6 +56,7 @@ class _Sample:
 
     key: str
     image: FoundMember | None = None
+    pictures: dict[str, FoundMember] = field(default_factory=dict)
     fields: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -95,11 +97,12 @@ def list_webdataset(spec: SourceSpec, files: TarFiles) -> Listing:
     Raises:
         SourceError: a damaged archive, a key or a kind twice, a field that cannot be read, or no image at all.
     """
+    wanted = frozenset(field.column for field in spec.fields if field.kind in PICTURES)
     if is_local(files.store.uri):
-        found = [_read_archive(files, info) for info in files.infos]
+        found = [_read_archive(files, info, wanted) for info in files.infos]
     else:
         with ThreadPoolExecutor(_NUM_ARCHIVES) as threads:
-            found = list(threads.map(lambda info: _read_archive(files, info), files.infos))
+            found = list(threads.map(lambda info: _read_archive(files, info, wanted), files.infos))
     skipped = sum((archive.skipped for archive in found), Counter[str]())
     num_without = sum(archive.num_without_image for archive in found)
     num_hidden = sum(archive.num_hidden for archive in found)
@@ -195,11 +198,11 @@ class _OpenRemote(AbstractContextManager[ArchiveFile]):
             self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_archive(files: TarFiles, info: ObjectInfo) -> _ReadArchive:
+def _read_archive(files: TarFiles, info: ObjectInfo, kinds: Set[str]) -> _ReadArchive:
     found = _ReadArchive([], Counter(), 0, 0)
     seen: set[str] = set()
     with _open(files, info) as file:
-        for sample in _iter_samples(file, found):
+        for sample in _iter_samples(file, found, kinds):
             if sample.key in seen:
                 raise SourceError(
                     f"{file.name}: the sample {sample.key!r} stands in two places; write the archive anew"
@@ -208,11 +211,11 @@ def _read_archive(files: TarFiles, info: ObjectInfo) -> _ReadArchive:
             if sample.image is None:
                 found.num_without_image += 1
             else:
-                found.rows.append(FieldRow(sample.image, sample.fields, info.etag))
+                found.rows.append(FieldRow(sample.image, sample.fields, info.etag, sample.pictures))
     return found
 
 
-def _iter_samples(file: ArchiveFile, found: _ReadArchive) -> Iterator[_Sample]:
+def _iter_samples(file: ArchiveFile, found: _ReadArchive, kinds: Set[str]) -> Iterator[_Sample]:
     sample: _Sample | None = None
     for member in iter_tar(file):
         name = _clean(file, member)
@@ -224,7 +227,11 @@ def _iter_samples(file: ArchiveFile, found: _ReadArchive) -> Iterator[_Sample]:
             if sample is not None:
                 yield sample
             sample = _Sample(key)
-        _take(file, sample, member._replace(name=name), kind, found.skipped)
+        member = member._replace(name=name)
+        if kind in kinds:
+            _take_picture(file, sample, member, kind)
+        else:
+            _take(file, sample, member, kind, found.skipped)
     if sample is not None:
         yield sample
 
@@ -243,6 +250,15 @@ def _take(file: ArchiveFile, sample: _Sample, member: FoundMember, kind: str, sk
         sample.image = member
     else:
         skipped[kind or "without a suffix"] += 1
+
+
+def _take_picture(file: ArchiveFile, sample: _Sample, member: FoundMember, kind: str) -> None:
+    where = f"{file.name}: the member {member.name!r}"
+    if kind in sample.pictures:
+        raise SourceError(f"{where} appears more than once; write the archive anew")
+    if member.fault or member.num_bytes > MAX_MEMBER_BYTES:
+        raise SourceError(f"{where} {member.fault or f'is larger than {MAX_MEMBER_BYTES:,} bytes'}")
+    sample.pictures[kind] = member
 
 
 def _clean(file: ArchiveFile, member: FoundMember) -> str:
