@@ -4,16 +4,16 @@ from pathlib import Path
 
 import msgspec
 
-from packer.packing.sample import item_rows
+from packer.packing.sample import RowNames, item_rows
 from tests.tools.datasets import pack_small, read_manifest, read_records, write_images
 
 
 def test_classes_without_a_name_have_an_empty_one() -> None:
     columns = {"key": list("abcd"), "num_bytes": [1] * 4, "label": [0, 1, 2, 7]}
-    rows = item_rows(columns, extra_names=(), class_names=("cat", "", "dog"))
+    rows = item_rows(columns, RowNames((), ("cat", "", "dog")))
     assert [row.class_text for row in rows] == ["cat", "", "dog", ""]
     assert [row.label for row in rows] == [0, 1, 2, 7]
-    assert [row.class_text for row in item_rows(columns, extra_names=(), class_names=())] == [""] * 4
+    assert [row.class_text for row in item_rows(columns, RowNames(()))] == [""] * 4
 
 
 def test_a_manifest_that_names_only_its_first_classes(tmp_path: Path) -> None:

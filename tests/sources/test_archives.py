@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import item_rows
+from packer.packing.sample import RowNames, item_rows
 from packer.sources.items import LabelKind
 from packer.stores.open_store import open_store
 from tests.sources.listings import failure, listed
@@ -28,7 +28,7 @@ def write(request):
 
 def contents(listing):
     """Return the bytes of each item by key, read as packing reads them."""
-    rows = item_rows(listing.items.to_pydict(), extra_names=(), class_names=())
+    rows = item_rows(listing.items.to_pydict(), RowNames(()))
     return {row.key: data for row, data in zip(rows, fetch_ahead(open_store(listing.root), rows), strict=True)}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from packer.errors import SourceChangedError, SourceError
 from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import item_rows
+from packer.packing.sample import RowNames, item_rows
 from packer.pipeline import pack
 from packer.sources import archivefiles
 from packer.sources.items import Listing, SourceSpec
@@ -38,7 +38,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def contents(listing: Listing, bucket: Bucket) -> dict[str, object]:
     """Return what packing would read of each item."""
-    rows = item_rows(listing.items.to_pydict(), extra_names=(), class_names=())
+    rows = item_rows(listing.items.to_pydict(), RowNames(()))
     store = open_store(listing.root, bucket.options)
     return {row.key: data for row, data in zip(rows, fetch_ahead(store, rows), strict=True)}
 
