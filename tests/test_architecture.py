@@ -79,7 +79,7 @@ def test_files_functions_and_signatures_stay_small(path: Path) -> None:
         arguments = node.args
         names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
         assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, f"{node.name}: too many lines"
-        is_command = "cli" in path.relative_to(ROOT).with_suffix("").parts
+        is_command = path.name == "struct_command.py" or "cli" in path.relative_to(ROOT).with_suffix("").parts
         is_constructor = node.name == "__init__" and str(path.relative_to(ROOT)) in KEYWORD_CONSTRUCTORS
         # A command's parameters are its options, and Typer reads them from a signature that is made.
         is_wide = is_command or is_constructor
@@ -122,7 +122,14 @@ OTHERS_FLAGS = frozenset(
     }
 )
 """Of tar, zip, horovodrun, docker, pip and mpirun."""
-COMMAND_LINES = ("packer/cli/", "packer/flags.py", "packer/trainer/cli.py", "packer/report/")
+COMMAND_LINES = (
+    "packer/cli/",
+    "packer/flags.py",
+    "packer/trainer/cli.py",
+    "packer/trainer/feed/feed_command.py",
+    "packer/trainer/struct_command.py",
+    "packer/report/",
+)
 """A report advises people who pack at a command line."""
 
 

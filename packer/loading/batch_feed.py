@@ -24,6 +24,19 @@ class MadeBatch(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of all threads spent on reading its records."""
     decode_s: float = 0.0
     """Seconds of all threads spent on decoding and scaling its images."""
+    made_by: str = ""
+    """The data host that made it; empty for this one."""
+
+
+def with_tuples(made: MadeBatch) -> MadeBatch:
+    """Return a batch whose columns have tuples where MessagePack made lists of them."""
+    if not made.columns:
+        return made
+    columns = {
+        name: [tuple(value) if isinstance(value, list) else value for value in values]
+        for name, values in made.columns.items()
+    }
+    return msgspec.structs.replace(made, columns=columns)
 
 
 class BatchFeed(Protocol):

@@ -28,7 +28,7 @@ from packer.loading.feed_messages import (
     pack_error,
     read_exactly,
 )
-from packer.loading.loader_setup import Start, open_setup, start_threads
+from packer.loading.loader_setup import Start, open_setup, start_feed
 from packer.loading.sample_maker import load_transform
 from packer.loading.slot_ring import SlotRing
 from packer.logs import start_inherited_logs
@@ -74,7 +74,7 @@ def _open_feed(order: FeedOrder, memory: int) -> BatchFeed:
             f"{setup.shards.uri}: expected the manifest of digest {order.manifest_digest}, found {found}: the data set "
             "was packed anew after the loader was opened"
         )
-    return start_threads(setup, Start(epoch=order.epoch, position=order.position), ring)
+    return start_feed(setup, Start(epoch=order.epoch, position=order.position), ring)
 
 
 def _send_batches(feed: BatchFeed, writer: MessageWriter) -> None:

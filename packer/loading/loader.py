@@ -23,9 +23,10 @@ from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
 from packer.loading.batch import Batch, lease_images
 from packer.loading.batch_feed import BatchFeed, MadeBatch
+from packer.loading.feed_source import FeedSource, find_hosts
 from packer.loading.host_ranks import count_host_ranks
 from packer.loading.loader_meter import LoaderMeter, MeterReading
-from packer.loading.loader_setup import Start, open_setup, start_threads
+from packer.loading.loader_setup import LoaderSetup, Start, open_setup, start_feed
 from packer.loading.loader_spec import (
     ChannelInput,
     LoaderInput,
@@ -71,13 +72,14 @@ class Loader:
         min_area: a training crop covers at least this share of the picture.
         evaluation_crop: an evaluation crop is the central square of this share of the short side.
         store: how a remote place is reached.
+        feed: data hosts that make the batches, as ``host:port,host:port`` (a name stands for all of its addresses).
         stall_timeout_s: seconds without a sign of life after which a subprocess is given up.
         pipe_timeout_s: seconds that a Pipe channel's FIFO, or its next byte, is waited for.
 
     Raises:
         NotADataSetError: there is no finished data set.
         DataSetError: it cannot be read, or has no such split.
-        OptionsError: an option is out of range, or the ranks cannot fill a batch.
+        OptionsError: an option is out of range, or the ranks cannot fill a batch; a data host refuses what is asked.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Loader:
         min_area: float = 0.25,
         evaluation_crop: float = 0.875,
         store: StoreOptions = DEFAULT_STORE,
+        feed: FeedSource | str = "",
         stall_timeout_s: float = 60.0,
         pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S,
     ) -> None:
@@ -125,6 +128,7 @@ class Loader:
             cache=cache,
             threads=threads or default_threads(),
             pipe_timeout_s=pipe_timeout_s,
+            feed=(FeedSource(hosts=find_hosts(feed)) if feed else None) if isinstance(feed, str) else feed,
         )
         self._where, self._stall_timeout_s = where, stall_timeout_s
         self._open(given, spec, transform)
@@ -132,6 +136,8 @@ class Loader:
     def _open(self, given: LoaderInput, spec: LoaderSpec, transform: Transform | str | None) -> None:
         function = load_transform(transform) if isinstance(transform, str) else transform
         self._setup = open_setup(given, spec, function)
+        if given.feed is not None:
+            _check_feed(self._setup)
         self._meter = LoaderMeter(given.threads)
         self._feed: BatchFeed | None = None
         self._stop: weakref.finalize[[], Loader] | None = None
@@ -317,7 +323,7 @@ class Loader:
         self._passes += 1
         feed: BatchFeed
         if self._where == "process":
-            feed = start_threads(self._setup, self._start)
+            feed = start_feed(self._setup, self._start)
         else:
             feed = ProcessFeed(self._setup, self._start, stall_timeout_s=self._stall_timeout_s)
         self._feed = feed
@@ -348,6 +354,21 @@ def _check_place(where: str, transform: Transform | str | None, stall_timeout_s:
                 f"transform: expected a function that another process can import, got {name}; move it to the top level "
                 'of a module, or make the batches in this process (where="process")'
             )
+
+
+def _check_feed(setup: LoaderSetup) -> None:
+    """Raise where data hosts cannot make the batches of a loader; see `check_hosts`."""
+    from packer.loading.remote_feed import check_hosts  # Arrow Flight, which few loaders need
+
+    shards = setup.shards
+    if shards.is_stream or shards.is_shared_out:
+        what = "a Pipe, a stream that only this host sees" if shards.is_stream else "shards of this host alone"
+        raise OptionsError(
+            f"{shards.uri}: split {setup.spec.split!r} comes as {what}, so data hosts cannot make its batches; give "
+            "all hosts all shards (FullyReplicated File or FastFile channels), or the data set's URI",
+            field="feed",
+        )
+    check_hosts(setup)
 
 
 def _release(feed: BatchFeed, lent: set[int], slot: int) -> None:

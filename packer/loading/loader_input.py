@@ -86,7 +86,13 @@ def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards:
 
 
 def _open_channels(channels: ChannelInput, spec: LoaderSpec, given: LoaderInput) -> ChannelSource:
-    place = Place(rank=spec.rank, world=spec.world, local_rank=channels.local_rank, local_size=channels.local_size)
+    place = Place(
+        rank=spec.rank,
+        world=spec.world,
+        local_rank=channels.local_rank,
+        local_size=channels.local_size,
+        is_on_data_host=channels.is_data_host,
+    )
     return open_channels(
         channels.base_dir,
         place,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packer.loading.batch_feed import MadeBatch
@@ -29,6 +31,8 @@ class MeterReading:
     decode_s: float
     """Time of all threads spent on decoding and scaling."""
     num_threads: int
+    made_by: Mapping[str, int]
+    """Batches that each data host made; those of this host under an empty name."""
 
     @property
     def samples_per_s(self) -> float:
@@ -43,23 +47,31 @@ class MeterReading:
     def headroom(self) -> float:
         """How many times as many samples the threads could make as were taken: their time over the time they worked.
 
-        About 1 where the consumer waits.
+        About 1 where the consumer waits; it says nothing of data hosts, whose threads are not these.
         """
         worked_s = self.store_s + self.decode_s
         return self.num_threads * self.elapsed_s / worked_s if worked_s else 0.0
 
     @property
     def binds(self) -> str:
-        """``consumer``, ``hand-over``, ``store`` or ``decode``: what the rate of batches depends on."""
+        """``consumer``, ``hand-over``, ``store``, ``decode`` or ``data hosts``: what the rate of batches depends on."""
         if self.waited_share < _NOTHING_WAITED:
             return "hand-over" if self.handed_over_s > self.elapsed_s / 2 else "consumer"
+        if self._is_fed:
+            return "data hosts"
         return "store" if self.store_s > self.decode_s else "decode"
 
+    @property
+    def _is_fed(self) -> bool:
+        return any(self.made_by)
+
     def __str__(self) -> str:
+        makers = ", ".join(f"{number} by {host or 'this host'}" for host, number in sorted(self.made_by.items()))
+        end = f"; batches made: {makers}" if self._is_fed else f", headroom {self.headroom:.1f}"
         return (
             f"{self.num_samples:,} samples in {self.elapsed_s:.1f} s ({self.samples_per_s:,.0f}/s); waited "
             f"{self.waited_s:.2f} s ({self.waited_share:.1%}), {self.batches_ready} of {self.num_batches} batches were "
-            f"ready; bound by the {self.binds}, headroom {self.headroom:.1f}"
+            f"ready; bound by the {self.binds}{end}"
         )
 
 
@@ -74,6 +86,7 @@ class LoaderMeter:
         """Begin anew with the next batch."""
         self._started_s: float | None = None
         self._num_batches = self._num_samples = self._batches_ready = 0
+        self._made_by: Counter[str] = Counter()
         self._waited_s = self._handed_over_s = self._store_s = self._decode_s = 0.0
 
     def start(self) -> float:
@@ -89,6 +102,7 @@ class LoaderMeter:
         self._num_batches += 1
         self._batches_ready += was_ready
         self._num_samples += made.num_samples
+        self._made_by[made.made_by] += 1
         self._store_s += made.store_s
         self._decode_s += made.decode_s
 
@@ -109,4 +123,5 @@ class LoaderMeter:
             store_s=self._store_s,
             decode_s=self._decode_s,
             num_threads=self._num_threads,
+            made_by=dict(self._made_by),
         )

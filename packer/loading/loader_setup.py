@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from packer.loading.batch_feed import BatchFeed
 from packer.loading.batch_plan import BatchPlan, create_plan
 from packer.loading.cache_options import open_cache
+from packer.loading.feed_source import FeedSource
 from packer.loading.loader_input import InputShards, find_shards, open_source
 from packer.loading.loader_spec import LoaderInput, LoaderSpec
 from packer.loading.picture_decoder import choose_decoder
@@ -23,6 +25,8 @@ from packer.loading.whole_shards import WholeShards
 _LENT_SLOTS = 2
 """Slots that a consumer may hold: the batch it works on, and the one it takes meanwhile."""
 _READY_SLOTS = 1
+_LEAST_ASKED_FOR = 4
+_MOST_ASKED_FOR = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +54,16 @@ class LoaderSetup:
     @property
     def num_slots(self) -> int:
         """How many batches there is room for: lent, ready and being made."""
+        if self.given.feed is not None:
+            return _LENT_SLOTS + _READY_SLOTS + num_asked_for(self.given.feed, self.spec)
         at_work = max(1, -(-self.given.threads * PIECE_SAMPLES // self.spec.batch_size))
         return _LENT_SLOTS + _READY_SLOTS + at_work + 1
+
+
+def num_asked_for(feed: FeedSource, spec: LoaderSpec) -> int:
+    """Return how many batches are asked of data hosts at a time: two of each of a rank's first choice."""
+    num_hosts = len(feed.hosts) // math.gcd(len(feed.hosts), spec.world)
+    return min(_MOST_ASKED_FOR, max(_LEAST_ASKED_FOR, 2 * num_hosts))
 
 
 def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None) -> LoaderSetup:
@@ -85,14 +97,21 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     )
 
 
-def start_threads(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -> ThreadFeed:
-    """Start threads of this process that fill the slots of `ring`, or of memory of their own."""
-    # Each feed closes its access.
-    access = open_access(setup.given, setup.shards)
-    maker = replace(setup.maker, access=access, offsets=_open_offsets(setup.spec, setup.shards, access))
-    places = setup.plan.places(start.epoch, start.position)
+def start_feed(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -> BatchFeed:
+    """Start what fills the slots of `ring`, or of memory of this process: its threads, or data hosts."""
     ring = ring or SlotRing(setup.layout, setup.num_slots)
-    return ThreadFeed(maker, setup.plan, places, ring, setup.given.threads)
+    if setup.given.feed is not None:
+        from packer.loading.remote_feed import RemoteFeed  # Arrow Flight, which few loaders need
+
+        return RemoteFeed(setup, start, ring)
+    places = setup.plan.places(start.epoch, start.position)
+    return ThreadFeed(open_maker(setup), setup.plan, places, ring, setup.given.threads)
+
+
+def open_maker(setup: LoaderSetup) -> MakerSetup:
+    """Return what samples are made with, over an access of its own, which whoever makes them closes."""
+    access = open_access(setup.given, setup.shards)
+    return replace(setup.maker, access=access, offsets=_open_offsets(setup.spec, setup.shards, access))
 
 
 def open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:

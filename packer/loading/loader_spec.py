@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from packer.errors import OptionsError
+from packer.loading.feed_source import FeedSource
 from packer.loading.record_order import ORDER_VERSION
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
@@ -23,6 +24,8 @@ class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
     local_size: int = 1
     manifest_uri: str = ""
     """The finished data set whose shards the channels carry, where no channel `meta` carries its manifest."""
+    is_data_host: bool = False
+    """This host is none of those that train, and makes batches for them."""
 
 
 class LoaderSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,9 @@ class LoaderInput(msgspec.Struct, frozen=True, kw_only=True):
     pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S
     first_fifo: int = 0
     """Of a Pipe channel, which FIFO is the first to be read: how many of its epochs this job has read."""
+
+    feed: FeedSource | None = None
+    """Data hosts that make the batches; None makes them here."""
 
     def __post_init__(self) -> None:
         if self.threads < 1:

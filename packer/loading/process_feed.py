@@ -16,7 +16,7 @@ import sys
 import msgspec
 
 from packer.errors import WorkerError
-from packer.loading.batch_feed import MadeBatch
+from packer.loading.batch_feed import MadeBatch, with_tuples
 from packer.loading.feed_messages import (
     NUMBER,
     Beat,
@@ -84,7 +84,7 @@ class ProcessFeed:
                 )
         message = self._ready.popleft()
         if isinstance(message, Made):
-            return _with_tuples(message.batch)
+            return with_tuples(message.batch)
         self._has_ended = True
         self.close()
         if isinstance(message, Failed):
@@ -171,14 +171,3 @@ def _start_process(memory: int) -> tuple[int, int, subprocess.Popen[bytes]]:
         os.close(commands)
         os.close(messages)
     return own_commands, own_messages, process
-
-
-def _with_tuples(made: MadeBatch) -> MadeBatch:
-    """Return a batch whose columns have tuples where MessagePack made lists of them."""
-    if not made.columns:
-        return made
-    columns = {
-        name: [tuple(value) if isinstance(value, list) else value for value in values]
-        for name, values in made.columns.items()
-    }
-    return msgspec.structs.replace(made, columns=columns)

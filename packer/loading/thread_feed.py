@@ -19,7 +19,7 @@ from packer.loading.sample_maker import MakerSetup, Ref, SampleMaker, SampleNote
 from packer.loading.slot_ring import Slot, SlotRing
 
 PIECE_SAMPLES = 16
-_SHARDS_AHEAD = 1024
+SHARDS_AHEAD = 1024
 """So many shards are announced at most."""
 _CLOSE_WAIT_S = 2.0
 """For each thread; one that waits for a stream or a store ends later by itself."""
@@ -100,7 +100,8 @@ class ThreadFeed:
             self._has_ended = True
             self.close()
             raise job.error
-        return _describe(job)
+        notes = [piece for piece in job.notes if piece is not None]
+        return describe_batch(job.slot, job.place, job.num_samples, notes)
 
     def give_back(self, slot: int) -> None:
         self._free.put(slot)  # this queue may be used in destructors
@@ -134,7 +135,7 @@ class ThreadFeed:
         self._jobs.put(None)
 
     def _announce(self, place: BatchPlace) -> None:
-        ahead = self._plan.shards_ahead(place, _SHARDS_AHEAD)
+        ahead = self._plan.shards_ahead(place, SHARDS_AHEAD)
         if ahead != self._announced:
             self._announced = ahead
             self._setup.access.expect(ahead)
@@ -171,13 +172,13 @@ def blank_rest(slot: Slot, num_samples: int) -> None:
     slot.weights[num_samples:] = 0
 
 
-def _describe(job: _Job) -> MadeBatch:
-    notes = [piece for piece in job.notes if piece is not None]
+def describe_batch(slot: int, place: BatchPlace, num_samples: int, notes: Sequence[SampleNotes]) -> MadeBatch:
+    """Return what is told of a batch, from the notes of its pieces in their order."""
     names = notes[0].columns if notes else ()
     return MadeBatch(
-        slot=job.slot,
-        place=job.place,
-        num_samples=job.num_samples,
+        slot=slot,
+        place=place,
+        num_samples=num_samples,
         keys=[key for piece in notes for key in piece.keys],
         columns={name: [value for piece in notes for value in piece.columns[name]] for name in names},
         store_s=sum(piece.store_s for piece in notes),

@@ -37,6 +37,8 @@ class Place:
     world: int = 1
     local_rank: int = 0
     local_size: int = 1
+    is_on_data_host: bool = False
+    """The rank is on another host of the job, and this process reads for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,8 @@ class ChannelSource:
         place, shards = self._place, self._manifest.split(split).shards
         per_rank = len(shards_of_rank(len(shards), rank=place.rank, world=place.world))
         channel = find_channel(self._files, self._manifest, split, place)
+        if place.is_on_data_host:
+            self._check_is_replicated(channel)
         if self._files.input_mode(channel) is not InputMode.PIPE:
             return self._open_folder(split, channel)
         plan = StreamPlan(
@@ -174,6 +178,16 @@ class ChannelSource:
         )
         share = Share(split=split, way="Pipe", num_shards=len(shards), host=self.host, is_stream=True)
         return _PipeFeed(share=share, channel=PipeChannel(self._files, channel, self._first_fifo), plan=plan)
+
+    def _check_is_replicated(self, channel: str) -> None:
+        mode, sharded = self._files.input_mode(channel), self._files.channels[channel].sharded
+        if mode is InputMode.PIPE or sharded:
+            found = "ShardedByS3Key" if sharded else mode
+            raise OptionsError(
+                f"channel {channel!r}: expected File or FastFile with FullyReplicated on a data host, which makes "
+                f"batches of all shards in any order, found {found}; change the channel, or name the data set's URI "
+                "(`data`)"
+            )
 
     def _open_folder(self, split: str, channel: str) -> _FolderFeed:
         place, mode = self._place, self._files.input_mode(channel)
@@ -226,7 +240,8 @@ def open_channels(
         OptionsError: the launcher's hosts are not the job's.
     """
     files = load_job_files(base_dir)
-    _check_hosts(files, place)
+    if not place.is_on_data_host:
+        _check_hosts(files, place)
     manifest = open_dataset(manifest_uri or _manifest_folder(files), store).manifest
     return ChannelSource(files, manifest, place, first_fifo=first_fifo)
 

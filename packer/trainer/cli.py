@@ -11,8 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -21,17 +20,19 @@ from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR
 from packer.errors import PackerError
 from packer.flags import option_name, with_flags
 from packer.help_page import LAST_GROUP, RUN_GROUP, HelpCommand, panels
-from packer.logs import LogSettings, start_logs
+from packer.logs import LogSettings
 from packer.options import PackOptions
 from packer.shown_text import shown
-from packer.specs import StoreOptions
+from packer.trainer.core.bucket_options import BucketOptions
 from packer.trainer.core.failure import put_failure
+from packer.trainer.core.feed_options import FeedOptions
 from packer.trainer.core.recipe import PRESETS, Recipe, find_preset
 from packer.trainer.core.stopping import Stopper, ending_at_sigterm
 from packer.trainer.core.train_options import PLAIN_FIELDS, CheckpointOptions, LogOptions, ReadingOptions, TrainOptions
 from packer.trainer.core.training_run import Voice, run
 from packer.trainer.core.world import World, parse_world
 from packer.trainer.frameworks import NAMES, open_framework
+from packer.trainer.struct_command import CommandLook, make_command, pick_fields
 
 _GROUPS = panels(
     {
@@ -39,10 +40,12 @@ _GROUPS = panels(
         "Checkpoints": CheckpointOptions.__struct_fields__,
         "Log": LogOptions.__struct_fields__,
         "Reading": ReadingOptions.__struct_fields__,
+        "Data hosts": FeedOptions.__struct_fields__,
         RUN_GROUP: LogSettings.__struct_fields__,
+        LAST_GROUP: BucketOptions.__struct_fields__,
     }
 )
-_BUCKET = partial(typer.Option, rich_help_panel=LAST_GROUP)
+_NESTED = (Recipe, CheckpointOptions, LogOptions, ReadingOptions, FeedOptions, BucketOptions)
 _ALIASES = {"log": ("--events",)}
 """torchrun takes --log for one of its own options, wherever it stands."""
 
@@ -67,101 +70,38 @@ def train(
     framework: Annotated[str, typer.Option(help=f"{' or '.join(NAMES)} (default: torch where it is installed)")] = "",
     collective: Annotated[str, typer.Option(help="how ranks speak: ddp or horovod (default: the launcher's way)")] = "",
     preset: Annotated[str, typer.Option(help=f"a published recipe: {', '.join(PRESETS)}")] = "",
-    endpoint_url: Annotated[str, _BUCKET(help="address of an S3 server (default: as boto3 finds it)")] = "",
-    profile: Annotated[str, _BUCKET(help="AWS profile (default: as boto3 finds it)")] = "",
-    anonymous: Annotated[bool, _BUCKET("--anonymous", help="read public data without credentials")] = False,
-    requester_pays: Annotated[bool, _BUCKET("--requester-pays", help="pay for requests")] = False,
-    timeout: Annotated[int, _BUCKET(help="seconds a request to a bucket may stand still")] = 30,
 ) -> None:
     """Train an image classifier on a packed data set, as one process or one of many."""
     with _reporting(_base_dir()) as place:
-        store = StoreOptions(
-            endpoint_url=endpoint_url or None,
-            profile=profile or None,
-            anonymous=anonymous,
-            requester_pays=requester_pays,
-            timeout_s=timeout,
-        )
-        options = build_options(given, preset=preset, base_dir=_base_dir(), store=store)
+        options = build_options(given, preset=preset, base_dir=_base_dir())
         chosen = open_framework(framework, place.world, collective)
         run(options, place.world, chosen, place.stopper, Voice(announce=_announce, warn=_warn))
 
 
-def build_options(given: Mapping[str, Any], *, preset: str, base_dir: str, store: StoreOptions) -> TrainOptions:
+def build_options(given: Mapping[str, Any], *, preset: str, base_dir: str) -> TrainOptions:
     """Return the options that were given over those of a preset over the defaults. Raises OptionsError."""
-
-    def pick(names: Sequence[str]) -> dict[str, Any]:
-        return {name: given[name] for name in names if name in given}
-
     return TrainOptions(
-        **pick(PLAIN_FIELDS),
+        **pick_fields(given, PLAIN_FIELDS),
         base_dir=base_dir,
-        recipe=msgspec.structs.replace(find_preset(preset), **pick(Recipe.__struct_fields__)),
-        checkpoints=CheckpointOptions(**pick(CheckpointOptions.__struct_fields__)),
-        log=LogOptions(**pick(LogOptions.__struct_fields__)),
-        reading=ReadingOptions(**pick(ReadingOptions.__struct_fields__)),
-        store=store,
+        recipe=msgspec.structs.replace(find_preset(preset), **pick_fields(given, Recipe.__struct_fields__)),
+        checkpoints=CheckpointOptions(**pick_fields(given, CheckpointOptions.__struct_fields__)),
+        log=LogOptions(**pick_fields(given, LogOptions.__struct_fields__)),
+        reading=ReadingOptions(**pick_fields(given, ReadingOptions.__struct_fields__)),
+        feeding=FeedOptions(**pick_fields(given, FeedOptions.__struct_fields__)),
+        store=BucketOptions(**pick_fields(given, BucketOptions.__struct_fields__)).to_store(),
     )
 
 
 def list_fields() -> list[msgspec.structs.FieldInfo]:
     """Return the fields that are options, in the order of the help."""
     plain = [field for field in msgspec.structs.fields(TrainOptions) if field.name in PLAIN_FIELDS]
-    nested = (msgspec.structs.fields(struct) for struct in (Recipe, CheckpointOptions, LogOptions, ReadingOptions))
-    return [*plain, *(field for fields in nested for field in fields)]
+    return [*plain, *(field for struct in _NESTED for field in msgspec.structs.fields(struct))]
 
 
 def in_flags(text: str) -> str:
     """Return text with the trainer's flags, and those of packing, in place of the names of fields."""
     own = {*inspect.signature(train).parameters, *(field.name for field in list_fields()), "events"}
     return with_flags(text, {*own, *PackOptions.__struct_fields__, "decode"})
-
-
-def _make_command() -> Any:
-    """Return `train` with one parameter for each field, in the place of `given`."""
-    own = [p for p in inspect.signature(train, eval_str=True).parameters.values() if p.name != "given"]
-    generated = [_parameter(field) for field in (*list_fields(), *msgspec.structs.fields(LogSettings))]
-
-    def command(**parameters: Any) -> None:
-        logs = {field.name: parameters.pop(field.name) for field in msgspec.structs.fields(LogSettings)}
-        if any(value is not None for value in logs.values()):
-            start_logs(LogSettings(**{name: value for name, value in logs.items() if value is not None}))
-        given = {field.name: parameters.pop(field.name) for field in list_fields()}
-        train({name: value for name, value in given.items() if value is not None}, **parameters)
-
-    command.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
-    command.__doc__ = train.__doc__
-    return command
-
-
-def _parameter(field: msgspec.structs.FieldInfo) -> inspect.Parameter:
-    kind, about = get_args(field.type)[:2]
-    flag = option_name(field.name)
-    is_list = get_origin(kind) is tuple
-    described = ",".join(map(str, field.default)) if is_list else field.default
-    text = in_flags(about.description or "") + ("" if described in ("", False) else f" [default: {described}]")
-    declaration = (f"{flag}/--no-{flag[2:]}" if field.default else flag) if kind is bool else flag
-    group = _GROUPS.get(field.name)
-    option = typer.Option(
-        declaration, *_ALIASES.get(field.name, ()), help=text, show_default=False, rich_help_panel=group
-    )
-    if is_list:
-        option = typer.Option(
-            declaration,
-            help=text,
-            metavar="N,...",
-            parser=_parse_numbers,
-            show_default=False,
-            rich_help_panel=group,
-        )
-    hint: Any = Any if is_list else kind | None
-    annotation = Annotated[hint, option]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _parse_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
 
 
 def _base_dir() -> str:
@@ -235,5 +175,5 @@ def _warn(line: str) -> None:
     typer.echo(f"warning: {shown(in_flags(line))}", err=True)
 
 
-train_command = _make_command()
+train_command = make_command(train, list_fields(), CommandLook(groups=_GROUPS, aliases=_ALIASES, spell=in_flags))
 app.command(name="train", cls=HelpCommand, epilog=_EPILOG)(train_command)

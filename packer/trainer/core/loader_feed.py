@@ -29,6 +29,7 @@ class LoaderFeed:
             is_stream: the training split comes through Pipe channels.
         """
         self._options, self._world = options, world
+        self._source = options.feeding.find(options.base_dir)
         num_loaders = 1 if is_stream else options.recipe.accumulation
         is_training = options.split in options.splits
         self._train = [self._open(options.split, part, num_loaders) for part in range(num_loaders * is_training)]
@@ -86,6 +87,10 @@ class LoaderFeed:
         for loader in (*self._train, self._eval):
             if loader is not None:
                 loader.close()
+        if self._source is not None and self._world.rank == 0:
+            from packer.loading.remote_feed import finish_hosts  # Arrow Flight, which few runs need
+
+            finish_hosts(self._source)
 
     @property
     def _the_evaluation(self) -> Loader:
@@ -128,4 +133,5 @@ class LoaderFeed:
             min_area=recipe.min_area,
             store=options.store,
             pipe_timeout_s=options.pipe_timeout,
+            feed=self._source or "",
         )

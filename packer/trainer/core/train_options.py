@@ -12,6 +12,7 @@ from packer.channels.jobfiles import DEFAULT_BASE_DIR
 from packer.errors import OptionsError
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions, is_training_split
+from packer.trainer.core.feed_options import FeedOptions
 from packer.trainer.core.recipe import Recipe, about
 from packer.trainer.core.step_time import parse_step_time
 
@@ -99,6 +100,7 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: CheckpointOptions = CheckpointOptions()
     log: LogOptions = LogOptions()
     reading: ReadingOptions = ReadingOptions()
+    feeding: FeedOptions = FeedOptions()
     store: StoreOptions = DEFAULT_STORE
     """How `data` or `manifest`, and what is written to a remote place, are reached."""
 
@@ -138,6 +140,6 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
 PLAIN_FIELDS = tuple(
     name
     for name in TrainOptions.__struct_fields__
-    if name not in ("base_dir", "recipe", "checkpoints", "log", "reading", "store")
+    if name not in ("base_dir", "recipe", "checkpoints", "log", "reading", "feeding", "store")
 )
 """Fields of `TrainOptions` that are options by themselves."""

@@ -1,0 +1,81 @@
+"""Which data hosts feed a rank, as options of the trainer, and how they are found."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import msgspec
+
+from packer.channels.jobfiles import load_job_files
+from packer.errors import OptionsError
+from packer.loading.feed_source import (
+    DEFAULT_PORT,
+    DEFAULT_WAIT_S,
+    TOKEN_VARIABLE,
+    FeedSource,
+    IfLost,
+    find_hosts,
+    parse_hosts,
+)
+from packer.trainer.core.recipe import about
+
+_GROUP = "group:"
+
+
+class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Data hosts that make the batches; none of it changes one."""
+
+    feed: Annotated[
+        str,
+        about(
+            "data hosts: host:port,host:port, a name that stands for several (Kubernetes), or group:NAME, an instance "
+            "group of a SageMaker job (default: batches are made here)"
+        ),
+    ] = ""
+    feed_token_file: Annotated[str, about(f"file with the data hosts' token (or the variable {TOKEN_VARIABLE})")] = ""
+    feed_tls: Annotated[str, about("PEM file with the certificates to trust: data hosts are reached by TLS")] = ""
+    feed_lost: Annotated[IfLost, about("when no data host answers any more: make batches here, or end")] = IfLost.LOCAL
+    feed_wait: Annotated[float, about("seconds that data hosts are waited for at the start")] = DEFAULT_WAIT_S
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.feed_wait < math.inf:
+            raise OptionsError(f"expected at least 0 seconds, got {self.feed_wait:g}", field="feed_wait")
+        if self.feed and not self.feed.startswith(_GROUP):
+            parse_hosts(self.feed)
+        for name in ("feed_token_file", "feed_tls"):
+            if getattr(self, name) and not self.feed:
+                raise OptionsError("expected it with `feed`, got it alone", field=name)
+
+    def find(self, base_dir: str) -> FeedSource | None:
+        """Look up the data hosts; None where batches are made here.
+
+        Args:
+            base_dir: where a SageMaker job is described.
+
+        Raises:
+            OptionsError: the job has no such instance group.
+            DataSetError: a name is not known.
+        """
+        if not self.feed:
+            return None
+        names = self._names_of_group(base_dir) if self.feed.startswith(_GROUP) else self.feed
+        return FeedSource(
+            hosts=find_hosts(names, wait_s=self.feed_wait),
+            token_file=self.feed_token_file,
+            tls=self.feed_tls,
+            if_lost=self.feed_lost,
+            wait_s=self.feed_wait,
+        )
+
+    def _names_of_group(self, base_dir: str) -> str:
+        name, _, port = self.feed.removeprefix(_GROUP).partition(":")
+        groups = {
+            group.instance_group_name: group.hosts for group in load_job_files(base_dir).resources.instance_groups
+        }
+        if not groups.get(name):
+            raise OptionsError(
+                f"expected one of the job's instance groups ({', '.join(groups) or 'it has none'}), got {name!r}",
+                field="feed",
+            )
+        return ",".join(f"{host}:{port or DEFAULT_PORT}" for host in sorted(groups[name]))

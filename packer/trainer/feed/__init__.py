@@ -1,0 +1,1 @@
+"""The data host: `python -m packer.trainer.feed` makes batches for ranks on other hosts."""

@@ -1,0 +1,82 @@
+"""A command whose options are the fields of structs, with what `about` says of each for help."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import typer
+
+from packer.flags import option_name
+from packer.logs import LogSettings, start_logs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandLook:
+    """How options are shown."""
+
+    groups: Mapping[str, str]
+    """Headings of the help, by field."""
+    aliases: Mapping[str, tuple[str, ...]]
+    """Flags beside the field's own."""
+    spell: Callable[[str], str]
+    """Puts flags in the place of names of fields."""
+
+
+def make_command(function: Any, fields: Sequence[msgspec.structs.FieldInfo], look: CommandLook) -> Any:
+    """Return `function` with one parameter for each field, and those of logs, in the place of its first one.
+
+    The first parameter gets what was given, by field.
+    """
+    logs = msgspec.structs.fields(LogSettings)
+    generated = [_parameter(field, look) for field in (*fields, *logs)]
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+
+    def command(**parameters: Any) -> None:
+        settings = {field.name: parameters.pop(field.name) for field in logs}
+        if any(value is not None for value in settings.values()):
+            start_logs(LogSettings(**{name: value for name, value in settings.items() if value is not None}))
+        given = {field.name: parameters.pop(field.name) for field in fields}
+        function({name: value for name, value in given.items() if value is not None}, **parameters)
+
+    command.__signature__ = inspect.Signature([*generated, *own])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*generated, *own]}
+    command.__doc__ = function.__doc__
+    return command
+
+
+def pick_fields(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return those of the options that were given which have one of the names."""
+    return {name: given[name] for name in names if name in given}
+
+
+def _parameter(field: msgspec.structs.FieldInfo, look: CommandLook) -> inspect.Parameter:
+    kind, about = get_args(field.type)[:2]
+    flag = option_name(field.name)
+    is_list = get_origin(kind) is tuple
+    described = ",".join(map(str, field.default)) if is_list else field.default
+    text = look.spell(about.description or "") + ("" if described in ("", False) else f" [default: {described}]")
+    declaration = (f"{flag}/--no-{flag[2:]}" if field.default else flag) if kind is bool else flag
+    group = look.groups.get(field.name)
+    option = typer.Option(
+        declaration, *look.aliases.get(field.name, ()), help=text, show_default=False, rich_help_panel=group
+    )
+    if is_list:
+        option = typer.Option(
+            declaration,
+            help=text,
+            metavar="N,...",
+            parser=_parse_numbers,
+            show_default=False,
+            rich_help_panel=group,
+        )
+    hint: Any = Any if is_list else kind | None
+    annotation = Annotated[hint, option]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _parse_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
