@@ -12,7 +12,17 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from typing import Any
+
+if sys.version_info < (3, 11):  # noqa: UP036  # from its folder it can be started by any
+    _TEXT = "shardpack needs Python 3.11 or later, and this is Python {}.{} ({}); start it with a newer one".format(
+        *sys.version_info[:2], sys.executable
+    )
+    if sys.argv[:1] != ["-m"]:
+        raise ImportError(_TEXT)
+    sys.stderr.write(_TEXT + "\n")
+    raise SystemExit(2)
 
 _PUBLIC = {
     "ChannelInput": "packer.loading.loader_spec",

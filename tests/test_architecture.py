@@ -64,7 +64,12 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> N
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name for name in names if ".dist-info/" not in name}
-    assert packed == {str(path.relative_to(tree)) for path in (tree / "packer").rglob("*") if path.is_file()}
+    files = {str(path.relative_to(tree)) for path in (tree / "packer").rglob("*") if path.is_file()}
+    assert packed == {name.removeprefix("packer/outer/") for name in files}
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    run = [sys.executable, "-m", "shardpack", "-h"]
+    shown = subprocess.run(run, cwd=tmp_path / "installed", text=True, capture_output=True, check=True).stdout
+    assert shown.startswith("Usage: shardpack")
     entry_points = next(name for name in names if name.endswith("/entry_points.txt"))
     assert "shardpack = packer.cli.start:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
 

@@ -1,6 +1,7 @@
 """The command line: ``shardpack`` and ``python -m packer``.
 
-Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad options or input; 130 interrupted.
+Exit codes: 0 done; 1 the work failed or verification found a fault; 2 bad options or input; 130 interrupted; 143 ended
+by SIGTERM.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from packer.cli.sagemaker_local_command import sagemaker_local
 from packer.cli.show_command import EPILOG as SHOW_EPILOG
 from packer.cli.show_command import show
 from packer.cli.shown_line import say_line
+from packer.cli.stop_signal import STOP
 from packer.errors import PackerError
 from packer.help_page import HelpCommand, HelpGroup
 from packer.logs import stop_logs
@@ -288,7 +290,7 @@ def _run(arguments: list[str]) -> int:
     if code == _INTERRUPTED:  # Typer makes this code of a KeyboardInterrupt, and says nothing
         is_pack = arguments[:1] == ["pack"]
         remedy = "; what was packed stays: the same command with --resume goes on from there" if is_pack else ""
-        return _fail(f"interrupted{remedy}", code, arguments)
+        return _fail(f"{STOP.word}{remedy}", STOP.code, arguments)
     return code if isinstance(code, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""Where the command line's process begins: Ctrl-C is answered from here on, while everything else is still imported."""
+"""Where the command line's process begins: Ctrl-C and SIGTERM are answered from here on, while the rest is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 import time
 from types import FrameType
 
-_INTERRUPTED = 130
+from packer.cli.stop_signal import STOP
+
 _OBJECTS_PER_COLLECTION = 50_000
 """Libraries make a hundred thousand objects that stay: with Python's 700, collections took 0.2 s of each run."""
 _GRACE_S = 1.0
@@ -17,7 +18,10 @@ _GRACE_S = 1.0
 
 
 class InterruptHandler:
-    """Ends the process at Ctrl-C: at once while nothing has begun, by KeyboardInterrupt while a command runs."""
+    """Ends the process at Ctrl-C or SIGTERM: at once while nothing has begun, by KeyboardInterrupt in a command.
+
+    SIGTERM is taken, too, since the first process of a container would ignore it, and to tidy up.
+    """
 
     def __init__(self) -> None:
         self.is_running = False
@@ -25,13 +29,15 @@ class InterruptHandler:
         self._interrupted_at: float | None = None
 
     def install(self) -> None:
-        """Take SIGINT, unless this process was started to ignore it."""
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._handle)
-            sys.unraisablehook = self._take_unraisable
+        """Take SIGINT and SIGTERM, unless this process was started to ignore them."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+                sys.unraisablehook = self._take_unraisable
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
+        STOP.number = number
         if not self.is_running or (self._interrupted_at is not None and now - self._interrupted_at > _GRACE_S):
             _end()
         if self._interrupted_at is None:
@@ -48,9 +54,9 @@ class InterruptHandler:
 def _end() -> None:
     """End this process without going through the interpreter's own end. Its workers end with it."""
     if "--json" in sys.argv:
-        os.write(1, b'{"ok":false,"error":"interrupted","exit_code":130}\n')
-    os.write(2, b"shardpack: interrupted\n")
-    os._exit(_INTERRUPTED)
+        os.write(1, f'{{"ok":false,"error":"{STOP.word}","exit_code":{STOP.code}}}\n'.encode())
+    os.write(2, f"shardpack: {STOP.word}\n".encode())
+    os._exit(STOP.code)
 
 
 def _exit_now(code: int) -> None:
@@ -59,7 +65,8 @@ def _exit_now(code: int) -> None:
     That takes as long as looking at all objects once more, and a library's thread that still wants Python meanwhile
     ends the process by SIGABRT. Nothing is left to be done: commands close what they open.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -83,5 +90,5 @@ def main() -> None:
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # while an error was being told
-        code = _INTERRUPTED
+        code = STOP.code
     _exit_now(code)  # threads that still wait for a network are not waited for, nor is another Ctrl-C answered

@@ -1,4 +1,4 @@
-"""Ctrl-C, once or twice, at any moment after the start: one line, exit code 130, no traceback."""
+"""Ctrl-C and SIGTERM, once or twice, at any moment after the start: one line, exit code 130 or 143, no traceback."""
 
 import os
 import signal
@@ -43,9 +43,12 @@ def is_group_alive(group: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("num_signals", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("number", "num_signals"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGINT, 3), (signal.SIGTERM, 1)]
+)
 @pytest.mark.parametrize("is_due", [is_importing, has_workers])
-def test_ctrl_c(images: Path, tmp_path: Path, is_due: Callable[[int], bool], num_signals: int) -> None:
+def test_ctrl_c(images: Path, tmp_path: Path, is_due: Callable[[int], bool], number: int, num_signals: int) -> None:
+    code, word = (143, "ended by SIGTERM") if number == signal.SIGTERM else (130, "interrupted")
     process = start("pack", images, tmp_path / "out", "--gpus", "2", "--workers", "2", "--json")
     deadline = time.monotonic() + 60
     while not is_due(process.pid):
@@ -53,14 +56,17 @@ def test_ctrl_c(images: Path, tmp_path: Path, is_due: Callable[[int], bool], num
         assert process.poll() is None
         time.sleep(0.002)
     for _ in range(num_signals):
-        os.killpg(process.pid, signal.SIGINT)
+        if number == signal.SIGTERM:
+            process.terminate()
+        else:
+            os.killpg(process.pid, number)
         time.sleep(0.05)
     out, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert errors.count("\n") == 1, errors
-    assert errors.startswith("shardpack: interrupted")
+    assert errors.startswith(f"shardpack: {word}")
     assert out.count("\n") == 1
-    assert '"exit_code":130' in out
+    assert f'"exit_code":{code}' in out
     deadline = time.monotonic() + 60
     while is_group_alive(process.pid):  # workers notice soon that their parent is gone
         assert time.monotonic() < deadline
