@@ -133,6 +133,7 @@ wheels: $(WHEELS)
 
 schemas: $(LATEST)
 	.venv-latest/bin/python tests/tools/write_schemas.py
+	.venv-latest/bin/python tests/tools/write_api_page.py
 
 # --- environments, each from scratch; a stamp says that it is complete --------------------------------------------
 

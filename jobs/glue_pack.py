@@ -20,6 +20,7 @@ from packer.cli.command_options import load_config
 from packer.cli.output import Output
 from packer.cli.shown_line import shown_line
 from packer.logs import LogSettings, start_logs
+from packer.pipeline import pack
 from packer.typed_values import convert_options
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     try:
         options = read_options(sys.argv)
         with glue_job(sys.argv):
-            output.packed(packer.pack(options, progress=output.progress))
+            output.packed(pack(options, progress=output.progress))
     except packer.PackerError as error:
         sys.exit(f"shardpack: {shown_line(str(error))}")
 

@@ -49,6 +49,7 @@ from packer.planning.plan import Plan
 from packer.prepare import lasting_options, make_plan, spill_again
 from packer.progress import Progress, SilentProgress
 from packer.run import Run, Work, do
+from packer.shown_text import counted
 from packer.sources.imagerows import Spill
 from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
 from packer.stores.open_store import absolute_uri, check_dest, is_local, open_store, share_options
@@ -58,7 +59,7 @@ Context = TypeVar("Context")
 _LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PackResult:
     """What `pack` did."""
 
@@ -75,6 +76,10 @@ class PackResult:
     """Seconds that this run took in all."""
     copies: CopyCounts = NO_COPIES
     """Sets of exact copies, once there is a manifest."""
+
+    def __repr__(self) -> str:
+        state = "finished" if self.manifest else "one part done"
+        return f"<PackResult {self.dest}: {counted(self.num_shards, 'shard')}, {self.num_reused:,} reused, {state}>"
 
 
 class Recipe(Protocol[Context]):

@@ -15,18 +15,28 @@ from packer.reading.read_spec import ReadSpec, in_epoch_order
 from packer.reading.shard_file import ShardFile, missing_shard_error, wrong_size_error
 from packer.reading.shard_sequence import iter_records
 from packer.reading.source import Share, count_steps
+from packer.shown_text import counted
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import open_store
 from packer.stores.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DataSet:
     """What a data set holds and where; a RecordSource. Belongs to one process, as its store does."""
 
     uri: str
     manifest: Manifest
     store: Store
+
+    def __repr__(self) -> str:
+        splits = "; ".join(
+            f"{name}: {counted(split.num_records, 'record')} in {counted(len(split.shards), 'shard')}"
+            for name, split in self.manifest.splits.items()
+        )
+        classes = counted(self.manifest.num_classes, "class", "classes")
+        labels = classes if self.manifest.num_classes else f"labels: {self.manifest.label_kind}"
+        return f"<DataSet {self.uri}: {self.manifest.format}, {splits}; {labels}>"
 
     def shards_for(self, split: str, *, rank: int, world: int) -> tuple[ShardEntry, ...]:
         """Return the shards that `rank` of `world` reads, in the manifest's order.

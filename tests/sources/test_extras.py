@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-import packer
 from packer.formats.registry import get_format
 from packer.options import PackOptions
+from packer.pipeline import pack as run_pack
 from tests.sources.listings import write_parquet
 from tests.sources.packed import write_tar, write_zip
 
@@ -76,7 +76,7 @@ def jpeg(shade):
 
 
 def pack(source, dest, **options):
-    packer.pack(PackOptions(source=str(source), dest=str(dest), resize="8", workers=1, **options))
+    run_pack(PackOptions(source=str(source), dest=str(dest), resize="8", workers=1, **options))
 
 
 def samples(dest):
