@@ -56,14 +56,18 @@ class HelpGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands by the groups that `rich_help_panel` names."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, dict[str, str]] = {}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
             if command is not None and not command.hidden:
                 panel = getattr(command, "rich_help_panel", None) or "Commands"
-                groups.setdefault(panel, []).append((name, first_sentence(command.help or "")))
-        for panel, rows in groups.items():
-            _write_rows(formatter, panel, rows)
+                groups.setdefault(panel, {})[name] = first_sentence(command.help or "")
+        self.write_commands(formatter, groups)
+
+    def write_commands(self, formatter: Any, groups: Mapping[str, Mapping[str, str]]) -> None:
+        """Write the names of commands and what each does, under headings."""
+        for heading, summaries in groups.items():
+            _write_rows(formatter, heading, list(summaries.items()))
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write examples as they are."""

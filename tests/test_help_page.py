@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import typer
 
+from packer.cli.command_group import SUMMARIES
 from packer.cli.command_options import PACK_GROUPS
 from packer.cli.main import app
 from packer.help_page import first_sentence
@@ -126,3 +127,9 @@ def test_a_shell_completes_commands_options_and_values(words: tuple[str, ...], e
     done = run_command(env={**os.environ, **asked})
     assert (done.returncode, done.stderr) == (0, "")
     assert set(done.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_says_first(name: str) -> None:
+    (summary,) = [summaries[name] for summaries in SUMMARIES.values() if name in summaries]
+    assert summary == first_sentence(command_named(name).help)

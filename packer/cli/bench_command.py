@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from packer.cli.command_options import place_options
+from packer.cli.command_options import READING_FIELDS, place_options, with_pack_options
 from packer.cli.output import Output
 
 EPILOG = """Examples:
@@ -15,6 +16,7 @@ EPILOG = """Examples:
   shardpack bench s3://bucket/shards --step 64ms --batch-size 256 --gpus 8 --cache /nvme:200GB"""
 
 
+@partial(with_pack_options, only=READING_FIELDS)
 def bench(
     given: dict[str, Any],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)],

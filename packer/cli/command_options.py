@@ -36,6 +36,10 @@ PACK_GROUPS = panels({
 }) | BUCKET_GROUP  # fmt: skip
 """The group of each option in the help."""
 
+Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="YAML or JSON file of options")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing on standard output")]
+Dest = Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)]
+
 _MAX_CONFIG_BYTES = 100_000
 _METAVARS = {
     "shard_size": "SIZE",
@@ -144,6 +148,14 @@ def _metavar(hint: Any) -> str:
 def place_options(dest: str, given: Mapping[str, Any]) -> PackOptions:
     """Return options that say how one place is reached, and nothing else. Raises OptionsError."""
     return parse_options({"source": dest, "dest": dest, **given})
+
+
+def given_values(given: dict[str, Any], config: str | None) -> dict[str, Any]:
+    """Return the options of the command line over those of the file, which is read as DEST is."""
+    if not config:
+        return given
+    store_options = {name: value for name, value in given.items() if name in STORE_FIELDS}
+    return {**load_config(config, place_options(config, store_options).dest_store()), **given}
 
 
 def load_config(path: str, options: StoreOptions = DEFAULT_STORE) -> dict[str, Any]:

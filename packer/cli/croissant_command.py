@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from packer.cli.command_options import place_options
+from packer.cli.command_options import place_options, with_pack_options
 from packer.cli.output import Output
+from packer.options import STORE_FIELDS
 
 EPILOG = """Examples:
 
@@ -15,6 +17,7 @@ EPILOG = """Examples:
   shardpack croissant s3://bucket/shards --url https://example.org/set --card"""
 
 
+@partial(with_pack_options, only=STORE_FIELDS)
 def croissant(
     given: dict[str, Any],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from packer.cli.command_options import with_fields
 from packer.cli.output import Output
 
 EPILOG = """Examples:
@@ -14,6 +16,7 @@ EPILOG = """Examples:
   shardpack doctor --json"""
 
 
+@partial(with_fields, fields=())
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="print one JSON object as the last thing")] = False,
 ) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from packer.cli.command_options import place_options
+from packer.cli.command_options import READING_FIELDS, place_options, with_pack_options
 from packer.cli.output import Output
 from packer.errors import OptionsError
 
@@ -17,6 +18,7 @@ EPILOG = """Examples:
   shardpack report s3://bucket/shards -o report.html"""
 
 
+@partial(with_pack_options, only=READING_FIELDS)
 def report(
     given: dict[str, Any],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)],

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import Cluster
-from packer.cli.command_options import place_options
+from packer.cli.command_options import READING_FIELDS, place_options, with_pack_options
 from packer.cli.output import Output
 from packer.errors import OptionsError
 from packer.localjob.job_spec import GRACE_S, Launch, LocalJob
@@ -34,6 +35,7 @@ A command that looks for /opt/ml itself, and not for SAGEMAKER_BASE_DIR or the S
 there. File mode links the shards of a local data set: a command must not write into its input."""
 
 
+@partial(with_pack_options, only=READING_FIELDS)
 def sagemaker_local(
     given: dict[str, Any],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)],

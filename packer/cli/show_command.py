@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from packer.cli.command_options import place_options
+from packer.cli.command_options import READING_FIELDS, place_options, with_pack_options
 from packer.cli.output import Output
 from packer.errors import OptionsError
 
@@ -22,6 +23,7 @@ EPILOG = """Examples:
 _MAX_WIDTH_CHARS = 80
 
 
+@partial(with_pack_options, only=READING_FIELDS)
 def show(
     given: dict[str, Any],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)],

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
 
 from packer.channels.channel_names import InputMode
-from packer.channels.channel_plan import Cluster
 from packer.errors import OptionsError
-from packer.sagemaker.input_data import DataPlace, FileSystem
-from packer.sagemaker.training_request import InstanceGroup, JobSpec
-from packer.stores.open_store import find_scheme
+
+# Every command asks for the names of these options, and only `sagemaker` for what they mean.
+if TYPE_CHECKING:
+    from packer.channels.channel_plan import Cluster
+    from packer.sagemaker.input_data import DataPlace, FileSystem
+    from packer.sagemaker.training_request import InstanceGroup, JobSpec
 
 
 class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,6 +81,8 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def cluster(self) -> Cluster:
         """Return the instances that read. Raises OptionsError."""
+        from packer.channels.channel_plan import Cluster
+
         groups = self.data_groups()
         instances = groups[0].instances if groups and self.instances is None else self.instances
         if groups and instances != groups[0].instances:
@@ -94,6 +98,9 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Raises:
             OptionsError: the place does not go with the mode.
         """
+        from packer.sagemaker.input_data import DataPlace
+        from packer.stores.open_store import find_scheme
+
         groups = tuple(group.name for group in self.data_groups())
         if self.input_mode() is InputMode.FILE_SYSTEM:
             return DataPlace(root=root, file_system=self._file_system(), groups=groups)
@@ -108,6 +115,8 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return DataPlace(root=root, groups=groups)
 
     def _file_system(self) -> FileSystem:
+        from packer.sagemaker.input_data import FileSystem
+
         if self.file_system_id is None or self.directory_path is None:
             missing = "file_system_id" if self.file_system_id is None else "directory_path"
             raise OptionsError("expected a value with `mode=FileSystem`, got none", field=missing)
@@ -119,6 +128,8 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def job_spec(self, *, default_name: str) -> JobSpec:
         """Return what the job is, beside its data. Raises OptionsError."""
+        from packer.sagemaker.training_request import JobSpec
+
         if self.max_wait_s is not None and not self.spot:
             raise OptionsError("expected with `spot=True` only", field="max_wait_s")
         max_wait_s = 2 * self.max_run_s if self.max_wait_s is None else self.max_wait_s
@@ -144,6 +155,8 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _parse_group(text: str) -> InstanceGroup:
+    from packer.sagemaker.training_request import InstanceGroup
+
     name, _, rest = text.partition("=")
     instance_type, _, count = rest.partition(":")
     if not name or not instance_type or not (count.isascii() and count.isdecimal()) or int(count[:9]) < 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from packer.cli.main import app
+from packer.cli.command_group import SUMMARIES
 from tests.tools.datasets import run_command
 
 pytestmark = pytest.mark.slow
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.slow
 SMALL = ("--gpus", "2", "--resize", "24", "--workers", "1")
 
 
-@pytest.mark.parametrize("name", [command.name or command.callback.__name__ for command in app.registered_commands])
+@pytest.mark.parametrize("name", [name for names in SUMMARIES.values() for name in names])
 def test_every_command_has_them(name: str) -> None:
-    run = run_command(name.replace("_", "-"), "--help", env={"COLUMNS": "200", "PATH": ""})
+    run = run_command(name, "--help", env={"COLUMNS": "200", "PATH": ""})
     assert "--log-level" in run.stdout
     assert "--log-json" in run.stdout
 
