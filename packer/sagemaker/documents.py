@@ -17,9 +17,9 @@ from packer.options import PackOptions
 from packer.parsing import ParseError, parse_json
 from packer.sagemaker.input_data import build_channels
 from packer.sagemaker.job_options import SageMakerOptions
-from packer.sagemaker.pack_command import repacking_arguments
 from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
 from packer.sagemaker.published_lists import check_key_lists, upload_key_lists
+from packer.sagemaker.repacking import repacking_arguments
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
 from packer.sagemaker.sdk import format_sdk_source
 from packer.sagemaker.training_request import build_job, splits_read
