@@ -30,6 +30,9 @@ class Batch:
     """Of the first `num_samples`, where they were asked for."""
     columns: Mapping[str, Sequence[Any]]
     """Extra columns that were asked for, with a value for each of the first `num_samples`; None where it has none."""
+    fields: Mapping[str, Any]
+    """Fields by name: of masks int32 [batch, px, px], of further images uint8 [batch, px, px, 3]; of boxes, key points
+    and texts a list with one `Boxes`, `Points`, text or tuple of texts for each of the first `num_samples`."""
 
 
 class SlotLease:

@@ -20,6 +20,8 @@ class MadeBatch(msgspec.Struct, frozen=True, kw_only=True):
     """The rest of the slot is black images of weight 0."""
     keys: Sequence[str] = ()
     columns: Mapping[str, Sequence[Any]] = {}
+    fields: Mapping[str, Sequence[Any]] = {}
+    """Texts, boxes and key points of samples, as `FieldMaker.make` gives them."""
     store_s: float = 0.0
     """Seconds of all threads spent on reading its records."""
     decode_s: float = 0.0

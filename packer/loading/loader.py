@@ -36,6 +36,7 @@ from packer.loading.loader_spec import (
 )
 from packer.loading.loader_state import HostShares, check_state, sort_shares
 from packer.loading.process_feed import ProcessFeed
+from packer.loading.sample_fields import as_fields
 from packer.loading.sample_maker import Transform, load_transform
 from packer.loading.slot_ring import SlotLayout
 from packer.processors import count_processors
@@ -67,6 +68,7 @@ class Loader:
             (beside ``subprocess`` one that can be imported by name).
         keys: batches hold the samples' keys.
         columns: extra columns that batches hold.
+        fields: fields that batches hold; by default all that the records have.
         seed: of order, crops, flips and transforms; the same on every rank.
         shuffle_records: most records of a block that is shuffled; 0 or 1 keeps each shard's own order.
         min_area: a training crop covers at least this share of the picture.
@@ -97,6 +99,7 @@ class Loader:
         transform: Transform | str | None = None,
         keys: bool = False,
         columns: Sequence[str] = (),
+        fields: Sequence[str] | None = None,
         seed: int = 0,
         shuffle_records: int = 1024,
         min_area: float = 0.25,
@@ -121,6 +124,7 @@ class Loader:
             transform=transform if isinstance(transform, str) else _name_of(transform),
             keys=keys,
             columns=tuple(columns),
+            fields=None if fields is None else tuple(fields),
         )
         given = LoaderInput(
             source=uri,
@@ -298,6 +302,7 @@ class Loader:
         """Return a batch over its slot, or over a copy where too many slots are held already."""
         slot, number = feed.ring.slots[made.slot], made.slot
         labels, weights = slot.labels.copy(), slot.weights.copy()
+        fields = as_fields(self._setup.maker.fields, slot, made.fields)
         if len(self._lent) + _SLOTS_AT_WORK < feed.ring.num_slots:
             self._lent.add(number)
             images = lease_images(slot.images, functools.partial(_release, feed, self._lent, number))
@@ -313,6 +318,7 @@ class Loader:
             num_samples=made.num_samples,
             keys=made.keys,
             columns=made.columns,
+            fields=fields,
         )
 
     def _begin(self) -> BatchFeed:

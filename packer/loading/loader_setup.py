@@ -14,6 +14,7 @@ from packer.loading.loader_spec import LoaderInput, LoaderSpec
 from packer.loading.picture_decoder import choose_decoder
 from packer.loading.record_columns import open_columns
 from packer.loading.record_reader import ShardOffsets
+from packer.loading.sample_fields import choose_fields, labels_are_boxes
 from packer.loading.sample_maker import MakerSetup, Transform, count_label_values
 from packer.loading.shard_access import LocalShards, RangedShards, ShardAccess
 from packer.loading.shard_cache import CachedShards
@@ -21,6 +22,7 @@ from packer.loading.slot_ring import SlotLayout, SlotRing
 from packer.loading.stream_plan import StreamPlan
 from packer.loading.thread_feed import PIECE_SAMPLES, ThreadFeed
 from packer.loading.whole_shards import WholeShards
+from packer.specs import FieldKind
 
 _LENT_SLOTS = 2
 """Slots that a consumer may hold: the batch it works on, and the one it takes meanwhile."""
@@ -84,15 +86,22 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
         transform=transform,
         columns=open_columns(shards, spec),
     )
-    label_values = count_label_values(maker)
-    maker = replace(maker, label_values=label_values)
+    fields = choose_fields(source.manifest, spec.fields)
+    label_values = 0 if labels_are_boxes(source.manifest) else count_label_values(maker)
+    maker = replace(maker, label_values=label_values, fields=fields)
     return LoaderSetup(
         given=given,
         spec=spec,
         shards=shards,
         plan=plan,
         maker=maker,
-        layout=SlotLayout(batch_size=spec.batch_size, image_px=spec.image_px, label_values=label_values),
+        layout=SlotLayout(
+            batch_size=spec.batch_size,
+            image_px=spec.image_px,
+            label_values=label_values,
+            masks=sum(field.kind is FieldKind.MASK for field in fields),
+            pictures=sum(field.kind is FieldKind.IMAGE for field in fields),
+        ),
         decoder_id=maker.create_decoder().decoder_id,
     )
 

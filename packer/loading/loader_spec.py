@@ -51,6 +51,8 @@ class LoaderSpec(msgspec.Struct, frozen=True, kw_only=True):
     keys: bool = False
     columns: tuple[str, ...] = ()
     """Extra columns that batches hold."""
+    fields: tuple[str, ...] | None = None
+    """Fields that batches hold; None: all that the records have."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world:

@@ -12,16 +12,19 @@ import numpy as np
 
 from packer.errors import DataSetError, OptionsError
 from packer.formats.container import ExtraValue, Sample
+from packer.formats.framing import MalformedError
 from packer.loading.crop_decoder import CreateDecoder, PictureError, PictureSize, Pixels
 from packer.loading.loader_input import InputShards
 from packer.loading.loader_spec import LoaderSpec
 from packer.loading.record_columns import KEY, RecordColumns
 from packer.loading.record_order import RecordRef
 from packer.loading.record_reader import RecordReader, ShardOffsets
+from packer.loading.sample_fields import Cut, FieldMaker, labels_are_boxes
 from packer.loading.shard_access import ShardAccess
 from packer.loading.slot_ring import Slot
 from packer.loading.stream_plan import StreamedRecord
 from packer.loading.window_choice import central_window, random_window, sample_seed
+from packer.specs import FieldSpec
 
 Transform: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
 """Takes an image, which it may change, and a generator of its own; returns an image of the same shape and type."""
@@ -44,6 +47,8 @@ class MakerSetup:
     transform: Transform | None = None
     columns: RecordColumns | None = None
     """Where keys and extra columns are, if not in the records."""
+    fields: tuple[FieldSpec, ...] = ()
+    """Fields that batches hold."""
 
 
 @dataclass(slots=True)
@@ -52,6 +57,7 @@ class SampleNotes:
 
     keys: list[str] = field(default_factory=list)
     columns: dict[str, list[ExtraValue | None]] = field(default_factory=dict)
+    fields: dict[str, list[Any]] = field(default_factory=dict)
     store_s: float = 0.0
     """Seconds spent on reading records."""
     decode_s: float = 0.0
@@ -65,6 +71,8 @@ class SampleMaker:
         self._setup = setup
         self._reader = RecordReader(setup.shards.files, setup.offsets, setup.access)
         self._decoder = setup.create_decoder()
+        self._fields = FieldMaker(setup.fields, self._decoder, side_px=setup.spec.image_px)
+        self._has_boxes_as_labels = labels_are_boxes(setup.shards.manifest)
         self._max_pixels = setup.shards.manifest.image.max_pixels
 
     def fill(self, slot: Slot, first: int, refs: Sequence[Ref], epoch: int) -> SampleNotes:
@@ -83,7 +91,10 @@ class SampleMaker:
             notes.store_s += read_s - started_s
             slot.labels[index] = self._label(ref, sample)
             slot.weights[index] = 1
-            self._draw(slot.images[index], ref, sample, epoch)
+            cut = self._draw(slot.images[index], ref, sample, epoch)
+            if self._setup.fields:
+                for name, value in self._make_fields(slot, index, ref, sample, cut).items():
+                    notes.fields.setdefault(name, []).append(value)
             if spec.keys:
                 notes.keys.append(self._value(KEY, ref, sample))
             for name in spec.columns:
@@ -98,8 +109,15 @@ class SampleMaker:
             return self._setup.columns.value(name, ref)
         return sample.key if name == KEY else sample.extras.get(name)
 
-    def _draw(self, out: Pixels, ref: Ref, sample: Sample, epoch: int) -> None:
-        """Fill `out` with the part of a sample's picture that is wanted in an epoch."""
+    def _make_fields(self, slot: Slot, index: int, ref: Ref, sample: Sample, cut: Cut) -> dict[str, Any]:
+        try:
+            self._fields.draw(slot, index, sample, cut)
+            return self._fields.make(sample, cut)
+        except (PictureError, MalformedError, DataSetError) as error:
+            raise self._broken_error(ref, sample, error) from None
+
+    def _draw(self, out: Pixels, ref: Ref, sample: Sample, epoch: int) -> Cut:
+        """Fill `out` with the part of a sample's picture that is wanted in an epoch; return which it is."""
         spec = self._setup.spec
         encoded = memoryview(sample.encoded)
         shard = ref.shard if isinstance(ref, StreamedRecord) else self._setup.shards.numbers[ref.shard]
@@ -112,11 +130,14 @@ class SampleMaker:
                 if spec.is_training
                 else central_window(size, spec.evaluation_crop)
             )
-            self._decoder.decode_crop(encoded, window, out, spec.is_training and seed.is_flipped)
+            stored = PictureSize(sample.height, sample.width) if sample.width else size
+            cut = Cut(stored, size, window, spec.is_training and seed.is_flipped)
+            self._decoder.decode_crop(encoded, window, out, cut.is_flipped)
         except PictureError as error:
             raise self._broken_error(ref, sample, error) from None
         if self._setup.transform is not None:
             self._transform(out, ref, seed.number)
+        return cut
 
     def _check_size(self, size: PictureSize) -> None:
         if size.height * size.width > self._max_pixels:
@@ -137,6 +158,8 @@ class SampleMaker:
     def _label(self, ref: Ref, sample: Sample) -> Any:
         label, num_values = sample.label, self._setup.label_values
         if label is None and self._setup.shards.manifest.label_kind == "none":
+            return -1
+        if self._has_boxes_as_labels:
             return -1
         if isinstance(label, int) and not num_values:
             return label

@@ -1,7 +1,7 @@
 """Memory for a few batches, used again and again: in this process, or in one that both sides of a feed map.
 
-A slot holds images uint8 [batch, px, px, 3], then labels, then weights float32 [batch], each at a multiple of 4,096
-bytes, the size of a page.
+A slot holds images uint8 [batch, px, px, 3], then labels, weights float32 [batch], masks and further images, each at a
+multiple of 4,096 bytes, the size of a page.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
     image_px: int
     label_values: int = 0
     """Values of a label vector; 0 where labels are class ids."""
+    masks: int = 0
+    """Fields of masks, int32 [batch, px, px] each."""
+    pictures: int = 0
+    """Fields of further images, uint8 [batch, px, px, 3] each."""
 
     @property
     def image_bytes(self) -> int:
@@ -32,7 +36,16 @@ class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def slot_bytes(self) -> int:
         label_bytes = _whole_pages(self.batch_size * (4 * self.label_values or 8))
-        return self.image_bytes + label_bytes + _whole_pages(4 * self.batch_size)
+        return self.image_bytes + label_bytes + _whole_pages(4 * self.batch_size) + self.field_bytes
+
+    @property
+    def mask_bytes(self) -> int:
+        return _whole_pages(4 * self.batch_size * self.image_px * self.image_px)
+
+    @property
+    def field_bytes(self) -> int:
+        """Of masks and further images, in this order, at the end of a slot."""
+        return self.masks * self.mask_bytes + self.pictures * self.image_bytes
 
 
 class Slot:
@@ -41,7 +54,9 @@ class Slot:
     def __init__(self, memory: memoryview, layout: SlotLayout) -> None:
         size, px, values = layout.batch_size, layout.image_px, layout.label_values
         labels_at = layout.image_bytes
-        weights_at = layout.slot_bytes - _whole_pages(4 * size)
+        fields_at = layout.slot_bytes - layout.field_bytes
+        weights_at = fields_at - _whole_pages(4 * size)
+        pictures_at = fields_at + layout.masks * layout.mask_bytes
         self.images: npt.NDArray[np.uint8] = np.ndarray((size, px, px, 3), np.uint8, memory)
         self.labels: npt.NDArray[np.int64] | npt.NDArray[np.float32] = (
             np.ndarray((size, values), np.float32, memory, labels_at)
@@ -49,6 +64,14 @@ class Slot:
             else np.ndarray((size,), np.int64, memory, labels_at)
         )
         self.weights: npt.NDArray[np.float32] = np.ndarray((size,), np.float32, memory, weights_at)
+        self.masks: tuple[npt.NDArray[np.int32], ...] = tuple(
+            np.ndarray((size, px, px), np.int32, memory, fields_at + number * layout.mask_bytes)
+            for number in range(layout.masks)
+        )
+        self.pictures: tuple[npt.NDArray[np.uint8], ...] = tuple(
+            np.ndarray((size, px, px, 3), np.uint8, memory, pictures_at + number * layout.image_bytes)
+            for number in range(layout.pictures)
+        )
 
 
 class SlotRing:

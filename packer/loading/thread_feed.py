@@ -170,6 +170,10 @@ def blank_rest(slot: Slot, num_samples: int) -> None:
     slot.images[num_samples:] = 0
     slot.labels[num_samples:] = 0
     slot.weights[num_samples:] = 0
+    for masks in slot.masks:
+        masks[num_samples:] = 0
+    for pictures in slot.pictures:
+        pictures[num_samples:] = 0
 
 
 def describe_batch(slot: int, place: BatchPlace, num_samples: int, notes: Sequence[SampleNotes]) -> MadeBatch:
@@ -181,6 +185,10 @@ def describe_batch(slot: int, place: BatchPlace, num_samples: int, notes: Sequen
         num_samples=num_samples,
         keys=[key for piece in notes for key in piece.keys],
         columns={name: [value for piece in notes for value in piece.columns[name]] for name in names},
+        fields={
+            name: [value for piece in notes for value in piece.fields[name]]
+            for name in (notes[0].fields if notes else ())
+        },
         store_s=sum(piece.store_s for piece in notes),
         decode_s=sum(piece.decode_s for piece in notes),
     )

@@ -36,6 +36,8 @@ class TorchBatch:
     num_samples: int
     keys: Sequence[str]
     columns: Mapping[str, Sequence[Any]]
+    fields: Mapping[str, Any]
+    """As in the loader's batch: NumPy arrays, on the host."""
 
 
 class TorchBatches:
@@ -90,6 +92,7 @@ class TorchBatches:
             num_samples=batch.num_samples,
             keys=batch.keys,
             columns=batch.columns,
+            fields=batch.fields,
         )
 
 

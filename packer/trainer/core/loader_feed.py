@@ -132,6 +132,7 @@ class LoaderFeed:
             seed=options.seed,
             min_area=recipe.min_area,
             store=options.store,
+            fields=(),  # it learns classes
             pipe_timeout_s=options.pipe_timeout,
             feed=self._source or "",
         )
