@@ -1,7 +1,7 @@
 """A batch as an Arrow record of one row, between a data host and a rank.
 
-images, labels, weights    the bytes of a slot's arrays, as they lie in memory (little-endian)
-notes                      MadeBatch as MessagePack
+images, labels, weights, fields    the bytes of a slot's arrays, as they lie in memory (little-endian)
+notes                              MadeBatch as MessagePack
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from packer.loading.batch_feed import MadeBatch
 from packer.loading.slot_ring import Slot
 
 _KIND = pa.large_binary()
-SCHEMA = pa.schema([("images", _KIND), ("labels", _KIND), ("weights", _KIND), ("notes", _KIND)])
+SCHEMA = pa.schema([("images", _KIND), ("labels", _KIND), ("weights", _KIND), ("fields", _KIND), ("notes", _KIND)])
 
 
 def write_batch(slot: Slot, images: npt.NDArray[np.uint8], made: MadeBatch) -> pa.RecordBatch:
@@ -24,6 +24,7 @@ def write_batch(slot: Slot, images: npt.NDArray[np.uint8], made: MadeBatch) -> p
         pa.py_buffer(images.reshape(-1)),
         pa.py_buffer(slot.labels.tobytes()),
         pa.py_buffer(slot.weights.tobytes()),
+        pa.py_buffer(slot.field_memory.tobytes()),
         pa.py_buffer(msgspec.msgpack.encode(made)),
     )
     return pa.record_batch([_one_row(part) for part in parts], schema=SCHEMA)
@@ -33,11 +34,12 @@ def read_batch(record: pa.RecordBatch, slot: Slot) -> MadeBatch:
     """Copy a record's arrays to a slot. Raises ValueError where they are of other sizes; the slot may be half full."""
     if record.schema != SCHEMA or record.num_rows != 1:
         raise ValueError("its answer is no batch")
-    images, labels, weights, notes = (_bytes_of(column) for column in record.columns)
+    images, labels, weights, fields, notes = (_bytes_of(column) for column in record.columns)
     for name, found, wanted in (
         ("images", images, slot.images),
         ("labels", labels, slot.labels),
         ("weights", weights, slot.weights),
+        ("fields", fields, slot.field_memory),
     ):
         if len(found) != wanted.nbytes:
             raise ValueError(f"expected {wanted.nbytes:,} bytes of {name}, got {len(found):,}")

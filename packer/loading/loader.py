@@ -126,13 +126,9 @@ class Loader:
             columns=tuple(columns),
             fields=None if fields is None else tuple(fields),
         )
+        threads = threads or default_threads()
         given = LoaderInput(
-            source=uri,
-            store=store,
-            cache=cache,
-            threads=threads or default_threads(),
-            pipe_timeout_s=pipe_timeout_s,
-            feed=(FeedSource(hosts=find_hosts(feed)) if feed else None) if isinstance(feed, str) else feed,
+            source=uri, store=store, cache=cache, threads=threads, pipe_timeout_s=pipe_timeout_s, feed=_find_feed(feed)
         )
         self._where, self._stall_timeout_s = where, stall_timeout_s
         self._open(given, spec, transform)
@@ -360,6 +356,12 @@ def _check_place(where: str, transform: Transform | str | None, stall_timeout_s:
                 f"transform: expected a function that another process can import, got {name}; move it to the top level "
                 'of a module, or make the batches in this process (where="process")'
             )
+
+
+def _find_feed(feed: FeedSource | str) -> FeedSource | None:
+    if isinstance(feed, FeedSource):
+        return feed
+    return FeedSource(hosts=find_hosts(feed)) if feed else None
 
 
 def _check_feed(setup: LoaderSetup) -> None:

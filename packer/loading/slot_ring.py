@@ -64,6 +64,8 @@ class Slot:
             else np.ndarray((size,), np.int64, memory, labels_at)
         )
         self.weights: npt.NDArray[np.float32] = np.ndarray((size,), np.float32, memory, weights_at)
+        self.field_memory: npt.NDArray[np.uint8] = np.ndarray((layout.field_bytes,), np.uint8, memory, fields_at)
+        """Of all masks and further images."""
         self.masks: tuple[npt.NDArray[np.int32], ...] = tuple(
             np.ndarray((size, px, px), np.int32, memory, fields_at + number * layout.mask_bytes)
             for number in range(layout.masks)
