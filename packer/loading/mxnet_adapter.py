@@ -33,7 +33,7 @@ def mxnet_batches(loader: Loader, context: Any = None) -> Iterator[MxnetBatch]:
 
     Raises, at the first batch, MissingExtraError where MXNet is not installed, and else as the loader's iterator.
     """
-    mxnet: Any = require_extra("mxnet", "mxnet", purpose="batches of NDArrays")
+    mxnet = import_mxnet()
     for batch in loader:
         began_s = time.perf_counter()
         images, labels, weights = (
@@ -51,3 +51,8 @@ def mxnet_batches(loader: Loader, context: Any = None) -> Iterator[MxnetBatch]:
             step=batch.step,
             num_samples=batch.num_samples,
         )
+
+
+def import_mxnet() -> Any:
+    """Return MXNet. Raises MissingExtraError where it is not installed."""
+    return require_extra("mxnet", "mxnet", purpose="batches of NDArrays")

@@ -8,7 +8,7 @@ from packer.errors import OptionsError
 from packer.trainer.core.framework import Framework
 from packer.trainer.core.world import World
 
-NAMES = ("torch", "keras")
+NAMES = ("torch", "keras", "mxnet")
 
 
 def open_framework(name: str, world: World, collective: str) -> Framework:
@@ -31,4 +31,8 @@ def open_framework(name: str, world: World, collective: str) -> Framework:
         from packer.trainer.keras.keras_framework import KerasFramework
 
         return KerasFramework(world, collective)
+    if chosen == "mxnet":
+        from packer.trainer.mxnet.mxnet_framework import MxnetFramework
+
+        return MxnetFramework(world, collective)
     raise OptionsError(f"expected one of {', '.join(NAMES)}, got {name!r}", field="framework")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from packer.errors import OptionsError
 from packer.extras import require_extra
 from packer.trainer.core.collective import Watchdog, lost_rank_error, stall_limit_s
-from packer.trainer.core.world import World
+from packer.trainer.core.world import Launcher, World
 
 T = TypeVar("T")
 
@@ -65,6 +65,14 @@ class HorovodCollective:
                 yield
         except self._lost as error:
             raise lost_rank_error(str(error)) from None
+
+
+def check_horovod_launch(world: World, collective: str, *, library: str) -> None:
+    """Raise OptionsError where a library whose ranks speak through Horovod alone is asked for another way."""
+    if collective not in ("", "horovod"):
+        raise OptionsError(f"expected horovod for {library}, got {collective!r}", field="collective")
+    if world.size > 1 and world.launcher is Launcher.TORCHRUN:
+        raise OptionsError(f"launcher: expected horovodrun or mpirun for {library} on several ranks, got torchrun")
 
 
 def import_horovod(module: str) -> ModuleType:

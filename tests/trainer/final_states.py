@@ -8,10 +8,11 @@ import hashlib
 import os
 import sys
 
+import msgspec
 import numpy as np
 
 from packer.specs import DEFAULT_STORE
-from packer.trainer.cli import build_options
+from packer.trainer.cli import build_options, list_fields
 from packer.trainer.core.stopping import Stopper
 from packer.trainer.core.training_run import Voice, run
 from packer.trainer.core.world import parse_world
@@ -33,33 +34,20 @@ class Kept:
         return self.learner
 
 
-def trainable(learner):
-    if hasattr(learner, "model_parameters"):
-        return learner.model_parameters()
-    return [variable.numpy() for variable in learner._model.trainable_variables]
-
-
 def main():
     framework_name, collective, *given = sys.argv[1:]
     world = parse_world(os.environ)
-    values = {name: _number(value) for name, value in (argument.split("=", 1) for argument in given)}
+    kinds = {field.name: field.type for field in list_fields()}
+    texts = dict(argument.split("=", 1) for argument in given)
+    values = {name: msgspec.convert(text, kinds[name], strict=False) for name, text in texts.items()}
     options = build_options(values, preset="", base_dir="/nowhere", store=DEFAULT_STORE)
     kept = Kept(open_framework(framework_name, world, collective))
     run(options, world, kept, Stopper(), Voice(announce=print, warn=print))
     digest = hashlib.sha256()
-    for array in trainable(kept.learner):
+    for array in kept.learner.model_parameters():
         digest.update(np.ascontiguousarray(array).tobytes())
     # In one write: the ranks share an output, and print writes the end of the line on its own.
     os.write(1, f"\nrank {world.rank} ends with {digest.hexdigest()}\n".encode())
-
-
-def _number(text):
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def _torch():
 
 
 NUM_CLASSES = 7
-MODEL = "tests.trainer.batch_norm_net:build"
+MODEL = "tests.trainer.batch_norm_torch:build"
 
 
 def make_learner(*, seed=0, **recipe):

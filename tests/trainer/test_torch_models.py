@@ -52,7 +52,7 @@ def test_state_dicts_fit_those_of_torchvision(name):
 
 
 def test_a_function_makes_a_model():
-    assert make_model("tests.trainer.batch_norm_net:build", 7)(torch.zeros(2, 3, 16, 16)).shape == (2, 7)
+    assert make_model("tests.trainer.batch_norm_torch:build", 7)(torch.zeros(2, 3, 16, 16)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("name", ["resnet51", "nowhere:build", "math:nothing", "math:sqrt", ":"])

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
-from packer.errors import OptionsError
 from packer.loading.tf_adapter import import_tensorflow
 from packer.trainer.core.collective import Collective, SoloCollective
 from packer.trainer.core.devices import Device, choose_gpu, find_device
 from packer.trainer.core.framework import Learner, ModelSpec
-from packer.trainer.core.recipe import Precision
-from packer.trainer.core.world import Launcher, World
-from packer.trainer.horovod_ranks import HorovodCollective
+from packer.trainer.core.world import World
+from packer.trainer.horovod_ranks import HorovodCollective, check_horovod_launch
 from packer.trainer.keras.keras_learner import KerasLearner
 
 NAME = "keras"
@@ -31,22 +29,18 @@ class KerasFramework:
             MissingExtraError: TensorFlow, or with several ranks Horovod, is not installed.
             OptionsError: another collective or launcher than Horovod knows, or too few GPUs.
         """
-        if collective not in ("", "horovod"):
-            raise OptionsError(f"expected horovod for Keras, got {collective!r}", field="collective")
+        check_horovod_launch(world, collective, library="Keras")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # Keras 3 may be set up for another library
         self._tf = import_tensorflow()
         self._device = find_device(
             pin_gpu(self._tf, world),
             os.environ,
             library="TensorFlow",
-            remedy="install a TensorFlow with CUDA (pip install 'tensorflow[and-cuda]==2.15.1')",
+            remedy=f"install a TensorFlow with CUDA (pip install 'tensorflow[and-cuda]=={self._tf.__version__}')",
         )
         self._horovod: HorovodCollective | None = None
         if world.size > 1:
-            if world.launcher is Launcher.TORCHRUN:
-                raise OptionsError(
-                    "launcher: expected horovodrun or mpirun for TensorFlow on several ranks, got torchrun"
-                )
             self._horovod = HorovodCollective(world, "horovod.tensorflow", self._tf.errors.OpError)
         self._solo = SoloCollective()
 
@@ -63,14 +57,6 @@ class KerasFramework:
         return self._horovod or self._solo
 
     def build(self, spec: ModelSpec) -> Learner:
-        recipe = spec.recipe
-        for field, is_asked in (
-            ("ema", recipe.ema > 0),
-            ("compile", recipe.compile),
-            ("precision", recipe.precision is not Precision.FP32),
-        ):
-            if is_asked:
-                raise OptionsError("expected it with `framework=torch`; Keras does not know it here", field=field)
         return KerasLearner(spec, self._horovod)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from packer.errors import OptionsError, PackerError, WorkerError
+from packer.errors import PackerError, WorkerError
 from packer.loading.tf_adapter import import_tensorflow
 from packer.trainer.core.collective import lost_rank_error
 from packer.trainer.core.feed import Batch
@@ -23,29 +23,43 @@ from packer.trainer.core.framework import (
     evaluation_sums,
     riders,
 )
-from packer.trainer.core.recipe import SMALL_MODEL, Optimizer
+from packer.trainer.core.recipe import Optimizer, Precision
+from packer.trainer.core.state_arrays import read_arrays, write_arrays
 from packer.trainer.horovod_ranks import HorovodCollective
-from packer.trainer.keras.small_keras import build_model
+from packer.trainer.keras.keras_models import build_model
+from packer.trainer.keras.keras_variables import RandomLayers, plain_variable
+from packer.trainer.keras.loss_scale import LossScale
+from packer.trainer.keras.running_mean import RunningMean
 from packer.trainer.keras.tf_errors import describe_tf_error
 
 
 class KerasLearner:
-    """Variables are equal on all ranks: gradients are averaged before the optimizer sees them."""
+    """Variables are equal on all ranks: gradients are averaged before the optimizer sees them.
+
+    All variables here are TensorFlow's own, whichever Keras has made them.
+    """
 
     def __init__(self, spec: ModelSpec, horovod: HorovodCollective | None) -> None:
         """Raises OptionsError when there is no such model."""
-        if spec.recipe.model != SMALL_MODEL:
-            raise OptionsError(f"expected {SMALL_MODEL!r} for Keras, got {spec.recipe.model!r}", field="model")
         self._tf = import_tensorflow()
-        self._recipe, self._horovod = spec.recipe, horovod
+        recipe = spec.recipe
+        self._recipe, self._horovod = recipe, horovod
         self._tf.keras.utils.set_random_seed(spec.seed)
-        self._model = build_model(image_px=spec.recipe.image_size, num_classes=spec.num_classes, pixels=spec.pixels)
+        self._model = build_model(spec)
+        self._trained = [plain_variable(variable) for variable in self._model.trainable_variables]
         self._optimizer = self._build_optimizer()
         self._optimizer.build(self._model.trainable_variables)
-        self._zero = [self._tf.zeros_like(variable) for variable in self._model.trainable_variables]
-        self._gradient_step = self._tf.function(self._compute_gradients)
+        self._chance = RandomLayers(self._model)
+        self._scale = LossScale() if recipe.precision is Precision.FP16 else None
+        self._mean = RunningMean(self._trained, recipe.ema) if recipe.ema else None
+        self._zero = [self._tf.zeros_like(variable) for variable in self._trained]
+        self._gradient_step = self._tf.function(self._compute_gradients, jit_compile=recipe.compile or None)
         self._apply_step = self._tf.function(self._apply)
         self._evaluate_step = self._tf.function(self._evaluate_batch)
+
+    def model_parameters(self) -> list[Any]:
+        """Return the trainable parameters as arrays."""
+        return [variable.numpy() for variable in self._trained]
 
     def broadcast(self) -> None:
         if self._horovod is not None:
@@ -56,7 +70,8 @@ class KerasLearner:
         self._optimizer.learning_rate.assign(order.learning_rate)
         try:
             gradients, loss = self._zero, self._tf.zeros([])
-            for batch in batches:
+            for batch, seed in zip(batches, order.seeds, strict=True):
+                self._chance.seed(seed)
                 own, own_loss = self._gradient_step(
                     self._tf.constant(batch.images), self._tf.constant(batch.labels), float(len(batches))
                 )
@@ -69,35 +84,50 @@ class KerasLearner:
 
     def evaluate(self, batches: Iterable[Batch]) -> EvaluationSums:
         own = np.zeros(4)
-        for batch in batches:
-            arrays = (self._tf.constant(array) for array in (batch.images, batch.labels, batch.weights))
-            own += self._evaluate_step(*arrays).numpy()
+        with self._evaluated():
+            for batch in batches:
+                arrays = (self._tf.constant(array) for array in (batch.images, batch.labels, batch.weights))
+                own += self._evaluate_step(*arrays).numpy()
         return evaluation_sums(own.tolist())
 
     def average(self) -> None:
-        """Nothing: the network has no running statistics."""
+        statistics = [
+            variable
+            for variable in map(plain_variable, self._model.non_trainable_variables)
+            if variable.dtype.is_floating
+        ]
+        if self._horovod is None or not statistics:
+            return
+        hvd = self._horovod.hvd
+        with self._horovod.exchanging("means over all ranks"):
+            means = hvd.grouped_allreduce([variable.read_value() for variable in statistics], op=hvd.Average)
+        for variable, mean in zip(statistics, means, strict=True):
+            variable.assign(mean)
 
     def save(self) -> bytes:
-        content = io.BytesIO()
-        arrays = {f"{index:05d}": variable.numpy() for index, variable in enumerate(self._variables())}
-        np.savez(content, **arrays)
-        return content.getvalue()
+        return write_arrays([variable.numpy() for variable in self._variables()])
 
     def load(self, content: bytes) -> None:
         variables = self._variables()
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                values = [arrays[name] for name in sorted(arrays.files)]
-        except (ValueError, OSError, zipfile.BadZipFile, KeyError) as error:
-            raise ValueError(f"it cannot be read ({error})") from None
+        values = read_arrays(content)
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise ValueError("expected the variables of this model and optimizer, found others")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
     def export(self, folder: str) -> None:
-        """Write version 1 of a SavedModel."""
-        self._tf.saved_model.save(self._model, os.path.join(folder, "1"))
+        """Write version 1 of a SavedModel, whose only signature takes `images` and gives `logits`."""
+        tf, px = self._tf, self._recipe.image_size
+
+        @tf.function(input_signature=[tf.TensorSpec([None, px, px, 3], tf.uint8, name="images")])  # type: ignore[untyped-decorator]
+        def serve(images: Any) -> dict[str, Any]:
+            return {"logits": self._model(images, training=False)}
+
+        with self._evaluated():
+            tf.saved_model.save(self._model, os.path.join(folder, "1"), signatures=serve)
+
+    def _evaluated(self) -> AbstractContextManager[None]:
+        return self._mean.in_place() if self._mean else contextlib.nullcontext()
 
     def _build_optimizer(self) -> Any:
         optimizers, recipe = self._tf.keras.optimizers, self._recipe
@@ -110,25 +140,33 @@ class KerasLearner:
         return optimizers.SGD(learning_rate=0.0, momentum=recipe.momentum)
 
     def _compute_gradients(self, images: Any, labels: Any, num_batches: Any) -> Any:
-        """Return this batch's part of the mean gradient and loss over `num_batches`."""
+        """Return this batch's part of the mean gradient, of the scaled loss if it is scaled, and of the mean loss."""
         with self._tf.GradientTape() as tape:
             logits = self._model(images, training=True)
             loss = self._tf.reduce_mean(self._losses(logits, labels, self._recipe.label_smoothing)) / num_batches
-        return tape.gradient(loss, self._model.trainable_variables), loss
+            scaled = loss * self._scale.value if self._scale else loss
+        return tape.gradient(scaled, self._trained), loss
 
     def _apply(self, gradients: Any, rider: Any) -> Any:
         """Average over ranks, take the step and return the averaged rider."""
-        variables = self._model.trainable_variables
         if self._horovod is not None:
             hvd = self._horovod.hvd
             *gradients, rider = hvd.grouped_allreduce([*gradients, rider], op=hvd.Average)
+        if self._scale:
+            self._scale.take(gradients, self._apply_gradients)
+        else:
+            self._apply_gradients(gradients)
+        if self._mean:
+            self._mean.update()
+        return rider
+
+    def _apply_gradients(self, gradients: Any) -> None:
         if self._recipe.optimizer is Optimizer.MOMENTUM and self._recipe.weight_decay:
             gradients = [
                 gradient + self._recipe.weight_decay * variable if len(variable.shape) > 1 else gradient
-                for gradient, variable in zip(gradients, variables, strict=True)
+                for gradient, variable in zip(gradients, self._trained, strict=True)
             ]
-        self._optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return rider
+        self._optimizer.apply_gradients(zip(gradients, self._model.trainable_variables, strict=True))
 
     def _evaluate_batch(self, images: Any, labels: Any, weights: Any) -> Any:
         tf = self._tf
@@ -146,8 +184,11 @@ class KerasLearner:
         return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits)
 
     def _variables(self) -> list[Any]:
+        """Return the whole state. What is random in a step comes from the step's seeds, and is none."""
         own = self._optimizer.variables
-        return [*self._model.variables, *(own() if callable(own) else own)]
+        made_by_keras = [*self._model.variables, *(own() if callable(own) else own)]
+        others = [part.variables for part in (self._scale, self._mean) if part]
+        return [*map(plain_variable, made_by_keras), *(variable for part in others for variable in part)]
 
     def _step_error(self, error: Exception) -> PackerError:
         if "Horovod" in str(error):

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from packer.errors import OptionsError
+from packer.trainer.core.model_function import call_model_function, is_function_name
 from packer.trainer.torch.resnet import resnet18, resnet34, resnet50
 from packer.trainer.torch.small_torch import small
 from packer.trainer.torch.torch_library import import_torch
@@ -23,8 +24,8 @@ def make_model(name: str, num_classes: int) -> Any:
     Raises:
         OptionsError: there is no such model.
     """
-    if ":" in name:
-        model = _find_function(name)(num_classes)
+    if is_function_name(name):
+        model = call_model_function(name, num_classes)
     elif name in OWN_MODELS:
         model = OWN_MODELS[name](num_classes)
     else:
@@ -36,16 +37,6 @@ def make_model(name: str, num_classes: int) -> Any:
             field="model",
         )
     return model
-
-
-def _find_function(name: str) -> Any:
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise OptionsError(
-            f"expected module:function that can be imported, got {name!r} ({error})", field="model"
-        ) from None
 
 
 def _from_torchvision(name: str, num_classes: int) -> Any:

@@ -1,4 +1,4 @@
-"""A network with batch normalisation that is small enough for tests, for --model batch_norm_net:build."""
+"""A network with batch normalisation that is small enough for tests, for --model batch_norm_torch:build."""
 
 from torch import nn
 

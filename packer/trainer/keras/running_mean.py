@@ -1,0 +1,44 @@
+"""A running mean of a model's parameters, which is evaluated and exported in their place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from packer.loading.tf_adapter import import_tensorflow
+
+
+class RunningMean:
+    """Begins as the parameters after the first step."""
+
+    def __init__(self, variables: Sequence[Any], share: float) -> None:
+        """Args: share: what the mean keeps in a step."""
+        self._tf = import_tensorflow()
+        self._own, self._share = list(variables), share
+        self._means = [self._tf.Variable(variable, trainable=False) for variable in variables]
+        self._steps: Any = self._tf.Variable(0, trainable=False)
+
+    @property
+    def variables(self) -> list[Any]:
+        """Its state."""
+        return [*self._means, self._steps]
+
+    def update(self) -> None:
+        """Take the parameters of this step in."""
+        share = self._tf.where(self._steps > 0, self._share, 0.0)
+        for mean, own in zip(self._means, self._own, strict=True):
+            mean.assign(share * mean + (1 - share) * own)
+        self._steps.assign_add(1)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """In the body, the model has the means for its parameters."""
+        kept = [own.numpy() for own in self._own]
+        for mean, own in zip(self._means, self._own, strict=True):
+            own.assign(mean)
+        try:
+            yield
+        finally:
+            for own, value in zip(self._own, kept, strict=True):
+                own.assign(value)

@@ -1,0 +1,1 @@
+"""Training with MXNet's Gluon, on several ranks with Horovod."""

@@ -1,0 +1,77 @@
+"""MXNet on this rank: its GPU, its place among the others, and what it trains."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from packer.errors import OptionsError
+from packer.loading.mxnet_adapter import import_mxnet
+from packer.trainer.core.collective import Collective, SoloCollective
+from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.framework import Learner, ModelSpec
+from packer.trainer.core.recipe import Optimizer, Precision
+from packer.trainer.core.world import World
+from packer.trainer.horovod_ranks import HorovodCollective, check_horovod_launch
+from packer.trainer.mxnet.gluon_learner import GluonLearner
+
+NAME = "mxnet"
+
+
+class MxnetFramework:
+    """MXNet, which has joined the other ranks through Horovod."""
+
+    def __init__(self, world: World, collective: str) -> None:
+        """Take this rank's GPU and join the others.
+
+        Args:
+            collective: ``horovod``, or empty for the same.
+
+        Raises:
+            MissingExtraError: MXNet, or with several ranks Horovod, is not installed.
+            OptionsError: another collective or launcher than Horovod knows, or too few GPUs.
+        """
+        check_horovod_launch(world, collective, library="MXNet")
+        # Horovod cannot take the arrays in layouts of their own that this library leaves behind.
+        os.environ.setdefault("MXNET_MKLDNN_ENABLED", "0")
+        self._mxnet = import_mxnet()
+        self._context, gpu = pin_gpu(self._mxnet, world)
+        self._device = find_device(
+            gpu, os.environ, library="MXNet", remedy="install an MXNet with CUDA (pip install mxnet-cu112==1.9.1)"
+        )
+        self._horovod: HorovodCollective | None = None
+        if world.size > 1:
+            self._horovod = HorovodCollective(world, "horovod.mxnet", self._mxnet.base.MXNetError)
+        self._solo = SoloCollective()
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def device(self) -> Device:
+        return self._device
+
+    @property
+    def collective(self) -> Collective:
+        return self._horovod or self._solo
+
+    def build(self, spec: ModelSpec) -> Learner:
+        recipe = spec.recipe
+        for field, is_asked in (
+            ("ema", recipe.ema > 0),
+            ("optimizer", recipe.optimizer is not Optimizer.MOMENTUM),
+            ("precision", recipe.precision is not Precision.FP32),
+        ):
+            if is_asked:
+                raise OptionsError("expected it with `framework=torch` or keras; MXNet has none here", field=field)
+        return GluonLearner(spec, self._horovod, self._context)
+
+
+def pin_gpu(mxnet: Any, world: World) -> tuple[Any, str]:
+    """Return this rank's context and its GPU's name, empty on the CPU. Raises as `choose_gpu`."""
+    num_gpus = mxnet.context.num_gpus()
+    if not num_gpus:
+        return mxnet.cpu(), ""
+    context = mxnet.gpu(choose_gpu(range(num_gpus), world))
+    return context, str(context)
