@@ -5,7 +5,7 @@
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
 #   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
 #   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
-#   make test-core | test-all | test-torch | test-browser | test-readers | lint | types | contracts | photographs | bench | fuzz | schemas | clean
+#   make test-core | test-all | test-torch | test-keras3 | test-browser | test-readers | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,6 +21,7 @@ BENCH_OPTIONS ?=
 CORE := .venv/.installed
 TEST := .venv-test/.installed
 TORCH := .venv-torch/.installed
+KERAS3 := .venv-keras3/.installed
 LATEST := .venv-latest/.installed
 FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
@@ -30,13 +31,13 @@ WHEELS := .venv-wheels/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or mxnet or torch or horovod or s3 or browser or croissant or readers or slow
+SLOW_MARKERS := spark or tensorflow or keras or mxnet or torch or horovod or s3 or browser or croissant or readers or slow
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help endurance demo photographs test test-core test-all test-torch test-browser test-readers horovod lint types contracts bench fuzz schemas clean
+.PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers horovod lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder wheels
 
 help:
@@ -62,7 +63,7 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 
 # Two environments at a time: most tests outside the core suite wait for other programs.
 test: lint types contracts test-core
-	$(MAKE) --jobs=2 --output-sync=target test-all test-browser test-torch
+	$(MAKE) --jobs=2 --output-sync=target test-all test-browser test-torch test-keras3
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
@@ -71,7 +72,11 @@ test-browser: $(LATEST)
 	.venv-latest/bin/python -m pytest -q -m "browser or croissant" tests/report tests/dataset $(PYTEST_OPTIONS)
 
 test-torch: $(TORCH)
-	.venv-torch/bin/python -m pytest -q -m torch $(shell grep -rlE 'mark\.torch\b' tests --include='*.py') $(PYTEST_OPTIONS)
+	.venv-torch/bin/python -m pytest -q -m torch tests/trainer $(shell grep -rlE 'mark\.torch\b' tests --include='*.py') $(PYTEST_OPTIONS)
+
+# Keras trains with TensorFlow 2.15 in test-all. Without a Python 3.12 there is no such environment.
+test-keras3: $(KERAS3)
+	if [[ -e $(KERAS3) ]]; then .venv-keras3/bin/python -m pytest -q -m keras tests/trainer $(PYTEST_OPTIONS); fi
 
 # Libraries of others read what is packed, and move boxes as it does; they take several GB.
 test-readers: $(READERS)
@@ -94,6 +99,7 @@ horovod:
 lint: $(LATEST)
 	.venv-latest/bin/ruff check .
 	.venv-latest/bin/ruff format --check .
+	.venv-latest/bin/hadolint --ignore DL3008 --failure-threshold warning docker/*.Dockerfile
 
 types: $(LATEST)
 	.venv-latest/bin/mypy --strict packer
@@ -174,6 +180,10 @@ $(READERS): pyproject.toml tests/tools/readers.txt
 	.venv-readers/bin/python $(PIP) install --requirement tests/tools/readers.txt --editable '.[dev]'
 	@touch $@
 
+# Keras 3, where there is a Python 3.12: a TensorFlow that does not go with MXNet's numpy.
+$(KERAS3): pyproject.toml tests/tools/keras3.txt tests/tools/install_keras3.sh docker/install_horovod.sh
+	tests/tools/install_keras3.sh .venv-keras3
+
 # SageMaker's reader of Pipe channels, where there is the Python 3.10 that it needs.
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
@@ -197,4 +207,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-torch .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels .venv-readers build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so
+	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels .venv-readers build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so

@@ -1,38 +1,45 @@
-# An image that trains with Horovod under TensorFlow on CPUs, on x86-64:
-#     docker build -f docker/train.Dockerfile -t shardpack-train .
-#     docker run --rm -v /shards:/in:ro shardpack-train python -m packer.trainer --data /in
-# For two processes:  docker run --rm ... shardpack-train horovodrun -np 2 python -m packer.trainer ...
+# An image that trains on CPUs, with one framework:
+#     docker build -f docker/train.Dockerfile -t shardpack-train .                                          PyTorch
+#     ... --build-arg FRAMEWORK=tensorflow --build-arg PACKAGES='tensorflow-cpu==2.20.0'                    Keras 3
+#     ... --build-arg FRAMEWORK=mxnet --build-arg PYTHON=3.11 \
+#         --build-arg PACKAGES='mxnet==1.9.1 numpy==1.23.5 pyarrow<26 setuptools<70'                        MXNet
+# pip's PyTorch brings several GB of libraries for GPUs, which --build-arg PIP_INDEX_URL=... spares: pytorch.org/get-started
+# names the index of those for CPUs. With the libraries, the image trains on GPUs too: torchrun, DistributedDataParallel,
+# NCCL. Horovod's NCCL needs docker/train-cuda.Dockerfile.
+#     docker run --rm -v /shards:/in:ro shardpack-train torchrun --nproc-per-node 2 -m packer.trainer --data /in
+#     docker run --rm -v /shards:/in:ro shardpack-train horovodrun -np 2 --gloo python -m packer.trainer --data /in
 # As a SageMaker training job, which starts it as `docker run IMAGE train`: that is SageMaker's training toolkit, which
 # starts /opt/shardpack/train.py on each rank (`shardpack sagemaker` writes the request). SageMaker runs it as root.
-#
-# On a GPU instance this image leaves the GPUs idle, and the trainer warns of it. For GPUs (untested) change
-#   - the second FROM to an image with CUDA 12.2, cuDNN 8.9 and NCCL's headers, such as
-#     nvidia/cuda:12.2.2-cudnn8-devel-ubuntu22.04, and install Python 3.11 with its headers and pip there;
-#   - the first pip install: add 'tensorflow[and-cuda]==2.15.1';
-#   - Horovod's: add HOROVOD_GPU_OPERATIONS=NCCL to its variables.
-FROM python:3.11-slim-bookworm AS build
+ARG PYTHON=3.12
+FROM python:${PYTHON}-slim-bookworm AS build
+ARG FRAMEWORK=torch
+ARG PACKAGES="torch==2.13.0"
+ARG PIP_INDEX_URL
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends g++ make openmpi-bin libopenmpi-dev openssh-client
+RUN python -m venv /opt/venv
+# Horovod is compiled against the framework that is there, and tried on two ranks.
+RUN read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}"
+COPY docker/install_horovod.sh /src/docker/install_horovod.sh
+RUN unset PIP_INDEX_URL && /src/docker/install_horovod.sh "$FRAMEWORK" /opt/venv/bin/python /tmp/wheels \
+ && /opt/venv/bin/pip uninstall -y cmake
+# The toolkit names older releases of what it needs than frameworks do, and needs SciPy, gevent and Werkzeug for data that
+# this trainer does not read, so it comes without its requirements, and what it loads when it starts a job is named. It runs
+# ranks as `python -m mpi4py`.
+RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install --no-deps 'sagemaker-training==5.1.4' 'inotify-simple==1.2.1' \
+ && /opt/venv/bin/pip install paramiko psutil retrying six mpi4py \
+ && /opt/venv/bin/python -c 'import sagemaker_training.trainer'
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY packer packer
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN unset PIP_INDEX_URL && read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}" .
 
-FROM python:3.11-slim-bookworm
+FROM python:${PYTHON}-slim-bookworm
 RUN apt-get update \
- && apt-get install -y --no-install-recommends \
-    g++ cmake make openmpi-bin libopenmpi-dev openssh-client openssh-server \
+ && apt-get install -y --no-install-recommends openmpi-bin openssh-client openssh-server \
  && rm -rf /var/lib/apt/lists/*
-RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    wheel=$(ls /wheels/*.whl) \
- && pip install --no-cache-dir 'setuptools<70' wheel "${wheel}[tensorflow]"
-# Horovod is compiled against the TensorFlow that is installed, so it comes last and without build isolation.
-RUN HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITH_MPI=1 \
-    pip install --no-cache-dir --no-build-isolation 'horovod==0.28.1'
-# The toolkit asks for protobuf 5, which TensorFlow 2.15 refuses. It needs it, SciPy, gevent and Werkzeug for data that
-# this trainer does not read, so it comes without its requirements, and what it loads when it starts a job is named.
-# It runs ranks as `python -m mpi4py`.
-RUN pip install --no-cache-dir --no-deps 'sagemaker-training==5.1.4' 'inotify-simple==1.2.1' \
- && pip install --no-cache-dir paramiko psutil retrying six mpi4py \
- && python -c 'import sagemaker_training.trainer'
 # The hosts of a job reach each other by ssh, with a key that all containers of this image have.
 RUN mkdir -p /run/sshd /root/.ssh \
  && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 \
@@ -40,5 +47,7 @@ RUN mkdir -p /run/sshd /root/.ssh \
  && printf 'Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n' > /root/.ssh/config \
  && chmod 600 /root/.ssh/config \
  && sed -i 's/session\s*required\s*pam_loginuid.so/session optional pam_loginuid.so/' /etc/pam.d/sshd
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
 COPY docker/train.py /opt/shardpack/train.py
 CMD ["python", "-m", "packer.trainer", "--help"]

@@ -13,13 +13,8 @@ skip() {
 
 [[ $(uname -sm) == "Linux x86_64" ]] || skip "its last release is for Linux on x86-64 alone"
 
-for python in ${PYTHON310:-python3.10 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10*/bin/python3.10}; do
-  # pyenv's python3.10 on PATH may be a name that stands for nothing.
-  if "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null; then
-    "$python" -m venv "$folder"
-    "$folder/bin/python" -m pip install --disable-pip-version-check --quiet --requirement "$(dirname "$0")/pipemode.txt"
-    touch "$folder/.installed"
-    exit 0
-  fi
-done
-skip "no Python 3.10 with venv was found (PYTHON310=/path/to/python3.10 names one)"
+python=$("$(dirname "$0")/find_python.sh" 3.10 "${PYTHON310:-}") \
+  || skip "no Python 3.10 with venv was found (PYTHON310=/path/to/python3.10 names one)"
+"$python" -m venv "$folder"
+"$folder/bin/python" -m pip install --disable-pip-version-check --quiet --requirement "$(dirname "$0")/pipemode.txt"
+touch "$folder/.installed"

@@ -12,6 +12,7 @@ from packer.reading.dataset import open_dataset
 from packer.specs import FormatName
 from tests.reading.containers import feeding, place_shards, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.trainer.serving import accuracy
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -152,11 +153,9 @@ def test_a_job_trains_from_its_channels(tmp_path, container, mode):
     assert metrics["epochs"][2]["loss"] < metrics["epochs"][0]["loss"] / 2
     assert metrics["epochs"][2]["evaluation"]["records"] == 19
     assert not (base / "output/failure").exists()
-    assert [path.name for path in (tmp_path / "export").iterdir()] == ["1"]
     tf = importlib.import_module("tensorflow")
-    model = tf.saved_model.load(str(tmp_path / "export/1"))
-    (logits,) = model.signatures["serving_default"](tf.zeros([2, 16, 16, 3], tf.uint8)).values()
-    assert logits.shape == (2, 3)
+    served = tf.saved_model.load(str(tmp_path / "export/1")).signatures["serving_default"]
+    assert accuracy(tmp_path / "export", lambda images: served(images=tf.constant(images))["logits"]) > 0.9
 
     (tmp_path / "model").rename(tmp_path / "moved")  # as SageMaker does, by way of S3
     evaluated = train(

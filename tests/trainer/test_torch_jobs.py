@@ -1,5 +1,6 @@
 """What PyTorch's trainer can on several ranks beside what `test_stacks.py` shows of every framework."""
 
+import importlib
 import json
 import math
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.trainer import rank_jobs
 from tests.trainer.rank_jobs import TORCHRUN, learnable, losses
+from tests.trainer.serving import accuracy
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -50,7 +52,7 @@ def test_ranks_read_a_bucket_and_keep_their_state_there(bucket, data, tmp_path):
     for epochs in (1, 2):
         ended = rank_jobs.run(
             *(TORCHRUN, 2, *TRAINER, *places, "--batch-size", 4, "--epochs", epochs),
-            *("--metrics", tmp_path / "metrics.json"),
+            *("--metrics", tmp_path / "metrics.json", "--export", tmp_path / "export"),
         )
         assert ended.status == 0, ended.lines
     assert len([line for line in ended.lines if line.endswith("/2 goes on after epoch 1")]) == 2
@@ -59,3 +61,7 @@ def test_ranks_read_a_bucket_and_keep_their_state_there(bucket, data, tmp_path):
     assert second["loss"] < 0.8
     states = [key for key in bucket.list_keys() if key.endswith(".torch")]
     assert states == [f"some/prefix/run/checkpoints/step-{step:08d}.torch" for step in (STEPS, 2 * STEPS)]
+    torch = importlib.import_module("torch")
+    served = torch.export.load(tmp_path / "export/model.pt2").module()
+    with torch.no_grad():
+        assert accuracy(tmp_path / "export", lambda images: served(torch.from_numpy(images))) > 0.9

@@ -5,6 +5,7 @@ A framework is one folder beside `core`. It makes the model, runs a step, averag
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,13 @@ from packer.trainer.core.recipe import Recipe
 
 TOP_K = 5
 """The second accuracy counts a record whose class is among so many best guesses."""
+
+
+class Layout(enum.StrEnum):
+    """Order of the axes of pictures: N pictures, C colours, H rows, W columns."""
+
+    NCHW = "NCHW"
+    NHWC = "NHWC"
 
 
 MID_GREY = PixelStatistics(mean=(127.5,) * 3, std=(64.0,) * 3)
@@ -111,8 +119,11 @@ class Learner(Protocol):
     def load(self, content: bytes) -> None:
         """Take over what `save` returned. Raises ValueError where it does not fit this model or cannot be read."""
 
-    def export(self, folder: str) -> None:
-        """Write the trained model for others to load, from uint8 pictures to logits. Raises OSError."""
+    def export(self, folder: str) -> Layout:
+        """Write the trained model for others to load, from uint8 pictures in RGB to logits; say how they lie.
+
+        Raises OSError.
+        """
 
 
 class Framework(Protocol):

@@ -15,6 +15,7 @@ from packer.loading.loader import Loader, default_threads
 from packer.loading.loader_spec import ChannelInput
 from packer.trainer.core.feed import Batch
 from packer.trainer.core.progress_state import TrainingProgress
+from packer.trainer.core.recipe import EVALUATION_CROP
 from packer.trainer.core.train_options import TrainOptions
 from packer.trainer.core.world import World
 
@@ -131,6 +132,7 @@ class LoaderFeed:
             cache=options.reading.cache,
             seed=options.seed,
             min_area=recipe.min_area,
+            evaluation_crop=EVALUATION_CROP,
             store=options.store,
             fields=(),  # it learns classes
             pipe_timeout_s=options.pipe_timeout,

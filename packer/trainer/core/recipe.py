@@ -12,6 +12,8 @@ from packer.errors import OptionsError
 
 MIN_IMAGE_PX = 16
 """The small networks halve the image three times and need something left."""
+EVALUATION_CROP = 0.875
+"""What is evaluated of a picture: the central square whose side is this share of the short side."""
 SMALL_MODEL = "small"
 """The name of the network that each framework has for a first look at a data set."""
 

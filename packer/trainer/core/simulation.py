@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from packer.errors import OptionsError
 from packer.trainer.core.collective import Collective
 from packer.trainer.core.feed import Batch
-from packer.trainer.core.framework import EvaluationSums, StepNumbers, StepOrder
+from packer.trainer.core.framework import EvaluationSums, Layout, StepNumbers, StepOrder
 
 
 class SimulatedLearner:
@@ -42,7 +42,7 @@ class SimulatedLearner:
     def load(self, content: bytes) -> None:
         return
 
-    def export(self, folder: str) -> None:
+    def export(self, folder: str) -> Layout:
         raise OptionsError("expected a model, got `simulate_step`", field="export")
 
 

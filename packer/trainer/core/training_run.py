@@ -10,6 +10,7 @@ from packer.trainer.core.checkpoint_keeper import Keeper
 from packer.trainer.core.framework import MID_GREY, Framework, Learner, ModelSpec
 from packer.trainer.core.journal import Journal
 from packer.trainer.core.metrics import EpochResult, Evaluation, Metrics, format_epoch, format_evaluation, put_metrics
+from packer.trainer.core.serving_document import put_serving_document
 from packer.trainer.core.simulation import SimulatedLearner
 from packer.trainer.core.step_time import parse_step_time
 from packer.trainer.core.stopping import Stopper
@@ -97,7 +98,8 @@ class _Training:
         if options.simulate_step:
             voice.announce(f"rank {world.rank}/{world.size} {self._feed.report()}")
         if options.export and world.rank == 0:
-            self._learner.export(options.export)
+            layout = self._learner.export(options.export)
+            put_serving_document(options.export, job, framework=self._framework.name, layout=layout)
         return summarise(job, results)
 
     def evaluate(self) -> Evaluation:

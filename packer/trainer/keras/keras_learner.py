@@ -17,6 +17,7 @@ from packer.trainer.core.feed import Batch
 from packer.trainer.core.framework import (
     TOP_K,
     EvaluationSums,
+    Layout,
     ModelSpec,
     StepNumbers,
     StepOrder,
@@ -115,7 +116,7 @@ class KerasLearner:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def export(self, folder: str) -> None:
+    def export(self, folder: str) -> Layout:
         """Write version 1 of a SavedModel, whose only signature takes `images` and gives `logits`."""
         tf, px = self._tf, self._recipe.image_size
 
@@ -125,6 +126,7 @@ class KerasLearner:
 
         with self._evaluated():
             tf.saved_model.save(self._model, os.path.join(folder, "1"), signatures=serve)
+        return Layout.NHWC
 
     def _evaluated(self) -> AbstractContextManager[None]:
         return self._mean.in_place() if self._mean else contextlib.nullcontext()

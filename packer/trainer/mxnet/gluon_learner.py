@@ -15,6 +15,7 @@ from packer.trainer.core.feed import Batch
 from packer.trainer.core.framework import (
     TOP_K,
     EvaluationSums,
+    Layout,
     ModelSpec,
     StepNumbers,
     StepOrder,
@@ -111,10 +112,11 @@ class GluonLearner:
         for array, value in zip(arrays, values, strict=True):
             mxnet.nd.array(value, dtype=array.dtype).copyto(array)
 
-    def export(self, folder: str) -> None:
+    def export(self, folder: str) -> Layout:
         """Write ``model-symbol.json`` and ``model-0000.params``, from uint8 [batch, px, px, 3] in RGB to logits."""
         os.makedirs(folder, exist_ok=True)
         self._model.export(os.path.join(folder, EXPORT_NAME))
+        return Layout.NHWC
 
     def _state(self) -> list[Any]:
         return [*(parameter.data() for parameter in (*self._trained, *self._statistics)), *self._momenta]

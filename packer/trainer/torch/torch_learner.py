@@ -17,6 +17,7 @@ from packer.trainer.core.feed import Batch
 from packer.trainer.core.framework import (
     TOP_K,
     EvaluationSums,
+    Layout,
     ModelSpec,
     StepNumbers,
     StepOrder,
@@ -153,7 +154,7 @@ class TorchLearner:
         except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__) from None
 
-    def export(self, folder: str) -> None:
+    def export(self, folder: str) -> Layout:
         """Write the parameters as ``model.pt``, a state dict, and the model with its preprocessing as ``model.pt2``.
 
         The latter is of torch.export and takes uint8 [batch, 3, size, size] in RGB.
@@ -166,6 +167,7 @@ class TorchLearner:
         example = torch.zeros([2, 3, size, size], dtype=torch.uint8)
         dynamic = ({0: torch.export.Dim("batch")},)
         torch.export.save(torch.export.export(whole, (example,), dynamic_shapes=dynamic), f"{folder}/{EXPORT_NAME}")
+        return Layout.NCHW
 
     @property
     def _evaluated(self) -> Any:

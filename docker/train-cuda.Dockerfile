@@ -1,0 +1,29 @@
+# An image that trains on NVIDIA GPUs under Horovod with NCCL, with one framework:
+#     docker build -f docker/train-cuda.Dockerfile -t shardpack-train-cuda .                                PyTorch
+#     ... --build-arg FRAMEWORK=tensorflow --build-arg PACKAGES='tensorflow[and-cuda]==2.20.0'              Keras 3
+# It has been linted, and neither built nor run. CUDA has to be that of the framework's packages. For PyTorch without Horovod
+# docker/train.Dockerfile is enough.
+ARG CUDA=12.8.1-cudnn
+FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS build
+ARG FRAMEWORK=torch
+ARG PACKAGES="torch==2.13.0"
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HOROVOD_GPU_OPERATIONS=NCCL HOROVOD_CUDA_HOME=/usr/local/cuda
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends g++ make openmpi-bin libopenmpi-dev openssh-client python3-dev python3-venv
+RUN python3 -m venv /opt/venv
+RUN read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}"
+COPY docker/install_horovod.sh /src/docker/install_horovod.sh
+RUN /src/docker/install_horovod.sh "$FRAMEWORK" /opt/venv/bin/python /tmp/wheels && /opt/venv/bin/pip uninstall -y cmake
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY packer packer
+RUN read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}" .
+
+FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends openmpi-bin openssh-client openssh-server python3 \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+CMD ["python", "-m", "packer.trainer", "--help"]

@@ -1,0 +1,38 @@
+"""Images: what is left in the last stage, and that all that is copied is there. `make lint` lints the files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+TRAINING = [path for path in FILES if path.name.startswith("train")]
+COMPILERS = re.compile(r"\bg\+\+|\bgcc\b|\bmake\b|cmake|build-essential|-dev\b|-devel-")
+
+
+def stages(path: Path) -> list[str]:
+    """Return the instructions of each stage, without comments and with lines joined."""
+    lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return re.split(r"(?m)^(?=FROM )", joined)[1:]
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_compilers_stay_in_the_first_stage(path: Path) -> None:
+    build, last = stages(path)
+    assert "docker/install_horovod.sh" in build
+    assert COMPILERS.search(build)
+    assert not COMPILERS.search(last)
+    assert re.search(r"COPY --from=build /opt/venv /opt/venv", last)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_copied_is_there(path: Path) -> None:
+    copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", "\n".join(stages(path)))
+    assert copied
+    for names in copied:
+        for name in names.split():
+            assert (ROOT / name).exists(), name
