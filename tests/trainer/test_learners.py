@@ -154,6 +154,14 @@ def test_a_running_mean_is_evaluated_in_the_place_of_the_parameters():
     assert ours != plain.evaluate([make_batch()])
 
 
+def test_the_first_steps_can_be_profiled(framework, tmp_path):
+    opened = open_framework(framework, World(), "")
+    with opened.tracing(str(tmp_path)):
+        train(make_learner(framework), 2)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix in (".json", ".pb") and path.stat().st_size > 1000 for path in files), files
+
+
 def test_what_is_exported_takes_pictures_as_they_are(framework, tmp_path):
     learner = make_learner(framework)
     train(learner, 3)

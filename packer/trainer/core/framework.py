@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -140,6 +141,9 @@ class Framework(Protocol):
     @property
     def collective(self) -> Collective:
         """How ranks speak to each other."""
+
+    def tracing(self, folder: str) -> AbstractContextManager[None]:
+        """Profile the body into a folder, with the framework's own profiler."""
 
     def build(self, spec: ModelSpec) -> Learner:
         """Make the model and its optimizer.

@@ -17,6 +17,7 @@ from packer.trainer.core.events import (
 from packer.trainer.core.meter import Meter, Rates, peak_memory_bytes, rates_between
 from packer.trainer.core.metrics import EpochResult
 from packer.trainer.core.progress_state import TrainingProgress
+from packer.trainer.core.step_trace import StepTrace, TraceOpener
 from packer.trainer.core.tensorboard_file import TensorBoardFile
 from packer.trainer.core.train_options import LogOptions
 from packer.trainer.core.training_input import Job
@@ -27,16 +28,18 @@ Announce = Callable[[str], None]
 class Journal:
     """Rank 0's; the other ranks' says nothing but the line of each epoch."""
 
-    def __init__(self, job: Job, announce: Announce) -> None:
+    def __init__(self, job: Job, announce: Announce, open_trace: TraceOpener) -> None:
         """Open what the options name. Raises OSError."""
         self._job, self._announce, self._log = job, announce, job.options.log
         self._is_first = job.world.rank == 0
+        self._trace = StepTrace(open_trace, self._log.trace if self._is_first else "", self._log.trace_steps)
         self._writers = open_writers(self._log) if self._is_first else ()
         self._said_s = time.perf_counter()
         self._event_rates = self._line_rates = Rates(steps=0, seconds=0.0, data_wait_s=0.0)
 
     def start(self, *, framework: str, device: str, progress: TrainingProgress) -> None:
-        """Tell of the run."""
+        """Tell of the run. Raises OSError."""
+        self._trace.start()
         self._put(
             StartEvent(
                 time_s=time.time(),
@@ -58,6 +61,7 @@ class Journal:
         """Tell of a step, if it is one that is told of."""
         if not self._is_first:
             return
+        self._trace.step()
         if progress.steps_done % self._log.log_steps == 0 and self._writers:
             rates = meter.read()
             self._put(self._step_event(progress, loss, rates_between(self._event_rates, rates)))
@@ -97,6 +101,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the files."""
+        self._trace.close()
         for writer in self._writers:
             writer.close()
 

@@ -53,10 +53,13 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     log_steps: Annotated[int, about("steps from one event to the next")] = 10
     log_seconds: Annotated[float, about("seconds from one line for people to the next, at least")] = 30.0
     tensorboard: Annotated[str, about("folder in which rank 0 writes for TensorBoard")] = ""
+    trace: Annotated[str, about("folder in which rank 0 puts a profile of the first steps")] = ""
+    trace_steps: Annotated[int, about("how many steps those are")] = 10
 
     def __post_init__(self) -> None:
-        if self.log_steps < 1:
-            raise OptionsError(f"expected at least 1, got {self.log_steps}", field="log_steps")
+        for name in ("log_steps", "trace_steps"):
+            if getattr(self, name) < 1:
+                raise OptionsError(f"expected at least 1, got {getattr(self, name)}", field=name)
         if not self.log_seconds >= 0:
             raise OptionsError(f"expected at least 0, got {self.log_seconds:g}", field="log_seconds")
 

@@ -71,7 +71,7 @@ class _Training:
                     seed=options.seed,
                 )
             )
-        self._journal = Journal(job, voice.announce)
+        self._journal = Journal(job, voice.announce, framework.tracing)
         self._feed = job.feed
         self._loop = TrainingLoop(
             Rank(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from types import ModuleType
 
 from packer.loading.tf_adapter import import_tensorflow
@@ -55,6 +57,16 @@ class KerasFramework:
     @property
     def collective(self) -> Collective:
         return self._horovod or self._solo
+
+    @contextlib.contextmanager
+    def tracing(self, folder: str) -> Iterator[None]:
+        """For TensorBoard's profiler."""
+        profiler = self._tf.profiler.experimental
+        profiler.start(folder)
+        try:
+            yield
+        finally:
+            profiler.stop()
 
     def build(self, spec: ModelSpec) -> Learner:
         return KerasLearner(spec, self._horovod)

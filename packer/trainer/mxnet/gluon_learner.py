@@ -45,8 +45,6 @@ class GluonLearner:
         self._constants = [parameter for parameter in parameters if isinstance(parameter, mxnet.gluon.Constant)]
         known = {*map(id, self._trained), *map(id, self._constants)}
         self._statistics = [parameter for parameter in parameters if id(parameter) not in known]
-        for parameter in self._trained:
-            parameter.grad_req = "add"
         self._momenta = [mxnet.nd.zeros_like(parameter.data()) for parameter in self._trained]
 
     def model_parameters(self) -> list[Any]:
@@ -61,9 +59,7 @@ class GluonLearner:
                 mxnet.nd.waitall()
 
     def step(self, batches: Sequence[Batch], order: StepOrder) -> _RunningStep:
-        gradients = [parameter.grad() for parameter in self._trained]
-        for gradient in gradients:
-            gradient[:] = 0
+        gradients: list[Any] = []
         try:
             loss = mxnet.nd.zeros((1,), ctx=self._context)
             for batch, seed in zip(batches, order.seeds, strict=True):
@@ -72,6 +68,7 @@ class GluonLearner:
                 with mxnet.autograd.record():
                     own = self._losses(self._model(images), labels, self._recipe.label_smoothing).mean() / len(batches)
                 own.backward()
+                gradients = self._add_gradients(gradients)
                 loss += own.detach()
             said = mxnet.nd.concat(loss, mxnet.nd.array(riders(order), ctx=self._context), dim=0)
             if self._horovod is not None:
@@ -117,6 +114,13 @@ class GluonLearner:
         os.makedirs(folder, exist_ok=True)
         self._model.export(os.path.join(folder, EXPORT_NAME))
         return Layout.NHWC
+
+    def _add_gradients(self, gradients: Sequence[Any]) -> list[Any]:
+        """Return the sums with the gradients of the last batch, added as those of ranks are: whole ones."""
+        own = [parameter.grad() for parameter in self._trained]
+        if not gradients:
+            return [gradient.copy() for gradient in own]
+        return [total + gradient for total, gradient in zip(gradients, own, strict=True)]
 
     def _state(self) -> list[Any]:
         return [*(parameter.data() for parameter in (*self._trained, *self._statistics)), *self._momenta]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from packer.errors import OptionsError
@@ -55,6 +57,19 @@ class MxnetFramework:
     @property
     def collective(self) -> Collective:
         return self._horovod or self._solo
+
+    @contextlib.contextmanager
+    def tracing(self, folder: str) -> Iterator[None]:
+        """For chrome://tracing and Perfetto."""
+        profiler = self._mxnet.profiler
+        profiler.set_config(profile_all=True, filename=os.path.join(folder, "trace.json"))
+        profiler.set_state("run")
+        try:
+            yield
+        finally:
+            self._mxnet.nd.waitall()
+            profiler.set_state("stop")
+            profiler.dump()
 
     def build(self, spec: ModelSpec) -> Learner:
         recipe = spec.recipe

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR, is_training_container, load_job_files
@@ -55,6 +57,16 @@ class TorchFramework:
     @property
     def collective(self) -> Collective:
         return self._ranks.collective
+
+    @contextlib.contextmanager
+    def tracing(self, folder: str) -> Iterator[None]:
+        """For chrome://tracing, Perfetto and TensorBoard."""
+        profiler: Any = import_torch().profiler
+        kinds = profiler.ProfilerActivity
+        activities = [kinds.CPU, *([kinds.CUDA] if self._torch_device.type == "cuda" else [])]
+        with profiler.profile(activities=activities) as profile:
+            yield
+        profile.export_chrome_trace(os.path.join(folder, "trace.json"))
 
     def build(self, spec: ModelSpec) -> Learner:
         from packer.trainer.torch.torch_learner import TorchLearner
