@@ -12,7 +12,7 @@ from packer.trainer.core.recipe import Optimizer, Precision, Recipe
 with contextlib.suppress(ImportError):
     import torch
 with contextlib.suppress(MissingExtraError):
-    from packer.trainer.torch.torch_learner import EXPORT_NAME, TorchLearner, build_optimizer
+    from packer.trainer.torch.torch_learner import EXPORT_NAME, SCRIPT_NAME, TorchLearner, build_optimizer
     from packer.trainer.torch.torch_ranks import SoloRanks
 
 pytestmark = pytest.mark.torch
@@ -154,10 +154,11 @@ def test_what_is_exported_takes_pictures_as_they_are(tmp_path):
     learner = make_learner()
     train(learner, 3)
     learner.export(str(tmp_path))
-    program = torch.export.load(tmp_path / EXPORT_NAME).module()
     batch = make_batch()
-    with torch.no_grad():
-        logits = program(torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous())
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
-    assert float(loss) == pytest.approx(learner.evaluate([batch]).loss, rel=1e-4)
+    pictures = torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous()
+    for served in (torch.export.load(tmp_path / EXPORT_NAME).module(), torch.jit.load(tmp_path / SCRIPT_NAME)):
+        with torch.no_grad():
+            logits = served(pictures)
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum")
+        assert float(loss) == pytest.approx(learner.evaluate([batch]).loss, rel=1e-4)
     assert "0.weight" in torch.load(tmp_path / "model.pt", weights_only=True)

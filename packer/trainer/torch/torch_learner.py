@@ -7,6 +7,7 @@ import copy
 import io
 import os
 import pickle
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -37,6 +38,7 @@ NUM_RIDERS = 3
 """The loss and the marks of `riders`."""
 _LOST_WORDS = ("connection", "gloo", "nccl", "timed out", "peer")
 EXPORT_NAME = "model.pt2"
+SCRIPT_NAME = "model.torchscript"
 STATE_NAME = "model.pt"
 
 
@@ -155,9 +157,10 @@ class TorchLearner:
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__) from None
 
     def export(self, folder: str) -> Layout:
-        """Write the parameters as ``model.pt``, a state dict, and the model with its preprocessing as ``model.pt2``.
+        """Write the parameters as ``model.pt``, a state dict, and the model with its normalisation twice.
 
-        The latter is of torch.export and takes uint8 [batch, 3, size, size] in RGB.
+        ``model.pt2`` is of torch.export and ``model.torchscript`` for servers that know no other; both take uint8
+        [batch, 3, size, size] in RGB.
         """
         os.makedirs(folder, exist_ok=True)
         model = copy.deepcopy(self._evaluated).eval().to("cpu", memory_format=torch.contiguous_format)
@@ -167,6 +170,9 @@ class TorchLearner:
         example = torch.zeros([2, 3, size, size], dtype=torch.uint8)
         dynamic = ({0: torch.export.Dim("batch")},)
         torch.export.save(torch.export.export(whole, (example,), dynamic_shapes=dynamic), f"{folder}/{EXPORT_NAME}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own of TorchScript
+            torch.jit.trace(whole, example, check_trace=False).save(os.path.join(folder, SCRIPT_NAME))
         return Layout.NCHW
 
     @property
