@@ -11,7 +11,6 @@ import sys
 import msgspec
 import numpy as np
 
-from packer.specs import DEFAULT_STORE
 from packer.trainer.cli import build_options, list_fields
 from packer.trainer.core.stopping import Stopper
 from packer.trainer.core.training_run import Voice, run
@@ -40,7 +39,7 @@ def main():
     kinds = {field.name: field.type for field in list_fields()}
     texts = dict(argument.split("=", 1) for argument in given)
     values = {name: msgspec.convert(text, kinds[name], strict=False) for name, text in texts.items()}
-    options = build_options(values, preset="", base_dir="/nowhere", store=DEFAULT_STORE)
+    options = build_options(values, preset="", base_dir="/nowhere")
     kept = Kept(open_framework(framework_name, world, collective))
     run(options, world, kept, Stopper(), Voice(announce=print, warn=print))
     digest = hashlib.sha256()
