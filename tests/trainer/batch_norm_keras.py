@@ -6,7 +6,7 @@ layers = tf.keras.layers
 
 
 def build(num_classes):
-    chance = [layers.Dropout(0.1)] if tf.keras.__version__.startswith("3") else []
+    chance = [layers.Dropout(0.1)] if getattr(tf.keras, "__version__", "2").startswith("3") else []
     return tf.keras.Sequential(
         [
             *(layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False), layers.BatchNormalization()),
