@@ -18,13 +18,14 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measure import create_parser, in_turns, median, report, spread
+from tests.benchmarks.measure import create_parser, median, report, spread
 from tests.benchmarks.peers.environments import InstallError
 from tests.benchmarks.peers.loader_peers import (
     LOADER_PEERS,
@@ -62,12 +63,26 @@ def main() -> None:
                 running[name] = stack.enter_context(_Contestant(find()))
             except (InstallError, _StartError, OSError, subprocess.SubprocessError) as error:
                 left_out[name] = str(error)
-        costs = in_turns({name: contestant.run for name, contestant in running.items()}, given.rounds)
+        costs = _run_rounds(running, given.rounds)
         memory = {name: contestant.memory_mb() for name, contestant in running.items()}
     figures = {"us_per_image": costs, "memory_mb": memory, "left_out": left_out}
     rows = [_row(name, costs, memory[name]) for name in costs]
     rows += [(name, "left out", reason) for name, reason in left_out.items()]
     report("loader_cost", rows, figures, given.json)
+
+
+def _run_rounds(running: dict[str, _Contestant], rounds: int) -> dict[str, list[float]]:
+    """Run an epoch of each in turn; an interrupt ends it with the rounds that are whole."""
+    costs: dict[str, list[float]] = {name: [] for name in running}
+    with contextlib.suppress(KeyboardInterrupt):
+        for number in range(rounds):
+            # Every other round runs backwards, so that no one always follows the same one.
+            order = list(running) if number % 2 == 0 else list(reversed(running))
+            found = {name: running[name].run() for name in order}
+            for name, cost in found.items():
+                costs[name].append(cost)
+            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    return costs
 
 
 def _parse() -> argparse.Namespace:

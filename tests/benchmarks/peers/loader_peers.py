@@ -95,7 +95,7 @@ LOADER_PEERS = (
     LoaderPeer(name="DALI", environment="dali", arguments=lambda data: ["load_dali", str(data.dataset)]),
     LoaderPeer(name="tf.data", environment="tensorflow", arguments=lambda data: ["load_tensorflow", str(data.dataset)]),
     LoaderPeer(
-        name="tf.data, antialias",
+        name="tf.data antialias",
         environment="tensorflow",
         arguments=lambda data: ["load_tensorflow", str(data.dataset), "antialias"],
     ),
