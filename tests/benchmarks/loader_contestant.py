@@ -130,10 +130,10 @@ def _loader(decoder_id: str, dataset: str, what: str) -> Epoch:
 def _before(dataset: str, num_workers: str) -> Epoch:
     """The loader of before, in PyTorch's DataLoader."""
     import torch
+    from packer.reading.spec import BatchSpec, ReadSpec
     from packer.reading.torch_data import BatchLoader
 
     from packer.reading.dataset import open_dataset
-    from packer.reading.read_spec import BatchSpec, ReadSpec
 
     torch.set_num_threads(1)
     batch = BatchSpec(batch_size=BATCH_SIZE, image_px=IMAGE_PX, min_area=MIN_AREA)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import some_torchvision  # noqa: F401 - which both peers import
+
 
 def to_sample(item: tuple[str, int]) -> dict[str, object]:
     path, label = item

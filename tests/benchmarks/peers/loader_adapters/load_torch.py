@@ -17,26 +17,17 @@ from typing import Any
 import torch
 from epochs import BATCH_SIZE, IMAGE_PX, MIN_AREA, RATIOS, SHUFFLED, run_epochs
 from PIL import Image
-
-try:
-    import torchvision
-except RuntimeError:  # its compiled part, built for CUDA, does not load beside a PyTorch without: do without it
-    for name in [name for name in sys.modules if name.startswith("torchvision")]:
-        del sys.modules[name]
-    for name in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    import torchvision
+from some_torchvision import HAS_CODECS  # before torchvision
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms import v2
 
-_HAS_CODECS = torchvision.extension._has_ops()
 _WORKERS = 2
 _CROP = v2.Compose([v2.RandomResizedCrop(IMAGE_PX, (MIN_AREA, 1.0), RATIOS, antialias=True), v2.RandomHorizontalFlip()])
 
 
 def crop(encoded: bytes) -> Any:
     """Return uint8 [3, px, px]."""
-    if not _HAS_CODECS:
+    if not HAS_CODECS:
         return v2.functional.pil_to_tensor(_CROP(Image.open(io.BytesIO(encoded)).convert("RGB")))
     data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
     return _CROP(decode_jpeg(data, ImageReadMode.RGB))
