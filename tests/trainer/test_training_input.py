@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from packer.reading.dataset import open_dataset
 from packer.trainer.core.agreement import check_agreement
 from packer.trainer.core.collective import SoloCollective
 from packer.trainer.core.metrics import EpochResult, EvaluationResult, Metrics, format_epoch, put_metrics
+from packer.trainer.core.progress_state import TrainingProgress
 from packer.trainer.core.recipe import Recipe
 from packer.trainer.core.train_options import TrainOptions
 from packer.trainer.core.training_input import agree_on_job, load_job, report_job
@@ -80,6 +82,40 @@ def test_the_channels_of_a_job_are_read_without_data(root, tmp_path):
     assert [share.own_shards for share in report.shares] == [(0, 1), ()]
     with pytest.raises(DataSetError, match="shard 2 of 4 is on no host"):
         check_agreement([report])
+
+
+class TwoHosts(SoloCollective):
+    """This rank on one host, and one on another host that has all other shards."""
+
+    def __init__(self, other_shards):
+        self._other_shards = other_shards
+
+    def allgather(self, value):
+        shares = tuple(
+            dataclasses.replace(share, host="algo-9", own_shards=self._other_shards) if share.own_shards else share
+            for share in value.shares
+        )
+        return [value, dataclasses.replace(value, rank=0, host="algo-9", shares=shares)]
+
+
+def test_an_epoch_goes_on_where_hosts_have_the_shards_that_they_had(root, tmp_path):
+    files = write_job(
+        tmp_path / "base", root, {"train": ("File", "ShardedByS3Key")}, hosts=("algo-1", "algo-2"), host=1
+    )
+    shards = open_dataset(str(root)).manifest.splits["train"].shards
+    place_shards(files, "train", root, shards[:2])
+    options = TrainOptions(base_dir=str(tmp_path / "base"), recipe=Recipe(batch_size=3))
+    feed = agree_on_job(options, World(rank=1, size=2), TwoHosts((2, 3))).feed
+    progress = TrainingProgress()
+    next(feed.training(progress))
+    state = feed.state()
+    feed.close()
+    assert (state["position"], state["host_shares"]) == (3, [[0, 1], [2, 3]])
+    again = agree_on_job(options, World(rank=1, size=2), TwoHosts((2, 3))).feed
+    assert again.resume(state, progress)
+    assert again.state()["position"] == 3
+    assert not again.resume(state | {"host_shares": [[0, 2], [1, 3]]}, progress)
+    assert again.state()["position"] == 0
 
 
 def test_a_pipe_that_would_not_be_read_stops_the_job(root, tmp_path):

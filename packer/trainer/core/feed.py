@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from packer.loading.loader_state import HostShares
 from packer.trainer.core.progress_state import TrainingProgress
 
 Array: TypeAlias = NDArray[Any]
@@ -62,6 +63,9 @@ class Feed(Protocol):
 
     def evaluation(self) -> Iterator[Batch]:
         """Yield one pass over the rank's share of the evaluation split. Raises as `training`."""
+
+    def know_shares(self, host_shares: HostShares) -> None:
+        """Take the shards of the training split that each host alone has; of hosts that have all, nothing."""
 
     def state(self) -> dict[str, Any]:
         """Return what has to be kept to go on with the next batch; empty where `TrainingProgress` says it all."""

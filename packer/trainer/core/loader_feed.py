@@ -13,6 +13,7 @@ from typing import Any
 from packer.errors import DataSetError, PackerError
 from packer.loading.loader import Loader, default_threads
 from packer.loading.loader_spec import ChannelInput
+from packer.loading.loader_state import HostShares
 from packer.trainer.core.feed import Batch
 from packer.trainer.core.progress_state import TrainingProgress
 from packer.trainer.core.recipe import EVALUATION_CROP
@@ -30,6 +31,7 @@ class LoaderFeed:
             is_stream: the training split comes through Pipe channels.
         """
         self._options, self._world = options, world
+        self._host_shares: HostShares = ()
         self._source = options.feeding.find(options.base_dir)
         num_loaders = 1 if is_stream else options.recipe.accumulation
         is_training = options.split in options.splits
@@ -73,12 +75,15 @@ class LoaderFeed:
         for step in range(loader.steps):
             yield self._next(batches, self._options.eval_split, step, loader.steps)
 
+    def know_shares(self, host_shares: HostShares) -> None:
+        self._host_shares = host_shares
+
     def state(self) -> dict[str, Any]:
-        return self._train[0].state_dict()
+        return self._train[0].state_dict(host_shares=self._host_shares)
 
     def resume(self, state: Mapping[str, Any], progress: TrainingProgress) -> bool:
         for loader in self._train:
-            loader.load_state_dict(state)
+            loader.load_state_dict(state, host_shares=self._host_shares)
         return not self._train or bool(self._train[0].state_dict()["position"])
 
     def report(self) -> str:

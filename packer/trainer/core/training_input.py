@@ -108,7 +108,10 @@ def agree_on_job(options: TrainOptions, world: World, collective: Collective) ->
     except PackerError as error:
         check_agreement(collective.allgather(_report_error(world, error)))
         raise
-    check_agreement(collective.allgather(report_job(job)))
+    reports = collective.allgather(report_job(job))
+    check_agreement(reports)
+    shares = [share for report in reports for share in report.shares if share.split == options.split]
+    job.feed.know_shares([share.own_shards for share in shares if share.own_shards])
     return job
 
 
