@@ -26,7 +26,9 @@ SUMMARIES = {
     },
     "Look at it": {
         "verify": "Read every byte of DEST and compare it with its manifest; exit code 1 when anything differs.",
-        "inspect": "Show what DEST holds, from its manifest and its list of exact copies.",
+        "inspect": (
+            "Show what DEST holds: splits, classes, image settings, fills, rejects, copies, and where it came from."
+        ),
         "show": "Show one record of DEST: where it is, its label, fields and sizes, and its picture.",
         "doctor": (
             "Show versions, codecs, Java, GPUs, the source of credentials and limits of this machine, and what to do."

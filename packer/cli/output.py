@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from packer.cli.dataset_lines import class_table, fill_lines, image_line, label_lines, named_counts, origin_line
 from packer.cli.phase_text import format_seconds
 from packer.cli.progress_bar import create_progress
 from packer.cli.shown_line import in_flags, shown_line
@@ -16,7 +17,8 @@ from packer.shown_text import counted, shown_json, without_secrets
 
 if TYPE_CHECKING:
     from packer.dataset.copies import CopyCounts
-    from packer.dataset.manifest import Manifest
+    from packer.dataset.facts import DataSetFacts
+    from packer.dataset.manifest import Manifest, SplitEntry
     from packer.doctor import Check
     from packer.loading.bench_advice import BenchResult
     from packer.localjob.local_job import LocalJobResult
@@ -57,12 +59,30 @@ class Output:
             images = counted(result.num_packed, "image")
             _print(f"{images} in {format_seconds(result.elapsed_s)}, start-up included: {rate:,.0f} images/s")
 
-    def inspected(self, uri: str, manifest: Manifest, copies: CopyCounts) -> None:
-        """Show an existing data set."""
+    def inspected(
+        self, uri: str, manifest: Manifest, copies: CopyCounts, facts: DataSetFacts, *, classes: bool
+    ) -> None:
+        """Show an existing data set; with `classes` a table of all of them, too."""
+        splits = {name: _label_counts(split) for name, split in manifest.splits.items()}
         if self._as_json:
-            self._json({"dest": uri, **_summary(manifest, copies)})
-        else:
-            _print_manifest(uri, manifest, copies)
+            more = {
+                "image": msgspec.to_builtins(manifest.image),
+                "classes": named_counts(splits, facts.class_names),
+                "source": facts.source,
+                "started": facts.started,
+            }
+            self._json({"dest": uri, **_summary(manifest, copies), **more})
+            return
+        _print_manifest(uri, manifest, copies)
+        for line in (
+            image_line(manifest.image),
+            *label_lines(manifest.label_kind, splits, facts.class_names),
+            *fill_lines({name: (split.num_fills, split.num_records) for name, split in manifest.splits.items()}),
+            origin_line(facts),
+        ):
+            _print(line)
+        if classes:
+            _print_table(class_table(splits, facts.class_names))
 
     def reported(self, path: str, num_bytes: int) -> None:
         """Say where a report was written."""
@@ -107,7 +127,8 @@ class Output:
                 "storage_dollars_per_month": traffic.storage_dollars_per_month,
                 "prices_as_of": PRICES_AS_OF,
             }
-            self._json(msgspec.to_builtins(header) | {"plan_id": plan.plan_id, "bucket": costs})
+            classes = named_counts(_planned_counts(plan), header.class_names)
+            self._json(msgspec.to_builtins(header) | {"plan_id": plan.plan_id, "bucket": costs, "classes": classes})
             return
         rows: list[tuple[str, ...]] = [
             ("split", "items", "shards", "records a shard", "fills", "about a shard", "about in all")
@@ -122,6 +143,13 @@ class Output:
             f"{header.format}, for {counted(header.world, 'GPU')}, {format_size(header.mean_record_bytes)} a record; "
             f"plan {plan.plan_id[:16]}; nothing was written"
         )
+        fills = {s.name: (s.num_fills, s.num_items + s.num_fills) for s in header.splits}
+        for line in (
+            image_line(header.image),
+            *label_lines(header.label_kind, _planned_counts(plan), header.class_names),
+            *fill_lines(fills),
+        ):
+            _print(line)
         _print(
             f"on S3: {traffic.num_gets:,} GET, {traffic.num_puts:,} PUT, {traffic.num_lists:,} LIST, "
             f"{format_size(traffic.read_bytes)} read, {format_size(traffic.written_bytes)} written; about "
@@ -218,6 +246,19 @@ class Output:
 
     def _json(self, document: object) -> None:
         _write_json(msgspec.json.encode(document))
+
+
+def _label_counts(split: SplitEntry) -> dict[int, int]:
+    return {int(label): count for label, count in split.label_counts.items()}
+
+
+def _planned_counts(plan: Plan) -> dict[str, dict[int, int]]:
+    """Return the items of each planned split by class id."""
+    counts = {}
+    for split, table in zip(plan.header.splits, plan.tables, strict=True):
+        counted_labels = table.column("label").value_counts().to_pylist() if plan.header.num_classes else []
+        counts[split.name] = {pair["values"]: pair["counts"] for pair in counted_labels}
+    return counts
 
 
 def _summary(manifest: Manifest, copies: CopyCounts) -> dict[str, object]:
