@@ -32,6 +32,7 @@ from packer.dataset.destination import (
     find_outcome,
     join_claim,
     mend_claim,
+    remove_other_receipts,
 )
 from packer.dataset.manifest import Manifest
 from packer.dataset.missing_parts import check_parts
@@ -357,6 +358,7 @@ def _claimed_plan(run: Run[PackOptions], recipe: Recipe[Context]) -> tuple[PlanD
             check_command(dest, stored, recipe.command)
             check_same_options(dest, stored, lasting_options(options))
             dest = join_claim(dest, stored)
+            remove_other_receipts(dest, stored)
             if options.resume:
                 _sweep(replace(run, dest=dest))
             return stored, dest

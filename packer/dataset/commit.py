@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,7 +19,7 @@ from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
 from packer.dataset.reject_limit import encode_rejects, refuse_rejects
 from packer.dataset.sidefiles import iter_split_index
-from packer.dataset.strays import find_strays, planned_shards
+from packer.dataset.strays import is_own, is_unfinished, written_keys
 from packer.errors import ClaimLostError, DataSetError, StoreError
 from packer.formats.registry import get_format
 from packer.planning.layout import (
@@ -103,22 +103,36 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
     data = encode_manifest(manifest)
-    for key, companion in closing.companions(dest, manifest).items():
+    companions = closing.companions(dest, manifest)
+    for key, companion in companions.items():
         dest.put(key, [companion])
     check_claim(dest, document)
-    _remove_strays(dest, document.header)
+    written = written_keys(header) - {MANIFEST_KEY} | companions.keys()
+    _leave_alone(dest, written if copies.num_rows else written - {COPIES_KEY}, every)
     dest.put(MANIFEST_KEY, [data])
     return decode_manifest(data, name=f"{dest.uri}/{MANIFEST_KEY}")
 
 
-def _remove_strays(dest: Store, header: PlanHeader) -> None:
-    """Remove shards of a run whose place this was, which readers of a whole prefix would read too.
+def _leave_alone(dest: Store, written: Set[str], receipts: Iterable[Receipt]) -> None:
+    """See that a place holds all that was written, and remove what is left of a run whose place this was.
 
-    Where that is not allowed they stay, and `verify` names them.
+    Readers of a whole prefix would read a shard of that run too. Where removing is not allowed it stays, and `verify`
+    names it.
+
+    Raises DataSetError where something is not there.
     """
+    found = {info.key: info.num_bytes for info in dest.list()}
+    missing = [key for key in sorted(written) if key not in found]
+    missing += [r.shard.key for r in receipts if found.get(r.shard.key, r.shard.num_bytes) != r.shard.num_bytes]
+    if missing:
+        raise DataSetError(
+            f"{dest.uri}/{missing[0]}: expected it as it was written, found {found.get(missing[0], 'no')} bytes; go on "
+            f"with `resume=True`"
+        )
+    kept = {MANIFEST_KEY, *written}
     with suppress(PermissionError):
-        if strays := list(find_strays(dest, planned_shards(header, get_format(header.format).suffix))):
-            dest.delete_all(strays)
+        if others := [key for key in found if is_own(key) and key not in kept and not is_unfinished(key)]:
+            dest.delete_all(others)
 
 
 def check_claim(dest: Store, document: PlanDocument) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from packer.dataset.load import load_manifest
@@ -11,32 +10,33 @@ from packer.dataset.planfile import (
     PlanDocument,
     claim,
     find_claim,
+    find_object,
     load_plan,
     parse_claim,
     replace_claim,
     store_plan,
 )
 from packer.dataset.receipt import receipts_plan
+from packer.dataset.strays import find_replaced, is_own
 from packer.errors import ClaimLostError, DataSetError, DestinationTakenError, OptionsError
 from packer.options import default_options
 from packer.planning.layout import (
-    CROISSANT_KEY,
     MANIFEST_KEY,
-    META_PREFIX,
     PLAN_KEY,
     PLAN_LOCK_KEY,
     PLAN_PARTS_PREFIX,
+    RECEIPTS_PREFIX,
     plan_parts_prefix,
+    receipts_prefix,
 )
 from packer.planning.plan import PLAN_VERSION, Plan
 from packer.stores.open_store import is_local
-from packer.stores.store import Claim, Store
+from packer.stores.store import Claim, Store, Tagged
 
 _MAY_CHANGE = frozenset({"max_rejects", "on_reject"})
 """Options that decide whether a data set is made, and not which."""
 _MAX_ATTEMPTS = 5
 """To take over a place in which others come and go."""
-_SHARD_KEY = re.compile(r"([a-z][a-z0-9-]*)/\1-\d{5,}-of-\d{5,}\.[a-z]+")
 
 
 def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> None:
@@ -54,7 +54,7 @@ def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> 
     for info in dest.list():
         # Parts of plans, and the lock, are left by runs that were killed before they could claim.
         is_left = info.key.startswith(PLAN_PARTS_PREFIX) or info.key == PLAN_LOCK_KEY
-        if not (_is_own(info.key) if is_taken or shared else is_left):
+        if not (is_own(info.key) if is_taken or shared else is_left):
             remedy = ", which `overwrite=True` would not remove: move it away" if is_taken else ""
             raise OptionsError(
                 f"expected a place that is new or empty, but {dest.uri} holds {info.key}{remedy}", field="dest"
@@ -80,12 +80,13 @@ def claim_destination(
         if shared and _is_same_plan(dest, document):
             return join_claim(dest, document)
         raise
+    replaced = find_object(dest, MANIFEST_KEY) if overwrite else None
     own = _write_claim(dest, plan, document, overwrite=overwrite)
     if own is not None:
         owned = own if shared else _end_others(own, document)
         owned = join_claim(dest, document, folder=owned.claim.folder)
         if overwrite:
-            clear(owned, document)
+            owned = _clear_as_owner(owned, document, replaced)
         if not any(True for _ in dest.list(plan_parts_prefix(document.plan_id))):  # who was here before tidied up
             store_plan(owned, plan)
         return owned
@@ -115,6 +116,16 @@ def _write_claim(dest: Store, plan: Plan, document: PlanDocument, *, overwrite: 
             if not (overwrite and isinstance(error, ClaimLostError)):
                 return None
     return None
+
+
+def _clear_as_owner(owned: Store, document: PlanDocument, replaced: Tagged | None) -> Store:
+    """Clear a place that was claimed; return it as it is written to."""
+    while True:
+        try:
+            clear(owned, document, replaced)
+            return owned
+        except ClaimLostError:  # raised again if it is another plan's; a run that went on with this claim ends it, too
+            owned, replaced = join_claim(owned, document), None
 
 
 def _open(dest: Store, document: PlanDocument, *, is_new: bool) -> Store:
@@ -215,11 +226,6 @@ def _taken_text(dest: Store) -> str:
     return f"{dest.uri}: holds {state}; {remedy}replace it with `overwrite=True`, or choose another DEST"
 
 
-def _is_own(key: str) -> bool:
-    """Say whether a key is one that runs write."""
-    return key in (MANIFEST_KEY, CROISSANT_KEY) or key.startswith(META_PREFIX) or _SHARD_KEY.fullmatch(key) is not None
-
-
 def check_same_options(dest: Store, document: PlanDocument, options: dict[str, Any]) -> None:
     """Check that a run which goes on with a stored plan would give the bytes that the plan was made for.
 
@@ -263,8 +269,22 @@ def check_command(dest: Store, document: PlanDocument, command: str) -> None:
         )
 
 
-def clear(dest: Store, document: PlanDocument) -> None:
-    """Remove what is not of the plan that has claimed the place: the manifest first, so no reader sees a part."""
-    dest.delete(MANIFEST_KEY)
-    kept = plan_parts_prefix(document.plan_id)
-    dest.delete_all([i.key for i in dest.list() if _is_own(i.key) and i.key != PLAN_KEY and not i.key.startswith(kept)])
+def clear(dest: Store, document: PlanDocument, replaced: Tagged | None) -> None:
+    """Remove what was there before the plan that has claimed the place: the manifest first, so no reader sees a part.
+
+    Others may have gone on with the claim already, even to the end, so nothing stays away that they write: a shard is
+    replaced by the one of its name. `replaced` is the manifest that was there before the claim.
+    """
+    if replaced is not None and find_object(dest, MANIFEST_KEY) == replaced:
+        dest.delete(MANIFEST_KEY)
+    find_finished(dest, document)
+    dest.delete_all(list(find_replaced(dest, document.header, document.plan_id)))
+
+
+def remove_other_receipts(dest: Store, document: PlanDocument) -> None:
+    """Remove receipts of plans that the place has not been claimed for any more: their shards will be replaced."""
+    own = receipts_prefix(document.plan_id)
+    receipts = (info.key for info in dest.list(RECEIPTS_PREFIX))
+    # Those that lie in no folder are of releases that had none; each says whose it is.
+    others = [key for key in receipts if "/" in key.removeprefix(RECEIPTS_PREFIX) and not key.startswith(own)]
+    dest.delete_all(others)

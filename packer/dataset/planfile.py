@@ -99,12 +99,17 @@ def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:
     return [int(bound) for bound in shard.searchsorted(range(num_shards + 1))]
 
 
-def find_claim(store: Store) -> Tagged | None:
-    """Return `meta/plan.json` as it is, or None."""
+def find_object(store: Store, key: str) -> Tagged | None:
+    """Return an object as it is, or None."""
     try:
-        return store.get_tagged(PLAN_KEY)
+        return store.get_tagged(key)
     except ObjectNotFoundError:
         return None
+
+
+def find_claim(store: Store) -> Tagged | None:
+    """Return `meta/plan.json` as it is, or None."""
+    return find_object(store, PLAN_KEY)
 
 
 def claim(store: Store, document: PlanDocument, *, found: Tagged | None) -> bool:
