@@ -55,6 +55,9 @@ def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> 
         # Parts of plans, and the lock, are left by runs that were killed before they could claim.
         is_left = info.key.startswith(PLAN_PARTS_PREFIX) or info.key == PLAN_LOCK_KEY
         if not (is_own(info.key) if is_taken or shared else is_left):
+            if not is_taken and _is_taken(dest):  # by a run that started at the same time
+                check_destination(dest, overwrite=overwrite, shared=shared)
+                return
             remedy = ", which `overwrite=True` would not remove: move it away" if is_taken else ""
             raise OptionsError(
                 f"expected a place that is new or empty, but {dest.uri} holds {info.key}{remedy}", field="dest"

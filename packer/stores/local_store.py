@@ -190,8 +190,9 @@ class LocalStore:
         _remove_tree(self._temporaries)
         self._prune(os.path.dirname(self._temporaries))
         # A run that was stopped as it made a folder, or removed the last file of one, left it empty.
+        others = os.path.join(self._root, TEMPORARY_FOLDER)  # where an empty folder is another claim's
         for folder, _, _ in os.walk(self._root, topdown=False):
-            if folder != self._root:
+            if folder != self._root and not folder.startswith(others):
                 with contextlib.suppress(OSError):
                     os.rmdir(folder)
 

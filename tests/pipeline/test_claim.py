@@ -127,6 +127,22 @@ def test_parts_that_start_together(images: Path, tmp_path: Path, seed: int, requ
     assert list_files(dest) == ["meta/plan.json", f"meta/plan/{plan_id}-train-00000.parquet"]
 
 
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["before all", "before the claim is looked for", "after it"])
+def test_a_claim_while_the_place_is_looked_at(images: Path, tmp_path: Path, number: int) -> None:
+    """Who comes second is told of the first one's run, and not that its files are in the way."""
+    dest = tmp_path / "out"
+    first, second = plan_of(images, dest), plan_of(images, dest, seed=1)
+    calls = iter(range(1, 100))
+
+    def claim_at() -> None:
+        if next(calls) == number:
+            claim_destination(LocalStore(dest), *first, overwrite=False)
+
+    store = Overtaken(dest, ["list"] * 100, claim_at)
+    with pytest.raises(DestinationTakenError, match="holds an unfinished run"):
+        claim_destination(store, *second, overwrite=False)
+
+
 @pytest.mark.parametrize("seeds", [(0, 0), (0, 1)], ids=["equal options", "other options"])
 def test_two_processes_at_once(images: Path, tmp_path: Path, seeds: tuple[int, int]) -> None:
     processes = [

@@ -8,7 +8,7 @@ import pytest
 
 from packer.stores.local_store import TEMPORARY_FOLDER, LocalStore
 from packer.stores.open_store import open_store
-from packer.stores.store import Store
+from packer.stores.store import Claim, Store
 from tests.stores.store_contract import StoreContract
 
 
@@ -47,6 +47,18 @@ def test_sweep_removes_what_interrupted_writes_left(tmp_path: Path) -> None:
     assert [info.key for info in store.list()] == ["k"]
     store.sweep()
     assert os.listdir(tmp_path) == ["k"]
+
+
+def test_a_claim_that_ends_leaves_the_empty_folder_of_another(tmp_path: Path) -> None:
+    """Or else who lost a place at the moment of its claim would end the winner, who has written nothing yet."""
+    store = LocalStore(tmp_path)
+    winner, loser = (store.claimed(Claim(folder=store.open_folder(name, is_new=True))) for name in ("one", "two"))
+    (tmp_path / "train").mkdir()
+    loser.end_claim()
+    winner.put("train/a", [b"shard"])
+    assert {path.name for path in (tmp_path / TEMPORARY_FOLDER).iterdir()} == {winner.claim.folder}
+    winner.end_claim()
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
 def test_delete_removes_folders_that_became_empty(tmp_path: Path) -> None:
