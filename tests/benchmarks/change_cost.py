@@ -1,10 +1,11 @@
 """What a change costs: this checkout against another one, in packing, packing with ``--encode keep`` and resharding.
 
     git worktree add --detach ../before COMMIT
-    python -m tests.benchmarks.change_cost ../before [FOLDER] [--copies N] [--rounds N] [--work FOLDER] [--json FILE]
+    python -m tests.benchmarks.change_cost ../before [FOLDER] [--ways WAY ...] [--copies N] [--rounds N] [--work FOLDER]
 
 Both run in the environment of this Python. In a round each command runs once in either checkout, and the two share the
 machine slice by slice, so a ratio is of two runs that met the same machine. Between rounds it changes which is first.
+Each round's ratios are printed as it ends.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.benchmarks.measure import (
 
 _HERE = Path(__file__).parents[2]
 _SHARDS = 8
+_WAYS = ("pack", "keep", "reshard")
 
 
 def main() -> None:
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("before", type=Path, metavar="CHECKOUT", help="the code to compare with")
     add_photographs(parser)
     parser.add_argument("--copies", type=int, default=4, metavar="N", help="of each photograph [default: %(default)s]")
+    parser.add_argument("--ways", nargs="+", choices=_WAYS, default=_WAYS, help="what is run [default: all]")
     parser.add_argument("--work", metavar="FOLDER", help="where files lie [default: the folder for temporary files]")
     given = parser.parse_args()
     if not (given.before / "packer").is_dir():
@@ -50,20 +53,25 @@ def main() -> None:
 def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     photographs = link_photographs(list_photographs(given.photographs), folder / "once")
     source = link_photographs(sorted(photographs.iterdir()) * given.copies, folder / "source")
-    run_process(_command(given.before, "pack", source, folder / "packed", "--flat"))
-    ways: dict[str, list[object]] = {
+    commands: dict[str, list[object]] = {
         "pack": ["pack", source, "--flat"],
-        "pack, keep": ["pack", source, "--flat", "--encode", "keep"],
+        "keep": ["pack", source, "--flat", "--encode", "keep"],
         "reshard": ["reshard", folder / "packed"],
     }
+    ways = {way: commands[way] for way in given.ways}
+    if "reshard" in ways:
+        run_process(_command(given.before, "pack", source, folder / "packed", "--flat"))
     checkouts = {"before": given.before.resolve(), "now": _HERE}
     costs: dict[str, dict[str, list[ProcessCost]]] = {way: {name: [] for name in checkouts} for way in ways}
     for index in range(given.rounds):
         names = list(checkouts) if index % 2 == 0 else list(reversed(checkouts))
         for way, (command, place, *options) in ways.items():
-            commands = [_command(checkouts[name], command, place, folder / f"{way} {name}", *options) for name in names]
-            for name, cost in zip(names, run_in_slices(commands), strict=True):
+            both = [_command(checkouts[name], command, place, folder / f"{way} {name}", *options) for name in names]
+            found = dict(zip(names, run_in_slices(both), strict=True))
+            for name, cost in found.items():
                 costs[way][name].append(cost)
+            cpu, wall = found["now"].cpu_s / found["before"].cpu_s, found["now"].wall_s / found["before"].wall_s
+            print(f"round {index + 1}, {way}: CPU {cpu:.3f}, wall {wall:.3f}", file=sys.stderr, flush=True)
     num_bytes = sum(path.stat().st_size for path in source.iterdir())
     return {"num_images": given.copies * len(list(photographs.iterdir())), "num_bytes": num_bytes} | {
         way: _compare(found["before"], found["now"]) for way, found in costs.items()
@@ -91,7 +99,7 @@ def _compare(before: Sequence[ProcessCost], now: Sequence[ProcessCost]) -> dict[
 def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     size = f"{figures['num_images']:,} photographs, {figures['num_bytes'] / 1e6:,.0f} MB"
     rows = [("source", size, "one worker")]
-    for way in ("pack", "pack, keep", "reshard"):
+    for way in (way for way in _WAYS if way in figures):
         for figure, name in (("cpu_s", "CPU"), ("wall_s", "wall")):
             found = figures[way][figure]
             remark = f"{spread(found['ratios'])}; {found['before_s']:.2f} s before, {found['now_s']:.2f} s now"
