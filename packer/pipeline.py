@@ -177,7 +177,7 @@ def _note_space(dest: Store, document: PlanDocument, progress: Progress) -> None
     missing = num_bytes - sum(info.num_bytes for info in dest.list()) - shutil.disk_usage(dest.uri).free
     if missing > 0:
         progress.note(
-            f"{dest.uri}: the shards will take about {num_bytes / 1e9:,.2f} GB, which is {missing / 1e9:,.2f} GB more "
+            f"{dest.uri}: the shards will take about {num_bytes / 1e6:,.0f} MB, which is {missing / 1e6:,.1f} MB more "
             f"than is free there; make room while it packs: a run that finds none stops, and goes on with `resume=True`"
         )
 

@@ -6,6 +6,7 @@ by SIGTERM.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -90,8 +91,7 @@ def _run(arguments: list[str]) -> int:
         _discard_output()
         return 1
     except OSError as error:
-        _discard_output()
-        return _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1, ())
+        return _fail_of_system(error, arguments)
     if code == _INTERRUPTED:  # Typer makes this code of a KeyboardInterrupt, and says nothing
         is_pack = arguments[:1] == ["pack"]
         remedy = "; what was packed stays: the same command with --resume goes on from there" if is_pack else ""
@@ -113,6 +113,17 @@ def _fail(text: str, code: int, arguments: Sequence[str]) -> int:
         Output(as_json=True).failed(text, code)
     say_line(text, level="error", before="shardpack: ")
     return code
+
+
+def _fail_of_system(error: OSError, arguments: list[str]) -> int:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        remedy = "; raise the limit with ulimit -n, or give fewer --workers"
+        return _fail(f"{error.filename or 'no pipe for a worker'}: {error.strerror}{remedy}", 1, arguments)
+    if not error.filename:  # a standard stream is at fault, so nothing more is written to it
+        _discard_output()
+        return _fail(f"input or output: {error.strerror or error}", 1, ())
+    remedy = "; mend that, then go on with --resume" if arguments[:1] in (["pack"], ["reshard"]) else ""
+    return _fail(f"{error.filename}: {error.strerror}{remedy}", 1, arguments)
 
 
 def _discard_output() -> None:

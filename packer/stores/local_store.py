@@ -287,6 +287,8 @@ class LocalStore:
             except FileNotFoundError as error:  # others of this claim sweep here, and remove folders that became empty
                 self.check_claim()
                 problem = error
+            except OSError as error:  # the file that is written, and not a name that is gone soon, or none
+                raise OSError(error.errno, error.strerror, path) from None
             finally:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)

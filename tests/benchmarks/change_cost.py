@@ -11,6 +11,7 @@ Each round's ratios are printed as it ends.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -45,8 +46,11 @@ def main() -> None:
     given = parser.parse_args()
     if not (given.before / "packer").is_dir():
         sys.exit(f"{given.before}: expected a checkout of shardpack, found no folder packer in it")
-    with tempfile.TemporaryDirectory(dir=given.work) as folder:
-        figures = _measure(given, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(dir=given.work) as folder:
+            figures = _measure(given, Path(folder))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error}\n{error.stderr}")
     report("change_cost", _rows(figures), figures, given.json)
 
 
@@ -79,10 +83,9 @@ def _measure(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def _command(checkout: Path, *arguments: object) -> list[str]:
-    """Return what runs shardpack's code of a checkout, and none of the folder that this runs in (-P)."""
+    """Return what runs shardpack's code of a checkout: from there, since its workers look where they are first."""
     options = ["--gpus", _SHARDS, "--allow-fill", "--overwrite", "--workers", 1]
-    python = ["env", f"PYTHONPATH={checkout}", sys.executable, "-P", "-m", "packer"]
-    return [*python, *map(str, [*arguments, *options])]
+    return ["env", f"--chdir={checkout}", sys.executable, "-m", "packer", *map(str, [*arguments, *options])]
 
 
 def _compare(before: Sequence[ProcessCost], now: Sequence[ProcessCost]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """What keeps two runs apart where nothing else would notice: each of these fails without its guard."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from packer.dataset.destination import claim_destination
 from packer.dataset.planfile import encode_claim
-from packer.errors import ClaimLostError
+from packer.errors import ClaimLostError, DataSetError
 from packer.pipeline import pack
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
@@ -39,6 +40,37 @@ def test_nothing_is_committed_under_the_claim_of_another_plan(images: Path, tmp_
     with pytest.raises(ClaimLostError, match="another run took it over meanwhile"):
         pack(make_options(images, dest), engine=Meanwhile(replace_claim))
     assert not (dest / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "key", ["train/train-00001-of-00004.tfrecord", "meta/index/train/train-00002-of-00004.idx", "a cut shard"]
+)
+def test_nothing_is_committed_that_is_not_there(images: Path, tmp_path: Path, key: str) -> None:
+    dest = tmp_path / "out"
+
+    def harm() -> None:
+        if key == "a cut shard":
+            os.truncate(dest / "train/train-00000-of-00004.tfrecord", 100)
+        else:
+            (dest / key).unlink()
+
+    with pytest.raises(DataSetError, match=r"expected it as it was written, found (no|100) bytes; go on with"):
+        pack(make_options(images, dest), engine=Meanwhile(harm))
+    assert not (dest / "manifest.json").exists()
+    pack_small(images, dest, resume=True)
+    assert verify(str(dest), SerialEngine(), SilentProgress()).faults == ()
+
+
+def test_a_run_that_goes_on_removes_receipts_of_other_plans(images: Path, tmp_path: Path) -> None:
+    """Their shards will be replaced, and a later run of that plan must not count on them."""
+    dest = tmp_path / "out"
+    pack_small(images, dest, part="0/2")
+    other = dest / "meta/receipts/0123456789abcdef/train-00000-of-00004.json"
+    other.parent.mkdir()
+    other.write_bytes(b"{}")
+    pack_small(images, dest, part="1/2")
+    assert not other.exists()
+    assert len(list((dest / "meta/receipts").glob("*/*.json"))) == 4
 
 
 def test_a_part_that_fails_leaves_alone_what_others_are_writing(images: Path, tmp_path: Path) -> None:
