@@ -140,7 +140,9 @@ def lasting_options(options: PackOptions) -> dict[str, Any]:
 
     One that later releases than the first brought is left out where it has its default, as the plans of that have it.
     """
-    values, defaults, later = msgspec.to_builtins(options), default_options(), later_fields(PackOptions)
+    # As JSON has them, which knows no tuples, for what is stored is compared with what is given anew.
+    values = msgspec.json.decode(msgspec.json.encode(options))
+    defaults, later = msgspec.json.decode(msgspec.json.encode(default_options())), later_fields(PackOptions)
     return {
         name: absolute_uri(value) if name == "source" else value
         for name, value in values.items()

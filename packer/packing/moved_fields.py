@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from packer.formats.container import ExtraValue, Picture
 from packer.imaging.field_geometry import PictureMove, move_boxes, move_mask, move_points
 from packer.imaging.masks import MASK_FORMAT, check_mask_size, decode_mask, encode_mask
 from packer.imaging.rejects import RejectError, RejectReason
+from packer.imaging.shapes import draw_mask
 from packer.imaging.transform import transform_image
 from packer.imaging.values import TransformedImage
 from packer.specs import FieldKind, FieldSpec, ImageSpec
@@ -33,18 +34,29 @@ def move_fields(
     return moved
 
 
+class _Item(Protocol):
+    @property
+    def fields(self) -> Sequence[FieldSpec]: ...
+    @property
+    def shapes(self) -> Mapping[str, str]: ...
+
+
 def move_pictures(
-    fields: Sequence[FieldSpec], files: Mapping[str, bytes], image: TransformedImage, spec: ImageSpec
+    item: _Item, files: Mapping[str, bytes], image: TransformedImage, spec: ImageSpec
 ) -> dict[str, Picture]:
     """Return the masks and further images of an item, as files. Raises RejectError naming the field."""
     pictures = {}
-    for field in fields:
+    for field in item.fields:
         if not field.is_picture:
             continue
         try:
             if field.kind is FieldKind.MASK:
-                mask = decode_mask(files[field.name], max_pixels=spec.max_pixels)
-                check_mask_size(mask, image.source)
+                shapes = item.shapes.get(field.name)
+                if shapes is not None:
+                    mask = draw_mask(shapes, image.source)
+                else:
+                    mask = decode_mask(files[field.name], max_pixels=spec.max_pixels)
+                    check_mask_size(mask, image.source)
                 pictures[field.name] = Picture(encode_mask(move_mask(mask, _move(field, image))), MASK_FORMAT)
             else:
                 other = transform_image(files[field.name], spec)

@@ -14,7 +14,7 @@ from packer.formats.container import ExtraValue, Label, Picture, Sample
 from packer.imaging.transform import transform_image
 from packer.packing.moved_fields import move_fields, move_pictures
 from packer.sources.items import ETAG, NUM_BYTES
-from packer.sources.members import MEMBER_COLUMNS, Member, picture_column
+from packer.sources.members import MEMBER_COLUMNS, SHAPES, Member, picture_column
 from packer.specs import FieldSpec, ImageSpec
 
 
@@ -34,6 +34,8 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
     """What some of the extras are."""
     pictures: Mapping[str, ItemRow] = {}
     """Where masks and further images lie, by the names of their fields."""
+    shapes: Mapping[str, str] = {}
+    """What is drawn as a mask, by the names of fields."""
 
     @property
     def num_bytes_of_all(self) -> int:
@@ -79,13 +81,16 @@ def item_rows(columns: Mapping[str, list[Any]], names: RowNames) -> list[ItemRow
                 class_text=class_names[label] if isinstance(label, int) and 0 <= label < len(class_names) else "",
                 extras={name: tuple(value) if isinstance(value, list) else value for name, value in extras.items()},
                 fields=names.fields,
+                shapes={
+                    spec.name: columns[picture_column(spec.name, SHAPES)][index]
+                    for spec in names.fields
+                    if picture_column(spec.name, SHAPES) in columns
+                },
                 pictures={
                     spec.name: _picture_row(columns, index, spec.name)
                     for spec in names.fields
                     if spec.is_picture and picture_column(spec.name, NUM_BYTES) in columns
-                }
-                if names.fields
-                else {},
+                },
             )
         )
     return rows
@@ -124,7 +129,7 @@ def build_sample(row: ItemRow, data: bytes | ItemFiles, spec: ImageSpec) -> tupl
         image = transform_image(files.data, spec)
         if row.fields:
             extras = move_fields(row.fields, row.extras, image)
-            pictures = move_pictures(row.fields, files.pictures, image, spec)
+            pictures = move_pictures(row, files.pictures, image, spec)
     except MemoryError as error:
         raise PackerError(
             f"{row.key}: memory ran out while it was decoded ({error}); give fewer `workers` or a smaller "

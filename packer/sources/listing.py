@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -33,9 +33,19 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
         SourceError: what is wrong with the listing, its columns, the class map, or the files that it names.
     """
     refuse_flat(spec)
-    folder = absolute_uri(root)
+    return list_rows_of(load_table(spec.source, files), spec, absolute_uri(root), {})
+
+
+def list_rows_of(raw: RawTable, spec: SourceSpec, folder: str, drawn: Mapping[str, pa.ChunkedArray]) -> Listing:
+    """List the files that rows name; see `list_listing`.
+
+    Args:
+        raw: the rows.
+        spec: what they are listed for.
+        folder: of the listing, absolute.
+        drawn: columns of the items for masks that are no files.
+    """
     root = absolute_uri(spec.root) if spec.root is not None else folder
-    raw = load_table(spec.source, files)
     if not raw.table.num_rows:
         raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
     roles = find_roles(raw, spec)
@@ -46,9 +56,9 @@ def list_listing(spec: SourceSpec, files: Sequence[str], *, root: str) -> Listin
         columns[LABEL] = label.values
     columns |= {KEY: keys, **_load_sizes(raw, keys, root, spec.store)}
     built = build_fields(raw, spec, roles.extras)
-    columns |= built.columns
+    columns |= {**built.columns, **drawn}
     for field in spec.fields:
-        if field.kind in PICTURES:
+        if field.kind in PICTURES and field.name not in drawn:
             pictures = build_picture_keys(raw, field, root, folder=folder)
             columns |= picture_columns(field, pictures, _load_sizes(raw, pictures, root, spec.store))
     return Listing(

@@ -21,6 +21,8 @@ STORED_BYTES = "_stored_bytes"
 """How many stored bytes there are; `num_bytes` is their size after decompression."""
 METHOD = "_method"
 """ZIP's number of the compression: 0 stored as they are, 8 deflated."""
+SHAPES = "_shapes"
+"""What is drawn as a mask, where it is no file; see `packer.imaging.shapes`."""
 MEMBER_COLUMNS = (ARCHIVE, OFFSET_BYTES, STORED_BYTES, METHOD)
 
 

@@ -8,6 +8,7 @@ import posixpath
 
 from packer.errors import SourceError
 from packer.sources.archives import ARCHIVE_SUFFIXES, find_archive_kind
+from packer.sources.coco import list_coco
 from packer.sources.fieldpictures import add_folder_pictures
 from packer.sources.folder import list_archive, list_folder
 from packer.sources.image_names import is_hidden
@@ -22,6 +23,7 @@ from packer.sources.tables import LISTING_SUFFIXES, find_kind
 from packer.sources.tarsamples import find_webdataset, list_webdataset
 from packer.stores.open_store import absolute_uri, is_local, open_store
 
+_ANNOTATIONS = ".json"
 _ASIDE = (".md", ".json", ".txt", ".yaml", ".yml", ".py")
 """Endings of what may lie beside files of rows, as in a repository of the Hugging Face Hub."""
 
@@ -53,6 +55,9 @@ def _list_source(spec: SourceSpec, spill: Spill | None) -> Listing:
     if (rows := find_rows(spec)) is not None:
         refuse_flat(spec)
         return list_rows(spec, rows, spill or Spill())
+    if spec.source.lower().endswith(_ANNOTATIONS) and posixpath.basename(spec.source) != MANIFEST_NAME:
+        refuse_flat(spec)
+        return list_coco(spec)
     if not is_local(spec.source):
         return list_inventory(spec) if spec.source.endswith(f"/{MANIFEST_NAME}") else list_remote(spec)
     path = absolute_uri(spec.source)
