@@ -10,10 +10,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
+from packer.distributions import installed_version
 from packer.imaging.codecs_report import list_codecs, resampling_instructions
 from packer.loading.region_decoder import find_region_jpeg_decoder
 from packer.processors import count_processors
@@ -59,11 +59,11 @@ def run_checks() -> tuple[Check, ...]:
 
 
 def _core() -> Iterator[Check]:
-    yield Check(name="shardpack", found=_version("shardpack") or "not installed, run from its folder")
+    yield Check(name="shardpack", found=installed_version("shardpack") or "not installed, run from its folder")
     yield Check(name="Python", found=f"{platform.python_version()} at {sys.executable}")
     yield Check(name="machine", found=f"{platform.machine()}, {count_processors()} cores, {_memory_text()}")
     for name in ("pyarrow", "numpy", "obstore", "boto3"):
-        yield Check(name=name, found=_version(name) or "missing")
+        yield Check(name=name, found=installed_version(name) or "missing")
 
 
 def _images() -> Iterator[Check]:
@@ -78,7 +78,7 @@ def _images() -> Iterator[Check]:
 
 def _extras() -> Iterator[Check]:
     for module, extra in _EXTRAS.items():
-        found = _version(_DISTRIBUTIONS.get(module, module)) if importlib.util.find_spec(module) else None
+        found = installed_version(_DISTRIBUTIONS.get(module, module)) if importlib.util.find_spec(module) else None
         yield Check(name=module, found=found or "not installed", advice="" if found else f"pip install '.[{extra}]'")
 
 
@@ -137,13 +137,6 @@ def _limits() -> Iterator[Check]:
         ok=is_enough,
         advice="" if is_enough else f"ulimit -n {_MIN_OPEN_FILES}",
     )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _memory_text() -> str:

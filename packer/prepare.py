@@ -19,8 +19,8 @@ from packer.dataset.reject_limit import check_probed
 from packer.dedupe import drop_copies, planned_copies
 from packer.errors import PackerError, SourceError
 from packer.formats.features import check_extra_names
-from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import STORE_FIELDS, PackOptions, default_options
+from packer.packing.encoder import report_encoder
 from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
 from packer.packing.sample import RowNames, item_rows
 from packer.planning.balance import KnownSizes
@@ -86,7 +86,7 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
         deduped = drop_copies(ordered, listing, run)
         ordered, copied = deduped.items, deduped.copied
     sizes = _measure(ordered, listing, run)
-    encoder = encoder_fingerprint(options.image_spec())
+    (encoder,) = run.engine.run(report_encoder, options.image_spec(), [0], run.progress.advance)
     request = PlanRequest(
         format=options.format,
         image=options.image_spec(),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.datasets import write_images
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "packer").rglob("*.py"))
 HEAVY = {
@@ -49,11 +51,24 @@ def test_a_worker_loads_what_it_packs_with_and_nothing_for_other_places() -> Non
         "from packer.packing import TASK_MODULES\n"
         "for name in TASK_MODULES: importlib.import_module(name)\n"
         "from packer.options import PackOptions\n"
-        "from packer.packing.shard import encoder_digest\n"
-        "encoder_digest(PackOptions(source='a', dest='b').image_spec())"
+        "from packer.packing.encoder import report_encoder\n"
+        "report_encoder(PackOptions(source='a', dest='b').image_spec(), 0, lambda items, size: None)"
     )
     assert {"PIL", "cykooz_resizer", "simplejpeg", "pyarrow"} <= loaded
     assert loaded & {*HEAVY - {"PIL", "cykooz_resizer", "pyarrow"}, "fsspec", "typer", "rich", "email"} == set()
+
+
+def test_the_process_that_plans_leaves_images_to_its_workers(tmp_path: Path) -> None:
+    """Both pay for what they import. Of the standard library, `email` is what asking for a version would load."""
+    arguments = ["pack", str(write_images(tmp_path / "images", 3)), str(tmp_path / "out"), "--resize", "24"]
+    loaded = loaded_by(
+        "import contextlib, io\n"
+        "from packer.cli.main import run\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): assert run({arguments!r}) == 0"
+    )
+    assert "pyarrow" in loaded
+    unwanted = {*HEAVY - {"pyarrow"}, "simplejpeg", "fsspec", "rich", "pydantic", "yaml", "email", "asyncio"}
+    assert loaded & unwanted == set()
 
 
 @pytest.mark.slow

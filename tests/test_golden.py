@@ -13,7 +13,7 @@ from packer.dataset.planfile import load_plan
 from packer.errors import EncoderMismatchError, OptionsError
 from packer.imaging.fingerprint import encoder_digest
 from packer.loading.loader import Loader
-from packer.packing.shard import check_encoder
+from packer.packing.encoder import _own_digest
 from packer.pipeline import pack
 from packer.planning.layout import COPIES_KEY
 from packer.progress import SilentProgress
@@ -128,7 +128,7 @@ def test_the_same_options_still_give_its_bytes(version: str, tmp_path: Path) -> 
 def test_an_interrupted_run_is_finished(version: str, tmp_path: Path) -> None:
     dest = Path(shutil.copytree(GOLDEN / version / INTERRUPTED, tmp_path / "out"))
     load_sources(version)
-    check_encoder.cache_clear()
+    _own_digest.cache_clear()
     options = options_of(version, INTERRUPTED, dest, resume=True)
     if not has_same_encoder(dest):
         with pytest.raises(EncoderMismatchError, match="install the same versions"):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
+from packer.distributions import installed_version
 from packer.options import PackOptions
 
 _LIBRARIES = ("shardpack", "pillow", "cykooz-resizer", "numpy", "pyarrow", "pyspark")
@@ -22,14 +22,7 @@ def run_report(options: PackOptions, *, started: float, num_reused: int) -> byte
         "engine": options.engine,
         "host": platform.node(),
         "python": platform.python_version(),
-        "versions": {name: found for name in _LIBRARIES if (found := _version(name))},
+        "versions": {name: found for name in _LIBRARIES if (found := installed_version(name))},
         "options": msgspec.to_builtins(options),
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

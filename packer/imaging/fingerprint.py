@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import msgspec
 from PIL import Image, features
 
+from packer.distributions import installed_version
 from packer.imaging.transform import transform_image
 from packer.imaging.values import EncoderFingerprint
 from packer.specs import ImageSpec
@@ -34,16 +35,17 @@ _DECODERS = ("avif", "jpg", "jpg_2000", "libtiff", "webp", "zlib")
 AVIF."""
 
 
-def encoder_fingerprint(spec: ImageSpec) -> EncoderFingerprint:
-    """Return this process's fingerprint for the spec's fit, encoding and quality. Takes some milliseconds."""
-    from importlib.metadata import version  # Loads the parser of mails; workers compare digests and need no versions.
+def encoder_fingerprint(spec: ImageSpec, *, sha256: str = "") -> EncoderFingerprint:
+    """Return this process's fingerprint for the spec's fit, encoding and quality.
 
+    Takes some milliseconds, unless `sha256` is the digest, which was found before.
+    """
     return EncoderFingerprint(
-        sha256=encoder_digest(spec),
-        pillow=version("pillow"),
+        sha256=sha256 or encoder_digest(spec),
+        pillow=installed_version("pillow") or "none",
         libjpeg_turbo=features.version("libjpeg_turbo") or "none",
-        simplejpeg=version("simplejpeg"),
-        resizer=version("cykooz-resizer"),
+        simplejpeg=installed_version("simplejpeg") or "none",
+        resizer=installed_version("cykooz-resizer") or "none",
         machine=platform.machine(),
         decoders=_find_decoders(),
     )

@@ -1,4 +1,8 @@
 """The tasks: an item's bytes to a sample, samples to a shard."""
 
-TASK_MODULES = ("packer.packing.probe", "packer.packing.shard")
-"""Where the tasks of a run come from, in the order they are needed."""
+TASK_MODULES = (
+    *("packer.packing.probe", "packer.imaging.transform", "packer.packing.moved_fields"),
+    *("packer.packing.encoder", "packer.imaging.fingerprint"),
+    "packer.packing.shard",
+)
+"""What the tasks of a run need, in the order they need it."""

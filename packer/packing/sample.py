@@ -11,8 +11,6 @@ import msgspec
 
 from packer.errors import PackerError
 from packer.formats.container import ExtraValue, Label, Picture, Sample
-from packer.imaging.transform import transform_image
-from packer.packing.moved_fields import move_fields, move_pictures
 from packer.sources.items import ETAG, NUM_BYTES
 from packer.sources.members import MEMBER_COLUMNS, SHAPES, Member, picture_column
 from packer.specs import FieldSpec, ImageSpec
@@ -123,6 +121,10 @@ def build_sample(row: ItemRow, data: bytes | ItemFiles, spec: ImageSpec) -> tupl
         RejectError: the image cannot become a sample.
         PackerError: this machine has too little memory for it.
     """
+    # The image libraries, which the process that plans does without.
+    from packer.imaging.transform import transform_image
+    from packer.packing.moved_fields import move_fields, move_pictures
+
     files = ItemFiles(data, {}) if isinstance(data, bytes) else data
     extras, pictures = row.extras, dict[str, Picture]()
     try:

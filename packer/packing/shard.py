@@ -5,22 +5,20 @@ rows of the plan -> bytes, read ahead -> samples -> shard
 
 from __future__ import annotations
 
-import functools
 import logging
 
 import msgspec
 
 from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.engines.engine import Tick
-from packer.errors import EncoderMismatchError, PackerError
-from packer.imaging.fingerprint import encoder_digest, encoder_fingerprint
+from packer.errors import PackerError
 from packer.imaging.rejects import RejectError
-from packer.imaging.values import EncoderFingerprint
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
+from packer.packing.encoder import check_encoder
 from packer.packing.fetch import fetch_files
 from packer.packing.sample import RowNames, item_rows
 from packer.packing.samples import BuiltSample, build_samples
-from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, ImageSpec, StoreOptions
+from packer.specs import DEFAULT_STORE, ITEM_LIMIT_S, StoreOptions
 from packer.stores.open_store import open_store
 from packer.stores.store import NO_CLAIM, Claim
 
@@ -76,29 +74,3 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
 
     build_samples(items, fetch_files(source, items), header.image, limit_s=context.item_limit_s, take=take)
     return finish_shard(dest, task, shard, table)
-
-
-@functools.lru_cache(maxsize=4)
-def check_encoder(spec: ImageSpec, expected: EncoderFingerprint) -> None:
-    """Compare this process's encoder with the plan's, once. Raises EncoderMismatchError naming both versions."""
-    if encoder_digest(spec) != expected.sha256:
-        found = encoder_fingerprint(spec)
-        raise EncoderMismatchError(
-            f"this worker's image libraries give other bytes than those that made the plan: expected "
-            f"{_versions(expected)}, found {_versions(found)}{_missing(expected, found)}; install the same versions, "
-            f"from the same place, everywhere"
-        )
-
-
-def _versions(encoder: EncoderFingerprint) -> str:
-    return (
-        f"pillow {encoder.pillow}, libjpeg-turbo {encoder.libjpeg_turbo}, simplejpeg {encoder.simplejpeg}, "
-        f"cykooz-resizer {encoder.resizer} on {encoder.machine}"
-    )
-
-
-def _missing(expected: EncoderFingerprint, found: EncoderFingerprint) -> str:
-    """Name the decoders that only one of two Pillows has, which may be of one version."""
-    here = ", ".join(name for name in expected.decoders if name not in found.decoders)
-    there = ", ".join(name for name in found.decoders if name not in expected.decoders)
-    return f"; this worker's lacks {here}" * bool(here) + f"; the plan's lacked {there}" * bool(there)
