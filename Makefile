@@ -102,7 +102,7 @@ lint: $(LATEST)
 	.venv-latest/bin/hadolint --ignore DL3008 --failure-threshold warning docker/*.Dockerfile
 
 types: $(LATEST)
-	.venv-latest/bin/mypy --strict packer
+	.venv-latest/bin/mypy --strict packer jobs
 
 contracts: $(LATEST)
 	.venv-latest/bin/lint-imports

@@ -15,7 +15,8 @@ Each host prints one line of JSON and writes it to /opt/ml/output/data, so to s3
     python jobs/sagemaker_probe.py report probe-algo-1.json probe-algo-2.json
 
 says what the hosts have between them. Use a small data set, with some shards for each rank. Other modes: `--mode File`
-or FastFile; `--shuffle-seed N` for the order with ShuffleConfig.
+or FastFile; `--shuffle-seed N` for the order with ShuffleConfig. With `--log-level info` before `request`, the job logs
+what it reads while it reads it; `--log-json` makes lines of JSON of that.
 
 In a Pipe, shards are known by their sha256, which the data set's manifest has. Epochs 0 and 2 are read to the end, and
 epoch 1 is closed after its first bytes, as a training pass may do.
@@ -26,13 +27,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import platform
 import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,11 +51,15 @@ _RECORDIO_MAGIC = 0xCED7230A
 _TFRECORD_OVERHEAD = 4 + 4 + 8
 
 Json = dict[str, Any]
+_LOGGER = logging.getLogger("shardpack.probe")
+_LEVELS = ("debug", "info", "warning", "error")
 
 
 def main() -> None:
     """Without arguments: look around in a training container."""
     parser = argparse.ArgumentParser(description="which shards SageMaker hands to which instance")
+    parser.add_argument("--log-level", choices=_LEVELS, help="least level of log records on standard error")
+    parser.add_argument("--log-json", action="store_true", help="log records as lines of JSON")
     commands = parser.add_subparsers(dest="command")
     request = commands.add_parser("request", help="turn a CreateTrainingJob request into one of this probe")
     request.add_argument("job", help="JSON file that shardpack sagemaker --job wrote")
@@ -61,12 +67,28 @@ def main() -> None:
     report = commands.add_parser("report", help="say what hosts have between them")
     report.add_argument("files", nargs="+", help="what each host wrote")
     given = parser.parse_args()
+    start_logs(given.log_level, as_json=given.log_json)
     if given.command == "request":
-        _say(json.dumps(build_request(json.loads(Path(given.job).read_text()), given.script), indent=2))
+        logs = ["--log-level", given.log_level] * bool(given.log_level) + ["--log-json"] * given.log_json
+        _say(json.dumps(build_request(json.loads(Path(given.job).read_text()), given.script, logs), indent=2))
     elif given.command == "report":
         _say("\n".join(describe([json.loads(Path(name).read_text()) for name in given.files])))
     else:
         probe(Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")), limit_s=LIMIT_S)
+
+
+def start_logs(level: str | None, *, as_json: bool) -> None:
+    """Show log records from a level on, on standard error; warnings by default."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel((level or "warning").upper())
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"time": record.created, "level": record.levelname.lower(), "process": record.process}
+        return json.dumps({**fields, "logger": record.name, "message": record.getMessage()})
 
 
 def _say(text: str) -> None:
@@ -74,8 +96,8 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def build_request(job: Json, script_uri: str) -> Json:
-    """Return a request that runs this script, with the data of another one."""
+def build_request(job: Json, script_uri: str, arguments: Sequence[str] = ()) -> Json:
+    """Return a request that runs this script with some arguments, and the data of another request."""
     kept = ("RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig", "VpcConfig")
     source = {"S3DataType": "S3Prefix", "S3Uri": script_uri, "S3DataDistributionType": "FullyReplicated"}
     channel = {"ChannelName": PROBE_CHANNEL, "InputMode": "File", "DataSource": {"S3DataSource": source}}
@@ -89,6 +111,8 @@ def build_request(job: Json, script_uri: str) -> Json:
         "TrainingInputMode": algorithm["TrainingInputMode"],
         "ContainerEntrypoint": ["python3", f"/opt/ml/input/data/{PROBE_CHANNEL}/{script_uri.rpartition('/')[2]}"],
     }
+    if arguments:
+        request["AlgorithmSpecification"]["ContainerArguments"] = [*arguments]
     return request
 
 
@@ -149,6 +173,7 @@ def _trying(look: Any, path: Path, shards: list[Json], into: Json) -> None:
         look(path, shards, into)
     except Exception as error:  # the other channels are still worth a look
         into["error"] = f"{type(error).__name__}: {error}"
+        _LOGGER.warning("%s: %s", path.name, into["error"])
     into["finished"] = "error" not in into
 
 
@@ -177,6 +202,7 @@ def _read_epochs(path: Path, shards: list[Json], into: Json) -> None:
         while not os.path.exists(f"{path}_{epoch}"):
             time.sleep(0.1)
         seen["seconds_until_fifo"] = round(time.monotonic() - started_s, 2)
+        _LOGGER.info("%s: there after %.2f s", seen["fifo"], seen["seconds_until_fifo"])
         with open(f"{path}_{epoch}", "rb") as stream:
             if epoch == CLOSED_EARLY:
                 seen["closed_early_after_bytes"] = len(stream.read(EARLY_BYTES))
@@ -290,4 +316,4 @@ def _short(key: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -135,3 +135,19 @@ def test_a_request_keeps_the_data_and_starts_the_script(tmp_path, mode):
     assert entry == ["python3", "/opt/ml/input/data/probe/sagemaker_probe.py"]
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}
     assert {"HyperParameters", "EnableManagedSpotTraining", "CheckpointConfig"} & set(request) == set()
+
+
+def test_a_job_logs_as_the_request_was_asked_to(tmp_path, data):
+    job = tmp_path / "job.json"
+    algorithm = {"TrainingImage": "image", "TrainingInputMode": "Pipe"}
+    job.write_text(json.dumps({"TrainingJobName": "a", "AlgorithmSpecification": algorithm, "InputDataConfig": []}))
+    logs = ["--log-level", "warning", "--log-json"]
+    made = json.loads(run(*logs, "request", job, "s3://bucket/probe.py").stdout)["AlgorithmSpecification"]
+    assert made["ContainerArguments"] == logs
+    base = tmp_path / "host"
+    write_job(base, data, {"train": ("Pipe", "ShardedByS3Key")}, hosts=HOSTS, host=0)
+    (base / "input/data/train_0").mkdir(parents=True)  # no FIFO, so reading it fails
+    told = run(*logs, SAGEMAKER_BASE_DIR=str(base))
+    (record,) = [json.loads(line) for line in told.stderr.splitlines()]
+    assert (record["level"], record["logger"]) == ("warning", "shardpack.probe")
+    assert record["message"].startswith("train: IsADirectoryError")
