@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
@@ -43,6 +44,26 @@ def sync_folder(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sync(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def is_device(path: str) -> bool:
+    """Tell whether a name is that of a device or a pipe, as /dev/null is, which no file may replace."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return os.path.abspath(path).startswith("/dev/") or stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def write_into_device(path: str, buffers: Buffers) -> None:
+    """Write to what has a name, and leave it there. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        write_all(descriptor, buffers)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(descriptor)
 

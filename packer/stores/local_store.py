@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from packer.errors import ClaimLostError
-from packer.stores.local_files import NotDurableError, make_folders, sync, sync_folder, write_all
+from packer.stores.local_files import (
+    NotDurableError,
+    is_device,
+    make_folders,
+    sync,
+    sync_folder,
+    write_all,
+    write_into_device,
+)
 from packer.stores.store import NO_CLAIM, Buffers, Claim, ObjectInfo, ObjectNotFoundError, Tagged
 
 TEMPORARY_FOLDER = ".shardpack-tmp"
@@ -91,6 +99,9 @@ class LocalStore:
 
     def put(self, key: str, buffers: Buffers) -> None:
         path = self._path(key)
+        if not self._claim.folder and is_device(path):
+            write_into_device(path, buffers)
+            return
 
         def place(temporary: str) -> bool:
             os.replace(temporary, path)

@@ -2,6 +2,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,20 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, read: str
         getattr(LocalStore(tmp_path), read)(*arguments)
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert caught.value.filename == str(path)
+
+
+def test_a_pipe_or_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    LocalStore(tmp_path).put("pipe", [b"one", b"two"])
+    assert os.read(reader, 100) == b"onetwo"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        LocalStore(tmp_path).put("full", [b"one"])
+    assert caught.value.filename == str(full)
+    assert os.readlink(full) == "/dev/full"
