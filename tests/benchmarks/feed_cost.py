@@ -4,8 +4,9 @@
 
 DATASET is packed photographs with class labels, such as `shardpack pack labels.csv DATASET --gpus 4 --resize 256` makes
 them. The trainer runs in a cgroup of its own (version 1 or 2; this needs the right to make one) with simulated steps of
-1 ms an image; data hosts run beside it on the same machine, with what is left of it. What is compared is the mean time
-of a step after the first epoch, in which everything is started, with the time that the simulated step alone takes.
+1 ms an image; data hosts run beside it on the same machine, with what is left of it. Both come before whatever else the
+machine does. What is compared is the mean time of a step after the first epoch, in which everything is started, with
+the time that the simulated step alone takes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class _Run:
     batch_size: int
     epochs: int
     cgroup: Path
+    """Has one for the trainer and one for data hosts."""
 
     @property
     def step_s(self) -> float:
@@ -67,7 +69,8 @@ def main() -> None:
 
 
 def _compare(run: _Run, options: argparse.Namespace) -> None:
-    with started_host(run.data) as first, started_host(run.data) as second:
+    prefix = _joining(run.cgroup / "hosts")
+    with started_host(run.data, prefix=prefix) as first, started_host(run.data, prefix=prefix) as second:
         hosts = f"{first.address},{second.address}"
         ways = {"alone": (), "two data hosts": ("--feed", hosts)}
         measured = in_turns({name: lambda more=more: _train(run, more) for name, more in ways.items()}, options.rounds)
@@ -89,10 +92,7 @@ def _train(run: _Run, more: Sequence[str]) -> float:
             *("--epochs", str(run.epochs), "--events", str(events), "--log-steps", "1", *more),
         ]
         done = subprocess.run(
-            ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(run.cgroup), *command],
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
+            [*_joining(run.cgroup / "trainer"), *command], capture_output=True, text=True, timeout=_LIMIT_S, check=False
         )
         assert done.returncode == 0, done.stderr
         print(done.stdout.splitlines()[-1], file=sys.stderr)
@@ -101,22 +101,36 @@ def _train(run: _Run, more: Sequence[str]) -> float:
     return sum(steps) / len(steps)
 
 
+def _joining(cgroup: Path) -> tuple[str, ...]:
+    """Return what starts a command inside a cgroup."""
+    return "/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(cgroup)
+
+
 @contextlib.contextmanager
 def _limited(cores: float) -> Iterator[Path]:
-    """Make a cgroup that gets so many cores, and remove it."""
+    """Make cgroups for a trainer, which gets so many cores, and for data hosts, and remove them."""
     quota = int(cores * _PERIOD_US)
     is_unified = (_ROOT / "cgroup.controllers").exists()
     folder = (_ROOT if is_unified else _ROOT / "cpu") / f"shardpack-feed-{os.getpid()}"
+    trainer, hosts = folder / "trainer", folder / "hosts"
     folder.mkdir()
+    if is_unified:
+        (folder / "cgroup.subtree_control").write_text("+cpu")
     try:
+        trainer.mkdir()
+        hosts.mkdir()
         if is_unified:
-            (folder / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
+            (folder / "cpu.weight").write_text("10000")
+            (trainer / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
         else:
-            (folder / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (folder / "cpu.cfs_quota_us").write_text(str(quota))
+            (folder / "cpu.shares").write_text("262144")
+            (trainer / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+            (trainer / "cpu.cfs_quota_us").write_text(str(quota))
         yield folder
     finally:
-        folder.rmdir()
+        for path in (trainer, hosts, folder):
+            with contextlib.suppress(FileNotFoundError):
+                path.rmdir()
 
 
 if __name__ == "__main__":
