@@ -227,11 +227,14 @@ class Output:
             self.progress.note(f"wrote {path}")
         _write_json(msgspec.json.format(msgspec.json.encode(made.channels)))
 
-    def checked(self, path: str, faults: Sequence[str]) -> None:
-        """Show what is wrong with a request."""
+    def checked(self, path: str, faults: Sequence[str], advice: Sequence[str]) -> None:
+        """Show what is wrong with a request, and what is doubtful in it."""
         if self._as_json:
-            self._json({"path": path, "faults": [in_flags(fault) for fault in faults], "ok": not faults})
+            shown_faults, warnings = ([in_flags(text) for text in texts] for texts in (faults, advice))
+            self._json({"path": path, "faults": shown_faults, "warnings": warnings, "ok": not faults})
             return
+        for text in advice:
+            _print(f"WARNING {text}")
         for fault in faults:
             _print(f"FAULT {fault}")
         _print(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +23,8 @@ _FIELDS = (
     *msgspec.structs.fields(SageMakerOptions),
     *(field for field in msgspec.structs.fields(PackOptions) if field.name in STORE_FIELDS),
 )
+_OF_TOOLKIT = "sagemaker_"
+"""Begins the hyperparameters of SageMaker's own toolkit."""
 EPILOG = """Examples:
 
   shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode Pipe
@@ -44,6 +48,7 @@ def sagemaker(
     if options.check is not None:
         _check(options.check, as_json=json)
         return
+    check_hyperparameters(options.hyperparameter)
     from packer.sagemaker.documents import make_requests
 
     made = make_requests(options, place_options(options.dest or ".", reach))
@@ -52,15 +57,35 @@ def sagemaker(
     Output(as_json=json).requested(made)
 
 
+def check_hyperparameters(texts: Sequence[str]) -> None:
+    """Look whether the trainer has an option for each K=V. Raises OptionsError.
+
+    On SageMaker an unknown one ends the job after its instances were started and its data were fetched.
+    """
+    if not texts:
+        return
+    from packer.trainer.cli import list_names
+
+    known = list_names()
+    for name in (text.partition("=")[0] for text in texts):
+        if name not in known and not name.startswith(_OF_TOOLKIT):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise OptionsError(
+                f"expected an option of the trainer (python -m packer.trainer --help), got {name!r}{hint}",
+                field="hyperparameter",
+            )
+
+
 def _check(path: str, *, as_json: bool) -> None:
     """Print what is wrong with the document in a file. Raises OptionsError, or Exit(1) where something is."""
-    from packer.sagemaker.documents import check_document
+    from packer.sagemaker.documents import advise_on, check_document
 
     try:
         document = parse_json(Path(path).read_bytes())
     except (OSError, ParseError) as error:
         raise OptionsError(f"--check: expected a JSON file, but {path} cannot be read: {error}") from None
     faults = check_document(document)
-    Output(as_json=as_json).checked(path, faults)
+    Output(as_json=as_json).checked(path, faults, advise_on(document))
     if faults:
         raise typer.Exit(1)

@@ -45,13 +45,21 @@ def instance_variables(
         "framework_params": framework,
         "input_data_config": msgspec.to_builtins(own.channels),
         "channels": sorted(own.channels),
-        "user_args": [text for name in sorted(program) for text in _as_argument(name, program[name])],
+        "user_args": program_arguments(hyperparameters),
         "log_level": 20,
     }
     values["training_env"] = values | {"is_master": own.resources.current_host == master.resources.current_host}
     values |= {f"channel_{name}": own.folder(name) for name in own.channels}
     values |= {f"hp_{name}": value for name, value in program.items()}
     return {BASE_DIR_VARIABLE: own.base_dir, **_PLATFORM, **_as_variables(values)}
+
+
+def program_arguments(hyperparameters: Mapping[str, str]) -> list[str]:
+    """Return what the toolkit adds to the program's command line: each hyperparameter but its own as an option."""
+    decoded = {
+        name: parse_json(text) for name, text in hyperparameters.items() if not name.startswith(_FRAMEWORK_PREFIX)
+    }
+    return [text for name in sorted(decoded) for text in _as_argument(name, decoded[name])]
 
 
 def torchrun_variables(rank: Rank, *, world: int, local_size: int, port: int) -> dict[str, str]:

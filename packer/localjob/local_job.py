@@ -16,7 +16,7 @@ from packer.channels.jobfiles import JobFiles
 from packer.dataset.load import load_manifest
 from packer.errors import OptionsError
 from packer.localjob.content import Content, fill_channels
-from packer.localjob.environment import instance_variables
+from packer.localjob.environment import instance_variables, program_arguments
 from packer.localjob.job_spec import Launch, LocalJob, list_hosts, list_ranks
 from packer.localjob.mpi import StartedMpi, check_mpirun
 from packer.localjob.pipe_writer import ChannelUse, Piece, PipeChannel, close_channels, concatenate
@@ -167,11 +167,12 @@ def _run_ranks(
 def _start(stage: _Stage) -> StartedRanks | StartedMpi:
     job = stage.job
     environments = {tree.resources.current_host: _environment(stage, tree) for tree in stage.trees}
+    command = (*job.command, *program_arguments(list_hyperparameters(job)))
     if job.launch is Launch.PROCESSES:
-        return StartedRanks(job.command, list_ranks(job), environments)
+        return StartedRanks(command, list_ranks(job), environments)
     launch_dir = os.path.join(stage.base, "launch")
     os.makedirs(launch_dir)
-    return StartedMpi(job.command, list_ranks(job), environments, launch_dir=launch_dir)
+    return StartedMpi(command, list_ranks(job), environments, launch_dir=launch_dir)
 
 
 def _environment(stage: _Stage, tree: JobFiles) -> dict[str, str]:

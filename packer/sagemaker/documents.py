@@ -16,6 +16,7 @@ from packer.errors import DataSetError, OptionsError
 from packer.options import PackOptions
 from packer.parsing import ParseError, parse_json
 from packer.sagemaker.input_data import build_channels
+from packer.sagemaker.job_advice import training_job_advice
 from packer.sagemaker.job_options import SageMakerOptions
 from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
 from packer.sagemaker.published_lists import check_key_lists, upload_key_lists
@@ -53,6 +54,7 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     """
     if not options.dest:
         raise OptionsError("expected a data set, got none", field="dest")
+    _check_all_is_used(options, reach)
     cluster, mode = options.cluster(), options.input_mode()
     store = open_store(options.dest, reach.dest_store() if options.upload else reach.source_store())
     place = options.place(store.uri)
@@ -72,6 +74,24 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     return MadeRequests(dest=store.uri, channels=channels, uploaded=uploaded, files=files)
 
 
+def _check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
+    """Refuse options of buckets that no request and no list would carry. Raises OptionsError."""
+    has_job = options.job is not None or options.sdk is not None
+    writes = options.upload or options.pipeline is not None
+    is_of_job = has_job and reach.kms_key is not None
+    for name in ("kms_key", "sse", "storage_class", "tags"):
+        is_used = writes or (is_of_job and name in ("kms_key", "sse"))
+        if getattr(reach, name) is not None and not is_used:
+            raise OptionsError("expected with `upload=True` or `pipeline`, since nothing else is written", field=name)
+    for name in ("requester_pays", "anonymous"):
+        if getattr(reach, name) and has_job:
+            raise OptionsError(
+                "expected without `job` and `sdk`: a training job has no such field, and reads its channels by its "
+                "role alone; copy the data set to a bucket of yours",
+                field=name,
+            )
+
+
 def check_document(document: object) -> list[str]:
     """Return what is wrong with channels, a list of shards, a pipeline or a CreateTrainingJob request."""
     if isinstance(document, list) and isinstance(document[0] if document else None, dict) and "prefix" in document[0]:
@@ -83,6 +103,12 @@ def check_document(document: object) -> list[str]:
     if isinstance(document, dict) and "PipelineName" in document:
         return _pipeline_request_faults(document)
     return training_job_faults(document)
+
+
+def advise_on(document: object) -> list[str]:
+    """Return what is doubtful in a CreateTrainingJob request though SageMaker takes it; nothing of other documents."""
+    is_job = isinstance(document, dict) and not {"Steps", "PipelineName"} & set(document)
+    return training_job_advice(document) if is_job else []
 
 
 def _key_list_faults(document: list[object]) -> list[str]:
@@ -110,7 +136,8 @@ def _documents(
     """Return the files that are asked for."""
     documents: dict[str, bytes] = {}
     if options.job is not None or options.sdk is not None:
-        spec = options.job_spec(default_name=f"shardpack-{manifest.digest[:_DIGEST_DIGITS]}")
+        name = f"shardpack-{manifest.digest[:_DIGEST_DIGITS]}"
+        spec = options.job_spec(default_name=name, kms_key=reach.kms_key or "")
         job = build_job(spec, plans, options.place(store.uri), options.cluster())
         if options.job is not None:
             documents[options.job] = _as_json(job)
@@ -129,7 +156,7 @@ def _pipeline(
             "expected `mode=File`, FastFile or Pipe, since a pipeline packs into a bucket", field="pipeline"
         )
     dataset = f"{store.uri}-runs/{EXECUTION}"
-    spec = options.job_spec(default_name="in-pipeline")
+    spec = options.job_spec(default_name="in-pipeline", kms_key=reach.kms_key or "")
     if spec.checkpoint:
         spec = replace(spec, checkpoint=f"{spec.checkpoint.rstrip('/')}/{EXECUTION}")
     job = build_job(spec, plans, options.place(dataset), options.cluster())

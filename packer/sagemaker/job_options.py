@@ -126,12 +126,18 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             directory_path=self.directory_path,
         )
 
-    def job_spec(self, *, default_name: str) -> JobSpec:
+    def job_spec(self, *, default_name: str, kms_key: str = "") -> JobSpec:
         """Return what the job is, beside its data. Raises OptionsError."""
         from packer.sagemaker.training_request import JobSpec
 
         if self.max_wait_s is not None and not self.spot:
             raise OptionsError("expected with `spot=True` only", field="max_wait_s")
+        if self.spot and not self.checkpoint:
+            raise OptionsError(
+                "expected a place for checkpoints with `spot=True`, got none: what a job had learnt would be lost each "
+                "time that its instances are taken away",
+                field="checkpoint",
+            )
         max_wait_s = 2 * self.max_run_s if self.max_wait_s is None else self.max_wait_s
         return JobSpec(
             name=self.name or default_name,
@@ -145,6 +151,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             max_wait_s=max_wait_s if self.spot else 0,
             checkpoint=self.checkpoint,
             hyperparameters=tuple(_parse_hyperparameter(text) for text in self.hyperparameter),
+            kms_key=kms_key,
             subnets=_names(self.subnets),
             security_groups=_names(self.security_groups),
         )

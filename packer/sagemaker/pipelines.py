@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from packer.errors import OptionsError
+from packer.sagemaker.instance_types import has_own_disks
 from packer.sagemaker.validation import request_faults, required_members
 
 VERSION = "2020-12-01"
@@ -108,7 +109,10 @@ def _step(name: str, kind: str, arguments: dict[str, Any], *, after: str = "") -
 
 def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str, Any]:
     """Return what the requests of both processing steps have, by the role and in the network of the training job."""
-    cluster = {"InstanceType": spec.instance_type, "InstanceCount": 1, "VolumeSizeInGB": spec.volume_gb}
+    cluster: dict[str, Any] = {"InstanceType": spec.instance_type, "InstanceCount": 1, "VolumeSizeInGB": spec.volume_gb}
+    key = job["OutputDataConfig"].get("KmsKeyId")
+    if key and not has_own_disks(spec.instance_type):
+        cluster["VolumeKmsKeyId"] = key
     request = {
         "ProcessingResources": {"ClusterConfig": cluster},
         "AppSpecification": {"ImageUri": image},
@@ -164,6 +168,8 @@ def _evaluating(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
     }
     request["ProcessingInputs"] = [{"InputName": "checkpoints", "S3Input": checkpoints}]
     request["ProcessingOutputConfig"] = {"Outputs": [{"OutputName": _METRICS_NAME, "S3Output": metrics}]}
+    if "KmsKeyId" in job["OutputDataConfig"]:
+        request["ProcessingOutputConfig"]["KmsKeyId"] = job["OutputDataConfig"]["KmsKeyId"]
     return request
 
 

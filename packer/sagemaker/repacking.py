@@ -17,6 +17,8 @@ from packer.stores.open_store import is_local, open_store
 from packer.stores.store import Store
 
 _WORLD_FIELDS = ("instances", "gpus_per_instance", "gpus")
+_CARRIED = ("anonymous", "requester_pays", "sse", "kms_key", "storage_class", "tags")
+"""Options of buckets that hold for a container too; its endpoint and credentials are its own."""
 _PLACES = ("source", "root", "class_map")
 """Options that name a place, which a container elsewhere has to reach."""
 
@@ -52,7 +54,8 @@ def repacking_arguments(store: Store, options: PackOptions, cluster: Cluster, *,
             f"{packed.source}: name that one",
             field="pipeline",
         )
-    given = _differing(msgspec.to_builtins(packed))
+    carried = {name: getattr(options, name) for name in _CARRIED if getattr(options, name)}
+    given = _differing({**msgspec.to_builtins(packed), **msgspec.to_builtins(carried)})
     shape = ("--instances", str(cluster.instances), "--gpus-per-instance", str(cluster.gpus_per_instance))
     return ["pack", packed.source, dest, *shape, *given, "--resume"]
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from packer.channels.channel_names import channel_name_problem
+from packer.sagemaker.instance_types import has_own_disks
 from packer.sagemaker.validation import member_faults, request_faults, show
 
 _MPI_GROUPS = "sagemaker_distribution_instance_groups"
@@ -168,6 +169,13 @@ def _resource_faults(resources: dict[str, Any]) -> Iterator[str]:
             yield f"ResourceConfig.{name}: expected none beside InstanceGroups, found {show(resources[name])}"
         elif not groups and name not in resources:
             yield f"ResourceConfig.{name}: expected a value, or InstanceGroups; found none"
+    types = [resources.get("InstanceType", ""), *(group.get("InstanceType", "") for group in groups)]
+    with_disks = next((name for name in types if has_own_disks(name)), None)
+    if with_disks and "VolumeKmsKeyId" in resources:
+        yield (
+            f"ResourceConfig.VolumeKmsKeyId: expected none with {with_disks}, whose own disks encrypt themselves, "
+            f"found {show(resources['VolumeKmsKeyId'])}"
+        )
     if resources.get("InstanceCount") == 0:
         yield "ResourceConfig.InstanceCount: expected at least 1, found 0"
     for name, count in Counter(group["InstanceGroupName"] for group in groups).items():

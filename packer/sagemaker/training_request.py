@@ -18,6 +18,7 @@ from packer.channels.channel_plan import ChannelPlan, Cluster
 from packer.errors import OptionsError
 from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, build_channels
+from packer.sagemaker.instance_types import has_own_disks
 from packer.sagemaker.rules import training_job_faults
 from packer.specs import is_training_split
 
@@ -36,7 +37,8 @@ _MPI_OPTIONS = "-mca odls_base_sigkill_timeout 20"
 Open MPI waits twice as long, whether they are still there or not, and SageMaker gives the container 120 seconds.
 """
 _EPOCH = r"rank 0/\d+ epoch \d+/\d+ steps \d+ loss "
-_NUMBER = r"(-?[0-9.]+)"
+_NUMBER = r"(-?(?:[0-9.]+|inf|nan))"
+"""A training that has failed to learn prints inf or nan, which must be seen on its graphs."""
 METRIC_DEFINITIONS = (
     ("train:loss", f"{_EPOCH}{_NUMBER} images/s"),
     ("train:images_per_second", rf"{_EPOCH}\S+ images/s {_NUMBER}"),
@@ -76,6 +78,8 @@ class JobSpec:
     """``s3://...``, for checkpoints; empty for none."""
     hyperparameters: tuple[tuple[str, str], ...] = ()
     """Of the trainer; a value is JSON, or else a text."""
+    kms_key: str = ""
+    """Encrypts what the job leaves, and its disks; empty for the bucket's and SageMaker's own keys."""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
 
@@ -119,6 +123,8 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
     if spec.max_wait_s:
         request["EnableManagedSpotTraining"] = True
         request["StoppingCondition"]["MaxWaitTimeInSeconds"] = spec.max_wait_s
+    if spec.kms_key:
+        request["OutputDataConfig"]["KmsKeyId"] = spec.kms_key
     if spec.checkpoint:
         request["CheckpointConfig"] = {"S3Uri": spec.checkpoint, "LocalPath": CHECKPOINT_FOLDER}
     if spec.subnets:
@@ -193,6 +199,9 @@ def _split_options(spec: JobSpec, plans: Sequence[ChannelPlan]) -> Mapping[str, 
 
 def _resources(spec: JobSpec, cluster: Cluster) -> dict[str, Any]:
     resources: dict[str, Any] = {"VolumeSizeInGB": spec.volume_gb}
+    types = [spec.instance_type] if spec.instance_type else [group.instance_type for group in spec.groups]
+    if spec.kms_key and not any(map(has_own_disks, types)):
+        resources["VolumeKmsKeyId"] = spec.kms_key
     if not spec.groups:
         return {**resources, "InstanceType": spec.instance_type, "InstanceCount": cluster.instances}
     groups = [

@@ -147,6 +147,12 @@ def list_flags() -> dict[str, bool]:
     return flags
 
 
+def list_names() -> list[str]:
+    """Return the names of all options, as hyperparameters of a job have them."""
+    own = [p.name for p in inspect.signature(train_command).parameters.values()]
+    return [*(option_name(name)[2:] for name in own), *(flag[2:] for flags in _ALIASES.values() for flag in flags)]
+
+
 def drop_flag_values(arguments: Sequence[str]) -> list[str]:
     """Return a command line whose flags have no values: a flag with true stands alone, one with false is left out.
 

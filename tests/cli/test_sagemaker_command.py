@@ -16,6 +16,7 @@ from tests.tools.datasets import ROOT, pack_small, write_images
 from tests.tools.manifests import make_manifest
 
 JOB = ("--image", IMAGE, "--role", ROLE, "--output", "s3://bucket/out", "--instance-type", "ml.g5.12xlarge")
+KEY = ("--sse", "aws:kms", "--kms-key", "k")
 SHAPE = ("--instances", "2", "--gpus-per-instance", "2")
 PIPE, FILE, FAST = (("--mode", mode) for mode in ("Pipe", "File", "FastFile"))
 FILE_SYSTEM = ("--mode", "FileSystem", "--file-system-id", "fs-0123456789abcdef0", "--directory-path", "/set")
@@ -96,7 +97,8 @@ def test_a_file_system(local: Path, capfd) -> None:
 def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     job, source = tmp_path / "job.json", tmp_path / "job.py"
     network = ("--subnets", "subnet-1,subnet-2", "--security-groups", "sg-1")
-    spot = ("--spot", "--checkpoint", "s3://bucket/ck", "--hyperparameter", "epochs=3", "--hyperparameter", "note=a=b")
+    network = (*network, *KEY)
+    spot = ("--spot", "--checkpoint", "s3://bucket/ck", "--hyperparameter", "epochs=3", "--hyperparameter", "model=a=b")
     code, _, errors = shardpack(
         capfd, "sagemaker", local, *SHAPE, *FILE_SYSTEM, *JOB, *network, *spot, "--job", job, "--sdk", source
     )
@@ -104,8 +106,9 @@ def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     request = json.loads(job.read_bytes())
     assert training_job_faults(request) == []
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 86_400, "MaxWaitTimeInSeconds": 172_800}
-    assert request["HyperParameters"]["note"] == '"a=b"'
+    assert request["HyperParameters"]["model"] == '"a=b"'
     assert request["TrainingJobName"].startswith("shardpack-")
+    assert request["OutputDataConfig"]["KmsKeyId"] == "k"
     compile(source.read_text(), "job.py", "exec")
 
 
@@ -193,7 +196,8 @@ def test_a_data_set_from_this_machine_has_no_pipeline(bucket: Bucket, tmp_path: 
 def test_check(tmp_path: Path, local: Path, capfd) -> None:
     job, channels = tmp_path / "job.json", tmp_path / "channels.json"
     network = ("--subnets", "subnet-1", "--security-groups", "sg-1")
-    assert shardpack(capfd, "sagemaker", local, *SHAPE, *FILE_SYSTEM, *JOB, *network, "--job", job)[0] == 0
+    wanted = (*JOB[:-1], "ml.c5.9xlarge", *network, "--job", job)
+    assert shardpack(capfd, "sagemaker", local, *SHAPE, *FILE_SYSTEM, *wanted)[0] == 0
     request = json.loads(job.read_bytes())
     channels.write_text(json.dumps(request["InputDataConfig"]))
     for path in (job, channels):
@@ -222,6 +226,20 @@ LIST_SOURCE = {"S3DataType": "ManifestFile", "S3Uri": "s3://bucket/set/train.man
 
 def channel(name: str, mode: str) -> dict:
     return {"ChannelName": name, "DataSource": {"S3DataSource": LIST_SOURCE}, "InputMode": mode}
+
+
+def test_check_warns_of_what_is_doubtful(tmp_path: Path, local: Path, capfd) -> None:
+    job, network = tmp_path / "job.json", ("--subnets", "subnet-1", "--security-groups", "sg-1")
+    assert shardpack(capfd, "sagemaker", local, *SHAPE, *FILE_SYSTEM, *JOB, *network, "--job", job)[0] == 0
+    code, out, _ = shardpack(capfd, "sagemaker", "--check", job)
+    warning = (
+        "HyperParameters['sagemaker_mpi_num_of_processes_per_host']: expected 4, the GPUs of ml.g5.12xlarge, found 2: "
+        "some would idle"
+    )
+    assert (code, out) == (0, f"WARNING {warning}\n{job}: nothing is known to be wrong with it\n")
+    code, out, _ = shardpack(capfd, "sagemaker", "--check", job, "--json")
+    result = json.loads(out.splitlines()[-1])
+    assert (code, result["ok"], result["faults"], result["warnings"]) == (0, True, [], [warning])
 
 
 @pytest.mark.parametrize(
@@ -310,6 +328,26 @@ def test_check_takes_the_lists_that_are_written(tmp_path: Path, capfd) -> None:
         (
             {"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--hyperparameter", "epochs"),
             "--hyperparameter: expected K=V such as epochs=90, got 'epochs'",
+        ),
+        (
+            {"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--hyperparameter", "epoch=3"),
+            "--hyperparameter: expected an option of the trainer (python -m packer.trainer --help), got 'epoch'; did "
+            "you mean epochs?",
+        ),
+        (
+            {"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--spot"),
+            "--checkpoint: expected a place for checkpoints with --spot, got none",
+        ),
+        ({"train": 4}, (*SHAPE, *FAST, *KEY), "--kms-key: expected with --upload or --pipeline"),
+        ({"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--tags", "a=b"), "--tags: expected with --upload or"),
+        ({"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--sse", "AES256"), "--sse: expected with --upload"),
+        (
+            {"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--storage-class", "STANDARD_IA"),
+            "--storage-class: expected with --upload or --pipeline",
+        ),
+        (
+            {"train": 4}, (*SHAPE, *FAST, "--job", "j", *JOB, "--requester-pays"),
+            "--requester-pays: expected without --job and --sdk",
         ),
     ],
 )  # fmt: skip

@@ -40,7 +40,8 @@ def say():
     }
     sm = {name: value for name, value in os.environ.items() if name.startswith("SM_")}
     host = json.loads((DATA.parent / "config/resourceconfig.json").read_text())["current_host"]
-    put(".json", json.dumps({"place": PLACE, "host": host, "channels": channels, "sm": sm, "pid": os.getpid()}))
+    seen = {"place": PLACE, "host": host, "channels": channels, "sm": sm, "pid": os.getpid(), "arguments": REST}
+    put(".json", json.dumps(seen))
 
 
 def read_epochs(count):

@@ -84,6 +84,7 @@ def test_each_rank_sees_its_instance(small: Path, tmp_path: Path, launch: tuple[
     current = ["algo-2"] * 4 if launch else hosts  # mpirun passes the first host's variables on
     assert [rank["sm"]["SM_CURRENT_HOST"] for rank in ranks] == current
     assert {rank["sm"]["SM_HP_LR"] for rank in ranks} == {"0.1"}
+    assert [rank["arguments"] for rank in ranks] == [["--lr", "0.1"]] * 4
     shares = [rank["channels"]["train"] for rank in ranks]
     assert shares[0] == shares[1]
     assert shares[2] == shares[3]

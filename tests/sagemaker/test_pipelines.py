@@ -181,6 +181,17 @@ def test_pipelines_that_are_refused(in_run: dict, values: dict, said: str) -> No
         build_pipeline(spec(**values), in_run)
 
 
+def test_a_key_reaches_every_step_that_writes(in_run: dict) -> None:
+    in_run["OutputDataConfig"]["KmsKeyId"] = "alias/birds"
+    pack, train, evaluate, _ = build_pipeline(spec(), in_run)["Steps"]
+    assert train["Arguments"]["OutputDataConfig"]["KmsKeyId"] == "alias/birds"
+    assert evaluate["Arguments"]["ProcessingOutputConfig"]["KmsKeyId"] == "alias/birds"
+    for step in (pack, evaluate):
+        assert step["Arguments"]["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == "alias/birds"
+    with_disks = build_pipeline(spec(instance_type="ml.g5.2xlarge"), in_run)["Steps"][0]
+    assert "VolumeKmsKeyId" not in with_disks["Arguments"]["ProcessingResources"]["ClusterConfig"]
+
+
 def test_a_job_without_checkpoints_cannot_be_evaluated(in_run: dict) -> None:
     del in_run["CheckpointConfig"]
     with pytest.raises(OptionsError, match="`checkpoint`: expected a place for the checkpoints"):

@@ -81,6 +81,24 @@ def test_checkpoints_and_spot_capacity() -> None:
         dataclasses.replace(spec, max_wait_s=59)
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "is_taken"),
+    [
+        ("ml.c5.9xlarge", True),
+        ("ml.p3.16xlarge", True),
+        ("ml.m5.large", True),
+        *((name, False) for name in ("ml.p3dn.24xlarge", "ml.g5.xlarge", "ml.p4d.24xlarge")),
+        *((name, False) for name in ("ml.p5.48xlarge", "ml.g4dn.xlarge", "ml.g6e.xlarge", "ml.trn1.2xlarge")),
+    ],
+)
+def test_a_key_is_for_output_and_for_disks_that_take_one(instance_type: str, is_taken: bool) -> None:
+    spec = dataclasses.replace(SPEC, kms_key="alias/birds", instance_type=instance_type)
+    job = build_job(spec, plans("train"), PLACE, CLUSTER)
+    assert job["OutputDataConfig"]["KmsKeyId"] == "alias/birds"
+    assert job["ResourceConfig"].get("VolumeKmsKeyId") == ("alias/birds" if is_taken else None)
+    assert "KmsKeyId" not in build_job(SPEC, plans("train"), PLACE, CLUSTER)["OutputDataConfig"]
+
+
 def test_the_splits_that_the_trainer_reads() -> None:
     job = build_job(SPEC, plans("train-a", "test"), PLACE, CLUSTER)
     assert json.loads(job["HyperParameters"]["split"]) == "train-a"
@@ -179,10 +197,11 @@ def test_metrics_of_an_epoch_without_evaluation() -> None:
     assert metrics_in(line) == {name: EXPECTED[name] for name in ("train:loss", "train:images_per_second")}
 
 
-def test_a_loss_that_is_no_number_is_no_metric() -> None:
-    line = format_epoch(EpochResult(epoch=1, steps=1, loss=float("nan"), learning_rate=0.1, images_per_second=5),
-                        rank=0, world=1, epochs=1)  # fmt: skip
-    assert metrics_in(line) == {"train:images_per_second": "5"}
+@pytest.mark.parametrize("loss", ["nan", "inf", "-inf"])
+def test_a_loss_that_is_no_number_is_a_metric_too(loss: str) -> None:
+    result = EpochResult(epoch=1, steps=1, loss=float(loss), learning_rate=0.1, images_per_second=5)
+    line = format_epoch(result, rank=0, world=1, epochs=1)
+    assert metrics_in(line) == {"train:loss": loss, "train:images_per_second": "5"}
 
 
 # --- every request ------------------------------------------------------------------------------------------------

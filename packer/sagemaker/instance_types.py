@@ -1,0 +1,36 @@
+"""What the name of an instance type tells of it."""
+
+from __future__ import annotations
+
+import re
+
+_WITH_OWN_DISKS = re.compile(r"ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|(?:p4|p5|p6|g4|g5|g6|trn|i)\w*)\..*")
+"""Families with a ``d`` behind their number have NVMe disks, and so have all of these families."""
+
+
+def has_own_disks(instance_type: str) -> bool:
+    """Say whether instances have disks of their own, which encrypt themselves: SageMaker takes no key for them."""
+    return _WITH_OWN_DISKS.fullmatch(instance_type) is not None
+
+
+def num_gpus(instance_type: str) -> int:
+    """Return the GPUs of an instance; 0 where there are none, or the type is not known here (as of 2026-11)."""
+    _, _, rest = instance_type.partition(".")
+    family, _, size = rest.partition(".")
+    return _GPUS.get(family, {}).get(size, 0)
+
+
+_EACH_ONE = dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1)
+_GPUS: dict[str, dict[str, int]] = {
+    "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
+    "p3dn": {"24xlarge": 8},
+    "p4d": {"24xlarge": 8},
+    "p4de": {"24xlarge": 8},
+    "p5": {"4xlarge": 1, "48xlarge": 8},
+    "p5e": {"48xlarge": 8},
+    "p5en": {"48xlarge": 8},
+    "g4dn": {**_EACH_ONE, "12xlarge": 4},
+    "g5": {**_EACH_ONE, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6": {**_EACH_ONE, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+    "g6e": {**_EACH_ONE, "12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
+}

@@ -1,0 +1,104 @@
+"""What SageMaker takes in a training job, and what would cost money or data all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from packer.sagemaker.instance_types import num_gpus
+from packer.sagemaker.validation import request_faults, show
+
+_RANKS = "sagemaker_mpi_num_of_processes_per_host"
+_SECRET_NAMES = re.compile(r"secret|password|passwd|token$|api_?-?key|access_?-?key", re.IGNORECASE)
+_SECRET_VALUES = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----")
+
+
+def training_job_advice(request: Any) -> list[str]:
+    """Return what is doubtful in a CreateTrainingJob request of the right shape, each beginning with the field.
+
+    Nothing is said of one that is not well-formed.
+    """
+    if any(request_faults("CreateTrainingJob", request)):
+        return []
+    channels = request.get("InputDataConfig", [])
+    job_mode = request.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
+    return [
+        *_group_advice(channels),
+        *_pipe_advice(channels, job_mode, request.get("HyperParameters", {})),
+        *_shuffle_advice(channels, job_mode),
+        *_gpu_advice(request),
+        *_secret_advice(request.get("HyperParameters", {}), "HyperParameters"),
+        *_secret_advice(request.get("Environment", {}), "Environment"),
+        *_spot_advice(request),
+    ]
+
+
+def _group_advice(channels: list[dict[str, Any]]) -> Iterator[str]:
+    sources = {channel["ChannelName"]: channel["DataSource"].get("S3DataSource") for channel in channels}
+    named = {name: bool(source.get("InstanceGroupNames")) for name, source in sources.items() if source}
+    if len(set(named.values())) > 1:
+        without = ", ".join(name for name, is_named in named.items() if not is_named)
+        yield f"InputDataConfig: expected InstanceGroupNames in all channels or in none, found none in {without}"
+
+
+def _pipe_advice(channels: list[dict[str, Any]], job_mode: str, hyperparameters: Mapping[str, str]) -> Iterator[str]:
+    """Compare the Pipe channels of a split, such as train0 and train1, with the ranks of an instance."""
+    ranks = _number(hyperparameters.get(_RANKS))
+    pipes = [channel["ChannelName"] for channel in channels if channel.get("InputMode", job_mode) == "Pipe"]
+    numbered: dict[str, set[int]] = {}
+    for match in (re.fullmatch(r"(.*?)(\d+)", name) for name in pipes):
+        if match is not None:
+            numbered.setdefault(match[1], set()).add(int(match[2]))
+    for base, numbers in numbered.items():
+        if ranks is not None and numbers != set(range(ranks)):
+            yield (
+                f"HyperParameters['{_RANKS}']: expected as many ranks on an instance as there are Pipe channels "
+                f"{base}0, {base}1 ..., found {ranks} ranks and {', '.join(f'{base}{n}' for n in sorted(numbers))}: a "
+                "Pipe is read by one process, and one that nobody reads ends the job"
+            )
+
+
+def _shuffle_advice(channels: list[dict[str, Any]], job_mode: str) -> Iterator[str]:
+    for index, channel in enumerate(channels):
+        if "ShuffleConfig" in channel and channel.get("InputMode", job_mode) == "FastFile":
+            yield (
+                f"InputDataConfig[{index}].ShuffleConfig: expected none with InputMode FastFile, which shows files by "
+                "their names, in no order that could be shuffled"
+            )
+
+
+def _gpu_advice(request: dict[str, Any]) -> Iterator[str]:
+    ranks = _number(request.get("HyperParameters", {}).get(_RANKS))
+    resources = request.get("ResourceConfig", {})
+    if ranks is None or "InstanceType" not in resources:
+        return
+    gpus = num_gpus(resources["InstanceType"])
+    if gpus and ranks != gpus:
+        what = "two ranks would share one" if ranks > gpus else "some would idle"
+        yield (
+            f"HyperParameters['{_RANKS}']: expected {gpus}, the GPUs of {resources['InstanceType']}, found {ranks}: "
+            f"{what}"
+        )
+
+
+def _secret_advice(values: Mapping[str, str], path: str) -> Iterator[str]:
+    for name, value in values.items():
+        if _SECRET_VALUES.search(value) or (_SECRET_NAMES.search(name) and value.strip('"')):
+            yield (
+                f"{path}[{show(name)}]: expected no credentials, which all who may describe the job can read; let the "
+                "job's role have the right, or read them from Secrets Manager"
+            )
+
+
+def _spot_advice(request: dict[str, Any]) -> Iterator[str]:
+    if request.get("EnableManagedSpotTraining") and "CheckpointConfig" not in request:
+        yield (
+            "CheckpointConfig: expected a place for checkpoints with EnableManagedSpotTraining, found none: what was "
+            "learnt is lost when instances are taken away"
+        )
+
+
+def _number(text: str | None) -> int | None:
+    digits = (text or "").strip('"')
+    return int(digits) if digits.isascii() and digits.isdigit() else None
