@@ -48,7 +48,7 @@ REFUSALS = (
     (DestinationTakenError, "holds (a finished data set|an unfinished run)"),
     (OptionsError, "expected . as in the run to be resumed"),
     (NotADataSetError, "expected the shards of pack .*, but there is no plan"),
-    (DataSetError, "has no receipt"),
+    (DataSetError, "has no receipt|shards? (is|are) not packed|expected it as it was written"),
 )
 """What a run may end with that is not alone."""
 MAX_RUNS = 4
