@@ -134,4 +134,4 @@ def test_a_plan_that_cannot_fit_the_disk_is_noted_before_it_is_packed(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000))
     pack(make_options(images, tmp_path / "out"), engine=SerialEngine(), progress=notes)
     assert len(notes.texts) == 1
-    assert "/out: the shards will take about 0 MB, which is 0.0 MB more than is free there" in notes.texts[0]
+    assert "/out: the shards will take about 0 MB, which is 0.1 MB more than is free there" in notes.texts[0]
