@@ -19,7 +19,7 @@ from packer.errors import OptionsError
 from packer.parsing import ParseError, parse_json
 from packer.planning.layout import CARD_KEY, CROISSANT_KEY
 from packer.shown_text import counted
-from packer.specs import FormatName, is_training_split
+from packer.specs import FieldKind, FieldSpec, FormatName, is_training_split
 from packer.stores.store import ObjectNotFoundError, Store
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -169,7 +169,21 @@ def _records(manifest: Manifest) -> dict[str, Any]:
     elif manifest.label_kind == "floats":
         label = _column("label", ["sc:Float", "cr:Label"], "Vector of the same length in each record.")
         fields.append(label | {"isArray": True, "arrayShape": "-1"})
+    fields += [column for spec in manifest.declared for column in _field_columns(spec)]
     return {"@type": "cr:RecordSet", "@id": "records", "name": "records", "field": fields}
+
+
+def _field_columns(spec: FieldSpec) -> Iterator[dict[str, Any]]:
+    """Yield the columns that the tables of records have of a field."""
+    is_array = {"isArray": True, "arrayShape": "-1"}
+    if spec.kind is FieldKind.BOXES:
+        yield _column(spec.name, "sc:Float", "Left, top, right and bottom of each box, in pixels.") | is_array
+        yield _column(spec.class_column, "sc:Integer", "Class id of each box.") | is_array
+    elif spec.kind is FieldKind.POINTS:
+        yield _column(spec.name, "sc:Float", "x and y of each key point, in pixels.") | is_array
+        yield _column(spec.visible_column, "sc:Integer", "0 for a key point that is not visible.") | is_array
+    elif spec.is_picture:
+        yield _column(spec.name, "sc:Text", f"Path of the {spec.kind} in the source.")
 
 
 def _column(name: str, data_type: str | list[str], description: str) -> dict[str, Any]:

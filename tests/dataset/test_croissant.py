@@ -139,3 +139,23 @@ def test_labels_of_several_numbers_are_read(tmp_path: Path) -> None:
     assert run(["croissant", str(tmp_path / "set"), *WORDS]) == 0
     found = [list(record["records/label"]) for record in read_by(tmp_path / "set").records("records")]
     assert sorted(found) == [[float(index), 0.5] for index in range(24)]
+
+
+@pytest.mark.croissant
+def test_fields_are_columns_that_its_reader_gives(tmp_path: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    source = write_images(tmp_path / "source", 12)
+    paths = sorted(str(path.relative_to(source)) for path in source.glob("*/*"))
+    rows = [{"path": path, "b": [[0, 0, 9, 9 + n]], "c": ["x"], "p": [n, 1]} for n, path in enumerate(paths)]
+    (source / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    fields = ["object=boxes:b+c", "pose=points:p"]
+    pack_small(source / "list.jsonl", tmp_path / "set", field=fields, gpus=1)
+    assert run(["croissant", str(tmp_path / "set"), *WORDS]) == 0
+    dataset = mlcroissant.Dataset(jsonld=str(tmp_path / "set/croissant.json"))
+    found = {row["records/key"]: row for row in dataset.records("records")}
+    for row in read_records(tmp_path / "set", "train/train-00000-of-00001.tfrecord"):
+        record = found[row["key"].encode()]
+        assert list(record["records/object"]) == row["object"]
+        assert list(record["records/object_class"]) == row["object_class"] == [0]
+        assert list(record["records/pose"]) == row["pose"]
+        assert list(record["records/pose_visible"]) == row["pose_visible"]
