@@ -23,7 +23,7 @@ GLOBAL_BATCH = 24
 NUM_RECORDS = 8 * 45
 STEPS = 2 * (NUM_RECORDS // GLOBAL_BATCH) + 5
 """More than two epochs."""
-LIMIT_S = 120
+LIMIT_S = 600
 
 
 @pytest.fixture(scope="module")
