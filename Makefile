@@ -5,7 +5,7 @@
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
 #   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
 #   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
-#   make test-core | test-all | test-torch | test-keras3 | test-browser | test-readers | lint | types | contracts | photographs | bench | fuzz | schemas | clean
+#   make test-core | test-all | test-torch | test-keras3 | test-browser | test-readers | test-spark4 | test-spark40 | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,6 +23,8 @@ TEST := .venv-test/.installed
 TORCH := .venv-torch/.installed
 KERAS3 := .venv-keras3/.installed
 LATEST := .venv-latest/.installed
+SPARK4 := .venv-spark4/.installed
+SPARK40 := .venv-spark40/.installed
 FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
 READERS := .venv-readers/.installed
@@ -32,12 +34,17 @@ PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
 SLOW_MARKERS := spark or tensorflow or keras or mxnet or torch or horovod or s3 or browser or croissant or readers or slow
+# Spark 4.1 runs on 3.13 where that is, since it is the Python of AWS Glue 6.
+SPARK4_PYTHON ?= $(lastword $(PYTHON) $(wildcard /usr/bin/python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3.13))
+# Those that compare bytes with another engine's, and those of what Spark itself does.
+SPARK_TOOLS := 'pytest>=8' 'hypothesis>=6.100'
+SPARK_TESTS := tests/test_spark_pipeline.py tests/engines/test_spark_start.py tests/engines/test_spark_engine.py
 PIP := -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers horovod lint types contracts bench fuzz schemas clean
+.PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers test-spark4 test-spark40 horovod lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder wheels
 
 help:
@@ -63,7 +70,7 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 
 # Two environments at a time: most tests outside the core suite wait for other programs.
 test: lint types contracts test-core
-	$(MAKE) --jobs=2 --output-sync=target test-all test-browser test-torch test-keras3
+	$(MAKE) --jobs=2 --output-sync=target test-all test-browser test-torch test-keras3 test-spark4
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)
@@ -81,6 +88,13 @@ test-keras3: $(KERAS3)
 # Libraries of others read what is packed, and move boxes as it does; they take several GB.
 test-readers: $(READERS)
 	.venv-readers/bin/python -m pytest -q -m readers $(shell grep -rlE 'mark\.readers\b' tests --include='*.py') $(PYTEST_OPTIONS)
+
+# The same bytes with Spark 4.1, and with 4.0 on the Python of the other tests.
+test-spark4: $(SPARK4)
+	.venv-spark4/bin/python -m pytest -q -m spark $(SPARK_TESTS) $(PYTEST_OPTIONS)
+
+test-spark40: $(SPARK40)
+	.venv-spark40/bin/python -m pytest -q -m spark $(SPARK_TESTS) $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
@@ -184,6 +198,16 @@ $(READERS): pyproject.toml tests/tools/readers.txt
 $(KERAS3): pyproject.toml tests/tools/keras3.txt tests/tools/install_keras3.sh docker/install_horovod.sh
 	tests/tools/install_keras3.sh .venv-keras3
 
+$(SPARK4): pyproject.toml
+	$(SPARK4_PYTHON) -m venv .venv-spark4
+	.venv-spark4/bin/python $(PIP) install 'pyspark>=4.1,<4.2' --editable '.[spark]' $(SPARK_TOOLS)
+	@touch $@
+
+$(SPARK40): pyproject.toml
+	$(PYTHON) -m venv .venv-spark40
+	.venv-spark40/bin/python $(PIP) install 'pyspark>=4.0,<4.1' --editable '.[spark]' $(SPARK_TOOLS)
+	@touch $@
+
 # SageMaker's reader of Pipe channels, where there is the Python 3.10 that it needs.
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
@@ -207,4 +231,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels .venv-readers build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so
+	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels .venv-readers .venv-spark4 .venv-spark40 build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so

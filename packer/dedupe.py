@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -55,25 +55,22 @@ def drop_copies(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> D
     Raises SourceError where labels differ and that is to fail, or where no item would be left.
     """
     digests = _hash_all(ordered, listing, run)
-    sets = _copied_rows(digests)
+    known = np.flatnonzero(digests.is_known)
+    sets = [known[rows].tolist() for rows in copy_sets(digests.sha256[known])]
     rows = [row for copies in sets for row in copies]
     picked = ordered.take(pa.array(rows, pa.int64()))
     keys = dict(zip(rows, picked.column("key").to_pylist(), strict=True))
     labels = dict(zip(rows, label_texts(picked).to_pylist(), strict=True))
     conflicts = [copies for copies in sets if has_several([labels[row] for row in copies])]
     if conflicts and run.options.on_conflict is OnConflict.FAIL:
-        raise SourceError(_conflict_text(conflicts, keys, labels))
-    in_conflict = {copies[0] for copies in conflicts}
+        named = [" and ".join(f"{keys[row]} (label {labels[row]})" for row in copies[:2]) for copies in conflicts]
+        raise conflict_error(len(conflicts), named)
     kept = np.ones(ordered.num_rows, dtype=bool)
     kept[rows] = False
-    for copies in sets:
-        if copies[0] not in in_conflict:
-            kept[copies[0]] = True
-        elif run.options.on_conflict is OnConflict.FIRST:
-            kept[min(copies, key=lambda row: keys[row].encode())] = True
+    kept[list(kept_of_sets(sets, keys, labels, run.options.on_conflict))] = True
     if not kept.any():
-        raise SourceError(f"{run.options.source}: no item is left, since all are copies whose labels differ")
-    _tell(run, num_left_out=int((~kept).sum()), num_conflicts=len(conflicts))
+        raise none_left(run)
+    tell_copies(run, num_left_out=int((~kept).sum()), num_conflicts=len(conflicts))
     copied = tuple(
         CopiedItem(
             source_sha256=digests.sha256[row].tobytes(),
@@ -116,28 +113,46 @@ def _hash_all(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> _Di
     return _Digests(sha256=sha256, is_known=is_known)
 
 
-def _copied_rows(digests: _Digests) -> list[list[int]]:
-    """Return the rows of each set of more than one, ascending; sets by their first rows."""
-    rows = np.flatnonzero(digests.is_known)
-    words = digests.sha256[rows].view(np.uint64)
+def copy_sets(sha256: npt.NDArray[np.uint8]) -> list[list[int]]:
+    """Return the rows of each set of more than one digest, of shape (n, 32), ascending; sets by their first rows."""
+    words = np.ascontiguousarray(sha256).view(np.uint64)
     order = np.lexsort((words[:, 1], words[:, 0]))
-    starts = np.ones(len(rows), dtype=bool)
+    starts = np.ones(len(order), dtype=bool)
     starts[1:] = (words[order[1:], :2] != words[order[:-1], :2]).any(axis=1)
-    bounds = np.append(np.flatnonzero(starts), len(rows))
-    sets = [rows[order[start:stop]].tolist() for start, stop in itertools.pairwise(bounds) if stop - start > 1]
+    bounds = np.append(np.flatnonzero(starts), len(order))
+    sets = [order[start:stop].tolist() for start, stop in itertools.pairwise(bounds) if stop - start > 1]
     return sorted(sets)
 
 
-def _conflict_text(conflicts: list[list[int]], keys: dict[int, str], labels: dict[int, str | None]) -> str:
-    named = [" and ".join(f"{keys[row]} (label {labels[row]})" for row in copies[:2]) for copies in conflicts]
-    return (
-        f"`on_conflict`: {counted(len(conflicts), 'set')} of exact copies with different labels, such as "
+def kept_of_sets(
+    sets: Sequence[Sequence[int]], keys: Mapping[int, str], labels: Mapping[int, str | None], on_conflict: OnConflict
+) -> set[int]:
+    """Return the row that stays of each set of rows, if one does."""
+    kept = set()
+    for copies in sets:
+        if not has_several([labels[row] for row in copies]):
+            kept.add(copies[0])
+        elif on_conflict is OnConflict.FIRST:
+            kept.add(min(copies, key=lambda row: keys[row].encode()))
+    return kept
+
+
+def conflict_error(num_conflicts: int, named: Sequence[str]) -> SourceError:
+    """Return the error for sets whose labels differ; `named` are texts of the first."""
+    return SourceError(
+        f"`on_conflict`: {counted(num_conflicts, 'set')} of exact copies with different labels, such as "
         f"{'; '.join(named[:_MAX_NAMED])}; mend the labels, or choose `on_conflict=drop`, which packs none of them, or "
         f"first, which packs the one with the first key"
     )
 
 
-def _tell(run: Run[PackOptions], *, num_left_out: int, num_conflicts: int) -> None:
+def none_left(run: Run[PackOptions]) -> SourceError:
+    """Return the error for a source of nothing but copies whose labels differ."""
+    return SourceError(f"{run.options.source}: no item is left, since all are copies whose labels differ")
+
+
+def tell_copies(run: Run[PackOptions], *, num_left_out: int, num_conflicts: int) -> None:
+    """Note what was left out."""
     note = run.progress.note
     note(
         f"left out {counted(num_left_out, 'exact copy', 'exact copies')} of other items"

@@ -16,11 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from packer.channels.key_lists import key_lists_of
+from packer.clusterplan.staging import StagingArea
 from packer.dataset.commit import Closing, Inherited, clear_scaffolding, commit
 from packer.dataset.copies import NO_COPIES, CopyCounts, copy_notices, count_copies, load_copies
 from packer.dataset.destination import (
@@ -36,7 +37,7 @@ from packer.dataset.destination import (
 )
 from packer.dataset.manifest import Manifest
 from packer.dataset.missing_parts import check_parts
-from packer.dataset.planfile import PlanDocument, is_claim_cut, load_plan
+from packer.dataset.planfile import PlanDocument, StagedPlan, is_claim_cut, load_plan
 from packer.dataset.reject_limit import is_over, refuse_rejects, stored_rejects
 from packer.dataset.report import run_report
 from packer.engines.create import create_engine
@@ -46,13 +47,14 @@ from packer.options import PackOptions, parse_options
 from packer.packing import TASK_MODULES
 from packer.packing.assemble import ShardSummary
 from packer.packing.shard import PackContext, pack_shard
+from packer.plan_request import lasting_options
 from packer.planning.plan import Plan
-from packer.prepare import lasting_options, make_plan, spill_again
+from packer.prepare import Workspace, make_plan, spill_again
 from packer.progress import Progress, SilentProgress
 from packer.run import Run, Work, do
 from packer.shown_text import counted
 from packer.sources.imagerows import Spill
-from packer.specs import DEFAULT_STORE, OnReject, StoreOptions
+from packer.specs import DEFAULT_STORE, TABLE_PREFIX, OnReject, StoreOptions
 from packer.stores.open_store import absolute_uri, check_dest, is_local, open_store, share_options
 from packer.stores.store import Store
 
@@ -90,7 +92,7 @@ class Recipe(Protocol[Context]):
     def command(self) -> str:
         """``pack`` or ``reshard``: who alone can go on with its plan."""
 
-    def plan(self, run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
+    def plan(self, run: Run[PackOptions]) -> tuple[Plan | StagedPlan, PlanDocument]:
         """Look at the source and plan. Nothing is written."""
 
     def work(self, run: Run[PackOptions], document: PlanDocument) -> Work[Context, ShardSummary]:
@@ -100,20 +102,24 @@ class Recipe(Protocol[Context]):
         """Return how the run ends."""
 
 
-def pack(options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None) -> PackResult:
+def pack(
+    options: PackOptions, *, engine: Engine | None = None, progress: Progress | None = None, dataframe: Any = None
+) -> PackResult:
     """Pack a source into a data set, or one part of its shards.
 
     Args:
         options: what to do.
         engine: runs the tasks; by default the one that the options name, closed at the end.
         progress: is told of phases and of items done.
+        dataframe: a DataFrame of Spark with a row for each image, which is computed once; the options' `source` is then
+            ``table:`` and a name for messages.
 
     Raises:
         OptionsError: options or input that must be mended; nothing was written.
         PackerError: the work failed; what was packed stays for ``resume``.
     """
-    with open_run(options, engine=engine, progress=progress) as run, Spill() as spill:
-        return make_dataset(run, _Packing(spill))
+    with open_run(options, engine=engine, progress=progress) as run, Spill() as spill, StagingArea() as area:
+        return make_dataset(run, _Packing(Workspace(spill=spill, area=area, frame=dataframe)))
 
 
 @contextmanager
@@ -126,11 +132,14 @@ def open_run(options: PackOptions, *, engine: Engine | None, progress: Progress 
     check_places(options)
     dest = open_store(options.dest, options.dest_store())
     own = engine or create_engine(options.engine, options.workers, modules=TASK_MODULES)
+    progress = progress or SilentProgress()
+    for notice in getattr(own, "notices", ()):
+        progress.note(notice)
     try:
         yield Run(
             options=options,
             engine=own,
-            progress=progress or SilentProgress(),
+            progress=progress,
             source=options.source,
             dest=dest,
             started=started,
@@ -225,16 +234,18 @@ class _Packing:
 
     command = "pack"
 
-    def __init__(self, spill: Spill) -> None:
-        self._spill = spill
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
 
-    def plan(self, run: Run[PackOptions]) -> tuple[Plan, PlanDocument]:
-        return make_plan(run, self._spill)
+    def plan(self, run: Run[PackOptions]) -> tuple[Plan | StagedPlan, PlanDocument]:
+        return make_plan(run, self._workspace)
 
     def work(self, run: Run[PackOptions], document: PlanDocument) -> Work[PackContext, ShardSummary]:
         options, header = run.options, document.header
-        spill_again(options, self._spill)
-        place = self._spill.root or document.source_root
+        if self._workspace.area is not None:
+            self._workspace.area.clear(run.dest)
+        spill_again(options, self._workspace.spill)
+        place = self._workspace.spill.root or document.source_root
         context = PackContext(
             plan=msgspec.structs.replace(document, source_root=place),
             source_store=share_options(place, options.source_store()),
@@ -331,6 +342,8 @@ def closing(
 def check_places(options: PackOptions) -> None:
     """Raise OptionsError where the destination lies in the source, or around it, or cannot be written safely."""
     check_dest(options.dest)
+    if options.source.startswith(TABLE_PREFIX):
+        return
     source, dest = (_real_place(uri) for uri in (options.source, options.dest))
     source_base, dest_base = source.rstrip("/") + "/", dest.rstrip("/") + "/"
     if dest_base.startswith(source_base) or source_base.startswith(dest_base):

@@ -2,58 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
+from packer.clusterplan.cluster_planner import plan_rows
+from packer.clusterplan.row_items import plan_items
+from packer.clusterplan.staged_rows import find_listing, stage_files, stage_frame
+from packer.clusterplan.staging import StagingArea
 from packer.dataset.copies import CopiedItem, copies_digest
-from packer.dataset.document import later_fields
 from packer.dataset.itemcheck import check_fields, check_items
-from packer.dataset.planfile import PlanDocument
-from packer.dataset.reject_limit import check_probed
+from packer.dataset.planfile import PlanDocument, StagedPlan
 from packer.dedupe import drop_copies, planned_copies
-from packer.errors import PackerError, SourceError
+from packer.engines.engine import ExchangingEngine
+from packer.engines.spark_frame import find_frame
+from packer.errors import OptionsError, SourceError
 from packer.formats.features import check_extra_names
-from packer.options import STORE_FIELDS, PackOptions, default_options
+from packer.measuring import Measured, kept_sizes, measure
+from packer.options import PackOptions
 from packer.packing.encoder import report_encoder
-from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe_items
-from packer.packing.sample import RowNames, item_rows
+from packer.plan_request import plan_document, plan_request, tell_findings
 from packer.planning.balance import KnownSizes
-from packer.planning.class_findings import class_findings
-from packer.planning.plan import Plan, PlanRequest, build_plan, extra_names, order_items
-from packer.planning.shard_count import SizeEstimate, estimate_size, num_probes
+from packer.planning.class_findings import planned_classes
+from packer.planning.plan import Plan, build_plan, extra_names, order_items
+from packer.planning.shard_count import SizeEstimate, estimate_size
 from packer.run import Run
 from packer.sources.imagerows import Spill, spill_rows
 from packer.sources.items import Listing, SourceSpec
+from packer.sources.members import SPILLED
 from packer.sources.open_source import find_rows, list_source
-from packer.sources.splitfolders import SPLIT_COLUMN
-from packer.specs import MAX_SHARD_BYTES, EngineName, OnReject
-from packer.stores.open_store import absolute_uri, share_options
-
-_ENGINE_FIELDS = frozenset({"dest", "engine", "workers", "item_timeout", "resume", "overwrite", "part", *STORE_FIELDS})
-"""Options that say how and where a run is done; all others say what it makes, so a resumed run must repeat them."""
+from packer.specs import TABLE_PREFIX, EngineName
 
 
-def make_plan(run: Run[PackOptions], spill: Spill | None = None) -> tuple[Plan, PlanDocument]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """What a run has beside its options, for as long as it lasts."""
+
+    spill: Spill = field(default_factory=Spill)
+    """For images in rows, where packing then finds them."""
+    area: StagingArea | None = None
+    """For planning on workers."""
+    frame: Any = None
+    """A DataFrame of Spark that is the source."""
+
+
+@overload
+def make_plan(run: Run[PackOptions], workspace: None = None) -> tuple[Plan, PlanDocument]: ...
+
+
+@overload
+def make_plan(run: Run[PackOptions], workspace: Workspace) -> tuple[Plan | StagedPlan, PlanDocument]: ...
+
+
+def make_plan(run: Run[PackOptions], workspace: Workspace | None = None) -> tuple[Plan | StagedPlan, PlanDocument]:
     """List the source, measure some of its items and plan.
 
-    Images in rows go into `spill`, for packing to read them there; without one, into a folder of their own for as long
-    as this takes.
+    Images in rows go into the workspace's spill; without a workspace, into a folder of their own for as long as this
+    takes. A table of Spark, or a Parquet listing, is planned on the engine's workers where they can exchange rows.
 
     Raises:
         SourceError: there is no source, nothing in it, or nothing in it that can be packed.
         OptionsError: the items do not fit the container, or cannot be cut evenly as asked.
     """
-    with Spill() if spill is None else nullcontext(spill) as place:
-        with run.progress.phase("listing", total=None):
-            listing = _list(run, place)
-        check_engine(run.options, place)
-        return _plan_listed(run, listing)
+    if workspace is None:
+        with Spill() as spill:
+            return _plan_here(run, spill)
+    if (planned := _plan_on_workers(run, workspace, _source_spec(run.options))) is not None:
+        return planned
+    return _plan_here(run, workspace.spill)
+
+
+def _plan_here(run: Run[PackOptions], spill: Spill) -> tuple[Plan, PlanDocument]:
+    if run.options.source.startswith(TABLE_PREFIX):
+        raise SourceError(f"{run.options.source}: a table of Spark can be packed with `engine=spark` alone")
+    with run.progress.phase("listing", total=None):
+        listed = _list(run, spill)
+    check_engine(run.options, spill)
+    return _plan_listed(run, listed)
+
+
+def _plan_on_workers(
+    run: Run[PackOptions], workspace: Workspace, spec: SourceSpec
+) -> tuple[StagedPlan, PlanDocument] | None:
+    """Plan the tables that workers can read; None for every other source."""
+    engine, area = run.engine, workspace.area
+    is_table = spec.source.startswith(TABLE_PREFIX)
+    if area is None or not isinstance(engine, ExchangingEngine):
+        return None
+    if spec.fields or run.options.limit is not None:
+        if is_table:
+            field = "limit" if run.options.limit is not None else "field"
+            raise OptionsError("expected none for a table of Spark; write its rows to Parquet files first", field=field)
+        return None
+    listing = None if is_table else find_listing(spec)
+    if not is_table and listing is None:
+        return None
+    staging = area.new(run.dest, run.options.dest_store())
+    images = area.new_images(staging)
+    with run.progress.phase("listing", total=None):
+        if listing is not None:
+            staged = stage_files(engine, staging, listing, spec)
+        else:
+            frame = find_frame(spec.source.removeprefix(TABLE_PREFIX)) if workspace.frame is None else workspace.frame
+            staged = stage_frame(staging, images, frame, spec)
+    for notice in staged.notices:
+        run.progress.note(notice)
+    if run.options.part is not None and any(SPILLED in facts.schema.names for facts in staged.facts):
+        raise OptionsError("expected none for images in the rows of a table, which each part would move", field="part")
+    maker = plan_items(staged.facts, spec, folder=None if listing is None else listing.folder, images=images)
+    return plan_rows(run, engine, staging, maker, staged.facts)
 
 
 def _list(run: Run[PackOptions], place: Spill) -> Listing:
@@ -85,35 +143,22 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
     if options.dedupe:
         deduped = drop_copies(ordered, listing, run)
         ordered, copied = deduped.items, deduped.copied
-    sizes = _measure(ordered, listing, run)
+    measured = measure(
+        ordered, Measured(place=listing.place, class_names=listing.class_names, fields=listing.fields), run
+    )
+    sizes: SizeEstimate | KnownSizes = estimate_size(measured)
+    if options.image_spec().keeps_all:
+        sizes = kept_sizes(ordered, added_bytes=sum(measured) // len(measured))
     (encoder,) = run.engine.run(report_encoder, options.image_spec(), [0], run.progress.advance)
-    request = PlanRequest(
-        format=options.format,
-        image=options.image_spec(),
-        encoder_sha256=encoder.sha256,
-        seed=options.seed,
-        sharding=options.shard_spec(),
-        splits=options.splits(),
-        split_column=SPLIT_COLUMN if options.split_folders else options.split_column,
-        group_column=options.group_column,
-        label_kind=listing.label_kind,
-        class_names=listing.class_names,
-        fields=listing.fields,
+    request = plan_request(
+        options, encoder, label_kind=listing.label_kind, class_names=listing.class_names, fields=listing.fields
     )
     plan = build_plan(ordered, sizes, request)
-    for finding in class_findings(plan, listing.class_names):
-        run.progress.note(f"{finding.text} {finding.advice}")
+    tell_findings(run, plan.header, planned_classes(plan))
     if copied:
         plan = replace(plan, copies=planned_copies(copied, plan))
-    document = PlanDocument(
-        plan_id=plan.plan_id,
-        header=plan.header,
-        encoder=encoder,
-        source_root=listing.root,
-        options=lasting_options(options),
-        copies_sha256=msgspec.UNSET if plan.copies is None else copies_digest(plan.copies),
-    )
-    return plan, document
+    digest = msgspec.UNSET if plan.copies is None else copies_digest(plan.copies)
+    return plan, plan_document(plan, options, encoder=encoder, source_root=listing.root, copies_sha256=digest)
 
 
 def spill_again(options: PackOptions, spill: Spill) -> None:
@@ -135,21 +180,6 @@ def check_engine(options: PackOptions, spill: Spill) -> None:
         )
 
 
-def lasting_options(options: PackOptions) -> dict[str, Any]:
-    """Return the options that a resumed run or another part of this one must have too.
-
-    One that later releases than the first brought is left out where it has its default, as the plans of that have it.
-    """
-    # As JSON has them, which knows no tuples, for what is stored is compared with what is given anew.
-    values = msgspec.json.decode(msgspec.json.encode(options))
-    defaults, later = msgspec.json.decode(msgspec.json.encode(default_options())), later_fields(PackOptions)
-    return {
-        name: absolute_uri(value) if name == "source" else value
-        for name, value in values.items()
-        if name not in _ENGINE_FIELDS and not (name in later and value == defaults[name])
-    }
-
-
 def _source_spec(options: PackOptions) -> SourceSpec:
     return SourceSpec(
         source=options.source,
@@ -162,70 +192,3 @@ def _source_spec(options: PackOptions) -> SourceSpec:
         fields=options.fields(),
         store=options.source_store(),
     )
-
-
-def _measure(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> SizeEstimate | KnownSizes:
-    """Decode and encode the first items in hash order until enough have become records.
-
-    Where every image is stored as it is, what it adds to its listed size is all that needs measuring.
-    """
-    keeps_all = run.options.image_spec().keeps_all
-    sizes: list[int] = []
-    problems: list[str] = []
-    wanted, start = num_probes(ordered.num_rows), 0
-    with run.progress.phase("measuring", total=wanted):
-        while len(sizes) < wanted and start < ordered.num_rows:
-            batch = ordered.slice(start, wanted - len(sizes))
-            start += batch.num_rows
-            listed = batch["num_bytes"].to_pylist()
-            for item, num_bytes in zip(_probe(batch, listing, run), listed, strict=True):
-                if item.num_bytes is None:
-                    problems.append(item.problem)
-                else:
-                    sizes.append(item.num_bytes - num_bytes if keeps_all else item.num_bytes)
-            if problems:
-                _check_problems(problems, run.options, num_items=ordered.num_rows, is_all=not sizes)
-    if keeps_all:
-        return _kept_sizes(ordered, added_bytes=sum(sizes) // len(sizes))
-    return estimate_size(sizes)
-
-
-def _check_problems(problems: list[str], options: PackOptions, *, num_items: int, is_all: bool) -> None:
-    """End a run that packing could only fail, before it packs anything."""
-    if (is_all and len(problems) > options.max_rejects * num_items) or len(problems) == num_items:
-        raise SourceError(f"{options.source}: none of the first {len(problems)} items could be packed; {problems[0]}")
-    if options.on_reject is OnReject.FAIL:
-        raise PackerError(f"{problems[0]} (`on_reject=fail`)")
-    check_probed(problems, num_items, options.max_rejects)
-
-
-def _kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
-    """Return the sizes of records of the listed sizes and what framing adds.
-
-    Raises:
-        SourceError: an item is larger than a shard.
-    """
-    framed = ordered["num_bytes"].to_numpy() + added_bytes
-    largest = int(np.argmax(framed))
-    if framed[largest] > MAX_SHARD_BYTES:
-        raise SourceError(
-            f"{ordered['key'][largest]}: expected items that fit a shard of {MAX_SHARD_BYTES // 10**6} MB, got "
-            f"{framed[largest] - added_bytes:,} bytes; leave it out, or shrink all with `resize`"
-        )
-    return KnownSizes(framed)
-
-
-def _probe(batch: pa.Table, listing: Listing, run: Run[PackOptions]) -> Iterator[ProbedItem]:
-    rows = item_rows(batch.to_pydict(), RowNames(extra_names(batch), listing.class_names, listing.fields))
-    context = ProbeContext(
-        source_root=listing.place,
-        source_store=share_options(listing.place, run.options.source_store()),
-        format=run.options.format,
-        image=run.options.image_spec(),
-        item_limit_s=run.options.item_timeout,
-        items=tuple(rows),
-    )
-    tasks = range(-(-len(rows) // ITEMS_PER_TASK))
-    results = dict(run.engine.run(probe_items, context, tasks, run.progress.advance))
-    for task in tasks:
-        yield from results[task]

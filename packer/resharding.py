@@ -29,11 +29,11 @@ from packer.options import PackOptions, parse_options
 from packer.packing.assemble import ShardSummary
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, added_bytes, reshard_shard
 from packer.pipeline import PackResult, closing, count_reused, make_dataset, open_run
+from packer.plan_request import lasting_options
 from packer.planning.balance import KnownSizes
 from packer.planning.layout import REJECTS_KEY, records_key, stem_of
 from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shard_count import SizeEstimate
-from packer.prepare import lasting_options
 from packer.progress import Progress
 from packer.run import Run, Work
 from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES

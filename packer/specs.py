@@ -19,6 +19,9 @@ MIN_SHARD_BYTES = 1_000_000
 MAX_WORLD = 1_000_000
 """Far beyond any cluster, and few enough that all their shards can be listed."""
 
+TABLE_PREFIX = "table:"
+"""What the name of a source that is a table of Spark begins with."""
+
 ITEM_LIMIT_S = 300
 """Seconds that one item may take; the slowest good ones, of 100 megapixels, take some seconds."""
 

@@ -113,7 +113,7 @@ def test_files_functions_and_signatures_stay_small(path: Path) -> None:
 
 
 OWNERS = {
-    "spark": ("packer/engines/spark_engine.py",),
+    "spark": ("packer/engines/spark_engine.py", "packer/engines/spark_frame.py"),
     "mxnet": ("packer/loading/mxnet_adapter.py",),
     "tensorflow": ("packer/loading/tf_adapter.py", "packer/trainer/"),
     "torch": ("packer/loading/torch_adapter.py", "packer/trainer/"),

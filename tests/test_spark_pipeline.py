@@ -7,18 +7,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("pyspark")
 
+from packer.clusterplan import item_buckets
 from packer.engines.engine import Engine, Task, Tick
 from packer.engines.local_engine import LocalEngine
 from packer.engines.spark_engine import SparkEngine
-from packer.errors import DataSetError, PackerError, TooManyRejectsError
+from packer.errors import DataSetError, PackerError, SourceError, TooManyRejectsError
 from packer.pipeline import pack
 from packer.specs import FormatName
 from tests.engines import spark_tasks
-from tests.tools.datasets import FORMATS, digests, list_keys, make_options, write_images
+from tests.tools.datasets import FORMATS, SerialEngine, digests, list_keys, make_options, write_images, write_listing
 from tests.tools.spark_sessions import spark_session
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -102,6 +105,63 @@ def test_copies_are_listed_and_left_out_alike(options: dict, cluster: Engine, tm
     found = digests(tmp_path / "spark")
     assert found == digests(tmp_path / "local")
     assert "meta/duplicates.parquet" in found
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "dealt by class": {"stratify": True},
+    "groups": {"group_column": "owner"},
+    "kept": {"encode": "keep", "resize": None},
+    "dedupe": {"dedupe": True, "on_conflict": "drop", "stratify": True},
+}
+
+
+@pytest.fixture(scope="module")
+def listing(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("listing") / "rows.parquet"
+    keys = sorted(str(image) for image in images.glob("*/*"))
+    shutil.copy(keys[0], images.parent / "copy.jpg")
+    keys.append(str(images.parent / "copy.jpg"))
+    owners = [f"owner {number * 7 % 25}" for number in range(len(keys))]
+    pq.write_table(pa.table({"path": keys, "label": [n % 3 for n in range(len(keys))], "owner": owners}), path)
+    return path
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_plans_of_listings_have_the_same_bytes(
+    name: str, cluster: Engine, listing: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_buckets, "ITEMS_PER_BUCKET", 16)
+    options = {"split": "train=0.6,val=0.4", "allow_fill": True, "root": str(images.parent), **PLANS[name]}
+    pack(make_options(listing, tmp_path / "spark", **options), engine=cluster)
+    pack(make_options(listing, tmp_path / "local", **options), engine=SerialEngine())
+    assert digests(tmp_path / "spark") == digests(tmp_path / "local")
+
+
+def test_tables_of_spark(cluster: Engine, images: Path, tmp_path: Path) -> None:
+    """A view with paths, and one with the images themselves in its rows, give the shards of files."""
+    pytest.importorskip("pandas")
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.getOrCreate()
+    paths = sorted(images.glob("*/*"))
+    files = [(f"file:{path}", path.read_bytes(), int(path.parent.name[1])) for path in paths]
+    frame = session.createDataFrame(files, "path string, image binary, label long").repartition(3)
+    frame.drop("image").createOrReplaceTempView("paths")
+    options = {"root": str(images), "allow_fill": True, "split": "train=0.6,val=0.4"}
+    pack(make_options(Path("table:paths"), tmp_path / "paths", **options), engine=cluster)
+    pack(make_options(Path("table:given"), tmp_path / "rows", **options), engine=cluster, dataframe=frame)
+    listing = write_listing(tmp_path / "rows.csv", images)
+    pack(make_options(listing, tmp_path / "local", **options), engine=SerialEngine())
+    expected = digests(tmp_path / "local")
+    assert {key for key, value in digests(tmp_path / "paths").items() if expected.get(key) != value} == {
+        "meta/plan.json"  # says what the source was
+    }
+    rows = digests(tmp_path / "rows")
+    for key in expected:
+        assert rows[key] == expected[key] or key.startswith("meta/plan")
+    with pytest.raises(SourceError, match=r"^table:none: expected a table or view that Spark knows: .*none"):
+        pack(make_options(Path("table:none"), tmp_path / "none"), engine=cluster)
 
 
 def test_too_many_rejects_end_the_run(cluster: Engine, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
 from packer.dataset.planfile import (
     PlanDocument,
+    StagedPlan,
     claim,
     find_claim,
     find_object,
@@ -65,7 +66,7 @@ def check_destination(dest: Store, *, overwrite: bool, shared: bool = False) -> 
 
 
 def claim_destination(
-    dest: Store, plan: Plan, document: PlanDocument, *, overwrite: bool, shared: bool = False
+    dest: Store, plan: Plan | StagedPlan, document: PlanDocument, *, overwrite: bool, shared: bool = False
 ) -> Store:
     """Make the destination this plan's, or raise before a byte of the data set is written.
 
@@ -100,7 +101,7 @@ def claim_destination(
     raise DestinationTakenError(_taken_text(dest))
 
 
-def _write_claim(dest: Store, plan: Plan, document: PlanDocument, *, overwrite: bool) -> Store | None:
+def _write_claim(dest: Store, plan: Plan | StagedPlan, document: PlanDocument, *, overwrite: bool) -> Store | None:
     """Store a plan and claim the place for it; return the place as it was claimed, or None where another has it."""
     for _ in range(_MAX_ATTEMPTS):
         own = _open(dest, document, is_new=True)
@@ -195,7 +196,7 @@ def find_outcome(dest: Store, document: PlanDocument) -> Manifest | None:
     raise ClaimLostError(dest.uri)
 
 
-def mend_claim(dest: Store, plan: Plan, document: PlanDocument) -> None:
+def mend_claim(dest: Store, plan: Plan | StagedPlan, document: PlanDocument) -> None:
     """Write a claim anew that a power cut has emptied, for the plan that what was packed already is of.
 
     Raises:

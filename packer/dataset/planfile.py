@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -68,8 +68,29 @@ class _Claim(msgspec.Struct, frozen=True, kw_only=True):
     header: msgspec.Raw
 
 
-def store_plan(store: Store, plan: Plan) -> list[str]:
+class StagedPlan(Protocol):
+    """A plan whose items are in files already, somewhere else."""
+
+    @property
+    def plan_id(self) -> str:
+        """See `Plan`."""
+
+    @property
+    def header(self) -> PlanHeader:
+        """See `Plan`."""
+
+    @property
+    def source_bytes(self) -> int:
+        """See `Plan`."""
+
+    def put_parts(self, store: Store) -> list[str]:
+        """Do what `store_plan` does."""
+
+
+def store_plan(store: Store, plan: Plan | StagedPlan) -> list[str]:
     """Write the items' files and return their keys. They mean nothing before the claim."""
+    if not isinstance(plan, Plan):
+        return plan.put_parts(store)
     keys = []
     for split, table in zip(plan.header.splits, plan.tables, strict=True):
         bounds = _shard_bounds(table, split.num_shards)
@@ -91,6 +112,12 @@ def encode_part(by_shard: Sequence[pa.Table]) -> memoryview:
         for items in by_shard:
             writer.write_table(items, row_group_size=max(1, items.num_rows))
     return memoryview(sink.getvalue()).cast("B")
+
+
+def decode_part(content: bytes | memoryview) -> pa.Table:
+    """Return all items of a Parquet file that `encode_part` made."""
+    with pq.ParquetFile(pa.BufferReader(content)) as file:
+        return file.read(use_threads=False)
 
 
 def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:

@@ -64,7 +64,8 @@ def written_keys(header: PlanHeader) -> frozenset[str]:
 def find_replaced(store: Store, header: PlanHeader, plan_id: str) -> Iterator[str]:
     """Yield the keys of what an earlier run left that no run of a plan writes."""
     written = written_keys(header)
-    prefixes = (plan_parts_prefix(plan_id), receipts_prefix(plan_id), SAGEMAKER_PREFIX)
+    # Images out of a table's rows stay until the data set is done: a run that goes on reads them.
+    prefixes = (plan_parts_prefix(plan_id), receipts_prefix(plan_id), SAGEMAKER_PREFIX, f"{PLAN_PARTS_PREFIX}rows-")
     for info in store.list():
         if is_own(info.key) and info.key not in written and not info.key.startswith(prefixes):
             yield info.key

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import re
+import shutil
 import sys
 import threading
 import uuid
@@ -23,13 +25,15 @@ import zipimport
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple
 
-from packer.engines.engine import Context, Result, Task, Tick
-from packer.errors import PackerError, WorkerError
+from packer.engines.engine import Context, Receive, Result, Send, Task, Tick
+from packer.engines.spark_memory import memory_notice
+from packer.errors import OptionsError, PackerError, WorkerError
 from packer.extras import require_extra
 from packer.logs import inherited_settings, start_logs
 
 _POLL_S = 0.1
 _CANCEL_TIMEOUT_S = 10.0
+_JAVA_REMEDY = "install it (Debian's openjdk-17-jre-headless) or let JAVA_HOME name it, or give `engine=local`"
 
 
 class _Outcome(NamedTuple, Generic[Result]):
@@ -59,10 +63,14 @@ class SparkEngine:
 
     def __init__(self) -> None:
         pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
+        _refuse_connect(pyspark)
         # Not getActiveSession: a context without a session, or with one of another thread, is somebody's too.
         self._owns_spark = pyspark.SparkContext._active_spark_context is None
         self._spark = _start_spark(pyspark) if self._owns_spark else pyspark.SparkContext.getOrCreate()
-        self._jobs: list[_Job[Any, Any]] = []
+        self._jobs: list[_Job[Any]] = []
+        notice = memory_notice(dict(self._spark.getConf().getAll()))
+        self.notices = () if notice is None else (notice,)
+        """What should be known before anything runs, in plain sentences."""
 
     def run(
         self, function: Task[Context, Result], context: Context, tasks: Sequence[int], tick: Tick
@@ -70,15 +78,38 @@ class SparkEngine:
         """See `Engine.run`."""
         if not tasks:
             return
-        job = _Job(self._spark, function, context, tasks)
+        job: _Job[Result] = _Job(self._spark, function.__name__, tasks)
+        shared = job.share((context, list(tasks)))
+        run_partition = _remote(function, shared, job.arrived.add)
+        for outcome in self._outcomes(
+            job, self._spark.range(0, len(tasks), 1, len(tasks)).mapPartitions(run_partition)
+        ):
+            if outcome.num_items or outcome.num_bytes:
+                tick(outcome.num_items, outcome.num_bytes)
+            if isinstance(outcome.value, PackerError):
+                raise outcome.value
+            yield outcome.value
+
+    def exchange(
+        self, send: Send[Context], receive: Receive[Context, Result], context: Context, *, senders: int, receivers: int
+    ) -> Iterator[Result]:
+        """See `ExchangingEngine.exchange`. One Spark job of two stages; what moves lies in Spark's shuffle files."""
+        job: _Job[Result] = _Job(self._spark, receive.__name__, range(receivers))
+        shared = job.share(context)
+        sent = self._spark.range(0, senders, 1, senders).mapPartitions(_remote_sender(send, shared))
+        received = sent.partitionBy(receivers, int).mapPartitionsWithIndex(
+            _remote_receiver(receive, shared, job.arrived.add)
+        )
+        for outcome in self._outcomes(job, received):
+            if isinstance(outcome.value, PackerError):
+                raise outcome.value
+            yield outcome.value
+
+    def _outcomes(self, job: _Job[Result], rdd: Any) -> Iterator[_Outcome[Result]]:
         self._jobs.append(job)
         try:
-            for outcome in job.outcomes():
-                if outcome.num_items or outcome.num_bytes:
-                    tick(outcome.num_items, outcome.num_bytes)
-                if isinstance(outcome.value, PackerError):
-                    raise outcome.value
-                yield outcome.value
+            job.start(rdd)
+            yield from job.outcomes()
         finally:
             self._jobs.remove(job)
             job.cancel()
@@ -93,23 +124,31 @@ class SparkEngine:
                 self._spark.stop()
 
 
-class _Job(Generic[Context, Result]):
+class _Job(Generic[Result]):
     """The Spark job of one run."""
 
-    def __init__(self, spark: Any, function: Task[Context, Result], context: Context, tasks: Sequence[int]) -> None:
-        pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
-        self._spark, self._tasks = spark, list(tasks)
+    def __init__(self, spark: Any, name: str, tasks: Sequence[int]) -> None:
+        self._spark, self._tasks = spark, tasks
         self._tag = f"shardpack-{uuid.uuid4().hex}"
-        self._description = f"{function.__name__}: {len(self._tasks)} tasks"
-        self._shared = spark.broadcast((context, self._tasks))
+        self._description = f"{name}: {len(self._tasks)} tasks"
         outcomes: _Outcomes[Result] = _Outcomes()
-        self._arrived = spark.accumulator([], outcomes)
-        run_partition = _remote(function, self._shared, self._arrived.add)
-        self._rdd = spark.range(0, len(self._tasks), 1, len(self._tasks)).mapPartitions(run_partition)
+        self.arrived = spark.accumulator([], outcomes)
+        self._shared: list[Any] = []
+        self._rdd: Any = None
         self._collected: list[_Outcome[Result]] = []
         self._error: Exception | None = None
         self._released = False
         self._ended = threading.Event()
+
+    def share(self, value: Any) -> Any:
+        """Return a broadcast of a value, for as long as the job lasts."""
+        self._shared.append(self._spark.broadcast(value))
+        return self._shared[-1]
+
+    def start(self, rdd: Any) -> None:
+        """Begin to compute the outcomes that `rdd` has, in a thread."""
+        self._rdd = rdd
+        pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
         # This kind of thread takes over the caller's local properties, such as its scheduler pool.
         self._thread = pyspark.InheritableThread(target=self._collect, name="shardpack-job", daemon=True)
         self._thread.start()
@@ -120,7 +159,7 @@ class _Job(Generic[Context, Result]):
         ended = False
         while not ended:
             ended = self._ended.wait(_POLL_S)
-            for outcome in self._arrived.value[len(seen) :]:
+            for outcome in self.arrived.value[len(seen) :]:
                 seen.add(outcome.position)
                 yield outcome
         if self._error is not None:
@@ -137,8 +176,9 @@ class _Job(Generic[Context, Result]):
             if not self._ended.is_set():
                 self._spark.cancelJobsWithTag(self._tag)
                 self._thread.join(_CANCEL_TIMEOUT_S)
-            self._shared.unpersist()
-        self._arrived.value = []
+            for shared in self._shared:
+                shared.unpersist()
+        self.arrived.value = []
 
     def _collect(self) -> None:
         try:
@@ -151,14 +191,42 @@ class _Job(Generic[Context, Result]):
             self._ended.set()
 
 
+def _refuse_connect(pyspark: Any) -> None:
+    """Raise OptionsError under Spark Connect, whose clients have no context, accumulators or broadcasts."""
+    is_client = not hasattr(pyspark, "SparkContext")  # the package pyspark-client has none
+    if is_client or os.environ.get("SPARK_REMOTE") or "SPARK_CONNECT_MODE_ENABLED" in os.environ:
+        raise OptionsError(
+            "expected a Spark whose driver is this process, found Spark Connect, whose clients cannot run tasks of "
+            "their own: start this program with spark-submit on the cluster, or give `engine=local`",
+            field="engine",
+        )
+
+
 def _start_spark(pyspark: Any) -> Any:
-    """Return a new context, which keeps the name that spark-submit was given."""
-    pyspark.SparkContext._ensure_initialized()
+    """Return a new context, which keeps the name that spark-submit was given.
+
+    Raises OptionsError where there is no Java that can run it.
+    """
+    _start_java(pyspark)
     conf = pyspark.SparkConf()
     if conf.get("spark.app.name", "pyspark-shell") == "pyspark-shell":  # what pyspark calls any program
         conf.setAppName("shardpack")
     conf.set("spark.ui.showConsoleProgress", "false")  # its bar would be drawn over ours
     return pyspark.SparkContext.getOrCreate(conf)
+
+
+def _start_java(pyspark: Any) -> None:
+    home = os.environ.get("JAVA_HOME")
+    program = os.path.join(home, "bin", "java") if home else "java"
+    is_running = pyspark.SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+    if not is_running and shutil.which(program) is None:
+        place = f"JAVA_HOME, {home}, has no bin/java" if home else "there is no java on PATH"
+        raise OptionsError(f"expected Java 17 for spark, but {place}; {_JAVA_REMEDY}", field="engine")
+    try:
+        pyspark.SparkContext._ensure_initialized()
+    except pyspark.errors.PySparkRuntimeError as error:
+        problem = " ".join(str(error).split())
+        raise OptionsError(f"expected a Java that starts Spark: {problem}; {_JAVA_REMEDY}", field="engine") from None
 
 
 def _connection_errors() -> tuple[type[Exception], ...]:
@@ -185,6 +253,45 @@ def _remote(
         _lighten_worker()
 
     return run
+
+
+def _remote_sender(send: Send[Context], shared: Any) -> Callable[[Iterable[int]], Iterator[tuple[int, Any]]]:
+    """Return what a sending partition runs. A PackerError goes to a receiver, since trying again would not mend it."""
+
+    def run(numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        for number in numbers:
+            try:
+                yield from send(shared.value, number)
+            except PackerError as error:
+                yield 0, error
+
+    return run
+
+
+def _remote_receiver(
+    receive: Receive[Context, Result], shared: Any, add: Callable[[list[_Outcome[Result]]], None]
+) -> Callable[[int, Iterable[tuple[int, Any]]], Iterator[_Outcome[Result]]]:
+    """Return what a receiving partition runs."""
+
+    def run(number: int, sent: Iterable[tuple[int, Any]]) -> Iterator[_Outcome[Result]]:
+        value: Result | PackerError
+        try:
+            value = receive(shared.value, number, _blobs(sent))
+        except PackerError as error:
+            value = error
+        outcome = _Outcome(number, value, 0, 0)
+        add([outcome])
+        yield outcome
+        _lighten_worker()
+
+    return run
+
+
+def _blobs(sent: Iterable[tuple[int, Any]]) -> Iterator[bytes]:
+    for _, blob in sent:
+        if isinstance(blob, PackerError):
+            raise blob
+        yield blob
 
 
 def _run_task(function: Task[Context, Result], context: Context, task: int, position: int) -> _Outcome[Result]:

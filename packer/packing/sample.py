@@ -12,7 +12,7 @@ import msgspec
 from packer.errors import PackerError
 from packer.formats.container import ExtraValue, Label, Picture, Sample
 from packer.sources.items import ETAG, NUM_BYTES
-from packer.sources.members import MEMBER_COLUMNS, SHAPES, Member, picture_column
+from packer.sources.members import IN_ROWS, MEMBER_COLUMNS, SHAPES, SPILLED, SPILLED_AT, Member, picture_column
 from packer.specs import FieldSpec, ImageSpec
 
 
@@ -96,6 +96,13 @@ def item_rows(columns: Mapping[str, list[Any]], names: RowNames) -> list[ItemRow
 
 def _member(columns: Mapping[str, list[Any]], index: int, *, field: str = "") -> Member | None:
     """Return where an item, or the picture that is one of its fields, lies in an archive."""
+    if SPILLED in columns and not field:
+        return Member(
+            archive=columns[SPILLED][index],
+            offset_bytes=columns[SPILLED_AT][index],
+            stored_bytes=columns[NUM_BYTES][index],
+            method=IN_ROWS,
+        )
     names = [picture_column(field, name) if field else name for name in MEMBER_COLUMNS]
     if names[0] not in columns or columns[names[0]][index] is None:
         return None

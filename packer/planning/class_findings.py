@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
-from packer.planning.plan import Plan
+from packer.planning.plan import Plan, PlanHeader
 
 _MAX_NAMED = 5
+ClassCounts: TypeAlias = "Mapping[str, Mapping[int, int]]"
+"""Records or items by split and class id."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +25,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class ClassUse(msgspec.Struct, frozen=True, kw_only=True):
     """How often each class is there."""
 
-    counts: Mapping[str, Mapping[int, int]]
-    """By split: records or items by class id."""
+    counts: ClassCounts
     num_classes: int
     """Highest class id plus 1."""
     names: Sequence[str]
@@ -35,16 +37,22 @@ class ClassUse(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(label for split in self.counts.values() for label, count in split.items() if count)
 
 
-def class_findings(plan: Plan, names: Sequence[str]) -> Iterator[Finding]:
-    """Yield what a plan shows of its classes, if it has any."""
-    header = plan.header
-    if header.label_kind != "class":
-        return
+def planned_classes(plan: Plan) -> ClassCounts:
+    """Return a plan's items by split and class id; empty without classes."""
+    if plan.header.label_kind != "class":
+        return {}
     counts = {}
-    for split, table in zip(header.splits, plan.tables, strict=True):
+    for split, table in zip(plan.header.splits, plan.tables, strict=True):
         found = np.unique(table.column("label").to_numpy(), return_counts=True)
         counts[split.name] = dict(zip(*(part.tolist() for part in found), strict=True))
-    use = ClassUse(counts=counts, num_classes=header.num_classes, names=names)
+    return counts
+
+
+def class_findings(header: PlanHeader, counts: ClassCounts) -> Iterator[Finding]:
+    """Yield what a plan shows of its classes, if it has any; `counts` are its items by split and class id."""
+    if header.label_kind != "class":
+        return
+    use = ClassUse(counts=counts, num_classes=header.num_classes, names=header.class_names)
     for split_name in counts:
         yield from missing_classes(use, split_name)
     yield from unused_ids(use)

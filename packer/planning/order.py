@@ -23,7 +23,7 @@ def hash_order(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np
 
     Takes 32 bytes a key of working memory beside the result.
     """
-    digests = _digests(keys, seed=seed)
+    digests = hash_digests(keys, seed=seed)
     words = digests.view(">u8").reshape(-1, 4)
     # Sorting by the first 8 bytes settles nearly all; lexsort settles the rest by the other words, then the key.
     order = np.argsort(words[:, 0], kind="stable")
@@ -36,7 +36,8 @@ def hash_order(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np
     return order.astype(np.int64, copy=False)
 
 
-def _digests(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np.uint8]:
+def hash_digests(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np.uint8]:
+    """Return what `keys` are ordered by, of shape (n, 32)."""
     prefix = hashlib.sha256(str(seed).encode("ascii") + b"\0")
     digests = np.empty((len(keys), 32), dtype=np.uint8)
     for start in range(0, len(keys), _KEYS_PER_STEP):

@@ -32,6 +32,7 @@ from packer.specs import FieldSpec, FormatName, ImageSpec, ShardSpec, SplitSpec,
 
 _ITEM_COLUMNS = ("key", "num_bytes", "label", "shard")
 """Columns that are no extras; nor are those with a leading underscore, which say where an item lies."""
+_TRANSIENT = ("_etag", "_spilled", "_spilled_at")
 _UNFIT = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
 """What Arrow raises where values of a column have another type than one that is wanted of them."""
 
@@ -147,8 +148,11 @@ class PlanRequest:
 
 
 def without_tags(items: pa.Table) -> pa.Table:
-    """Return what the items are; entity tags are the store's own, so a copy elsewhere has the same."""
-    return items.drop_columns([name for name in items.column_names if name == "_etag"])
+    """Return what the items are; entity tags are the store's own, so a copy elsewhere has the same.
+
+    Nor is it part of an item where its image was put for the time of a run.
+    """
+    return items.drop_columns([name for name in items.column_names if name in _TRANSIENT])
 
 
 def digest_of_splits(digests: Iterable[str]) -> str:
@@ -179,7 +183,8 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
             labels, a split has fewer items than shards, equal shards would repeat too many samples, or known sizes fit
             no shards.
     """
-    classes = _classes(ordered, request)
+    check_stratify(request)
+    classes = np.asarray(ordered.column("label").to_numpy(), dtype=np.int64) if request.sharding.stratify else None
     groups = _groups(ordered, request.group_column)
     if request.split_column is not None:
         names, split_of_item = _named_splits(ordered, request.split_column)
@@ -192,16 +197,21 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
         own_sizes = KnownSizes(sizes.framed_bytes[rows]) if isinstance(sizes, KnownSizes) else sizes
         own_classes = None if classes is None else classes[rows]
         num_shards, shard_of_item = _cut(name, len(rows), own_sizes, request.sharding, own_classes)
-        split = _plan_split(name, len(rows), num_shards, request.sharding)
+        split = plan_split(name, len(rows), num_shards, request.sharding)
         by_shard = np.argsort(shard_of_item, kind="stable")
         table = ordered.take(_to_arrow(rows[by_shard])).append_column(
             "shard", _to_arrow(shard_of_item[by_shard].astype(np.int32))
         )
         planned.append(split)
         tables.append(table)
-    header = _header(planned, tables, sizes.mean_bytes, request)
-    plan_id = digest_of_header(msgspec.json.encode(header, order="sorted"))
-    return Plan(plan_id=plan_id, header=header, tables=tuple(tables))
+    facts = PlannedFacts(
+        mean_record_bytes=sizes.mean_bytes,
+        highest_class=_highest_class(tables, request),
+        extra_names=extra_names(tables[0]),
+        items_sha256=digest_of_splits(table_digest(without_tags(table)) for table in tables),
+    )
+    header = build_header(planned, facts, request)
+    return Plan(plan_id=plan_id_of(header), header=header, tables=tuple(tables))
 
 
 def digest_of_header(data: bytes | memoryview) -> str:
@@ -219,7 +229,7 @@ def _cut(
     return num_shards, deal(num_items, num_shards, classes=classes)
 
 
-def _plan_split(name: str, num_items: int, num_shards: int, sharding: ShardSpec) -> PlannedSplit:
+def plan_split(name: str, num_items: int, num_shards: int, sharding: ShardSpec) -> PlannedSplit:
     """Decide a split's fills. Raises OptionsError where it cannot be cut evenly."""
     is_training = is_training_split(name)
     return PlannedSplit(
@@ -231,9 +241,20 @@ def _plan_split(name: str, num_items: int, num_shards: int, sharding: ShardSpec)
     )
 
 
-def _header(
-    splits: list[PlannedSplit], tables: list[pa.Table], mean_record_bytes: int, request: PlanRequest
-) -> PlanHeader:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFacts:
+    """What a header says of all planned items."""
+
+    mean_record_bytes: int
+    highest_class: int
+    """-1 without classes."""
+    extra_names: tuple[str, ...]
+    items_sha256: str
+
+
+def build_header(splits: Sequence[PlannedSplit], facts: PlannedFacts, request: PlanRequest) -> PlanHeader:
+    """Return the header of a plan."""
+    has_classes = request.label_kind == "class"
     return PlanHeader(
         version=PLAN_VERSION,
         format=request.format,
@@ -245,38 +266,40 @@ def _header(
         stratify=request.sharding.stratify,
         label_kind=request.label_kind,
         class_names=request.class_names,
-        num_classes=_num_classes(tables, request),
-        extra_names=extra_names(tables[0]),
+        num_classes=max(facts.highest_class + 1, len(request.class_names)) if has_classes else 0,
+        extra_names=facts.extra_names,
         splits=tuple(splits),
-        mean_record_bytes=mean_record_bytes,
-        items_sha256=digest_of_splits(table_digest(without_tags(table)) for table in tables),
+        mean_record_bytes=facts.mean_record_bytes,
+        items_sha256=facts.items_sha256,
         fields=request.fields or msgspec.UNSET,
     )
 
 
-def _num_classes(tables: list[pa.Table], request: PlanRequest) -> int:
-    if request.label_kind != "class":
-        return 0
-    highest = max(int(np.max(table.column("label").to_numpy())) for table in tables if table.num_rows)
-    return max(highest + 1, len(request.class_names))
+def plan_id_of(header: PlanHeader) -> str:
+    """Return the id of a new plan."""
+    return digest_of_header(msgspec.json.encode(header, order="sorted"))
 
 
-def _classes(ordered: pa.Table, request: PlanRequest) -> IntArray | None:
-    if not request.sharding.stratify:
-        return None
+def _highest_class(tables: Sequence[pa.Table], request: PlanRequest) -> int:
     if request.label_kind != "class":
+        return -1
+    return max(int(np.max(table.column("label").to_numpy())) for table in tables if table.num_rows)
+
+
+def check_stratify(request: PlanRequest) -> None:
+    """Raise OptionsError where classes are to be dealt evenly and there are none."""
+    if request.sharding.stratify and request.label_kind != "class":
         found = "no labels" if request.label_kind == "none" else "labels that are numbers"
         raise OptionsError(
             f"expected class labels, and the source has {found}; put the images into one folder a class, or name a "
             f"column of classes with `label_column`",
             field="stratify",
         )
-    return np.asarray(ordered.column("label").to_numpy(), dtype=np.int64)
 
 
-def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
-    """Return the names of the splits, sorted, and the index of each item's."""
-    given = _column(ordered, column, "split_column")
+def split_values(items: pa.Table, column: str) -> pa.ChunkedArray:
+    """Return the name of each item's split. Raises OptionsError where the column cannot be used."""
+    given = _column(items, column, "split_column")
     try:
         values = given.cast(pa.string())
     except _UNFIT:
@@ -288,9 +311,21 @@ def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
         raise OptionsError(
             f"expected a split in each row of {column!r}, {values.null_count} have none", field="split_column"
         )
-    names = sorted(pc.unique(values).to_pylist())
-    for name in names:
+    return values
+
+
+def check_split_names(names: Iterable[str]) -> list[str]:
+    """Return names that a column gives to splits, sorted. Raises OptionsError for one that cannot be used."""
+    ordered = sorted(names)
+    for name in ordered:
         check_split_name(name, "split_column")
+    return ordered
+
+
+def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
+    """Return the names of the splits, sorted, and the index of each item's."""
+    values = split_values(ordered, column)
+    names = check_split_names(pc.unique(values).to_pylist())
     return names, np.asarray(pc.index_in(values, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
 
 
@@ -305,12 +340,16 @@ def _column(ordered: pa.Table, name: str, field: str) -> pa.ChunkedArray:
 def _groups(ordered: pa.Table, group_column: str | None) -> IntArray | None:
     if group_column is None:
         return None
-    column = _column(ordered, group_column, "group_column")
+    return np.asarray(encode_groups(ordered, group_column).indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def encode_groups(items: pa.Table, group_column: str) -> pa.DictionaryArray:
+    """Return the groups of items as numbers and values; a null is a value. Raises OptionsError for unfit columns."""
+    column = _column(items, group_column, "group_column")
     try:
-        encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+        return column.combine_chunks().dictionary_encode(null_encoding="encode")
     except _UNFIT:
         raise OptionsError(
             f"expected a column with one text, number or byte string a row, got {group_column!r} of type {column.type}",
             field="group_column",
         ) from None
-    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)

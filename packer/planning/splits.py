@@ -52,7 +52,7 @@ def assign_splits(
     if classes is None:
         return np.repeat(np.arange(len(splits), dtype=np.int64), counts)
     result = np.empty(num_items, dtype=np.int64)
-    result[np.argsort(classes, kind="stable")] = _interleave(counts)
+    result[np.argsort(classes, kind="stable")] = interleave(counts)
     return result
 
 
@@ -66,7 +66,7 @@ def _whole_groups(counts: Sequence[int], groups: IntArray) -> IntArray:
     return split_of_group[inverse.reshape(-1)]
 
 
-def _interleave(counts: Sequence[int]) -> IntArray:
+def interleave(counts: Sequence[int]) -> IntArray:
     """Return a sequence that holds split i counts[i] times, evenly spread, so any run has each within one of its share.
 
     Each split's j-th item gets the ideal place (2j + 1) / (2 count); places are compared as integers after scaling.

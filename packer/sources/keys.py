@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from packer.errors import SourceError
 from packer.sources.tables import NUM_EXAMPLES, RawTable
 
+_HADOOP = "^(s3[an]://|file:/[^/])"
 _UNCLEAN = r"(^|/)\.{0,2}(/|$)|:/|\x00"
 """Paths to look at one by one: empty, ``.`` or ``..`` parts (so absolute ones too), schemes, NUL."""
 
@@ -24,8 +25,23 @@ _UNCLEAN = r"(^|/)\.{0,2}(/|$)|:/|\x00"
 def common_folder(keys: pa.ChunkedArray) -> str:
     """Return the deepest folder that holds all of some keys, with its last ``/``; empty where that is the root."""
     bounds = pc.min_max(keys.cast(pa.large_binary())).as_py()
-    common: bytes = os.path.commonprefix([bounds["min"], bounds["max"]])  # noqa: RUF071  of bytes, cut at a part's end below
+    return folder_between(bounds["min"].decode(), bounds["max"].decode())
+
+
+def folder_between(first: str, last: str) -> str:
+    """Return the deepest folder that holds the first and the last of some keys, so all of them; see above."""
+    ends = [first.encode(), last.encode()]
+    common = os.path.commonprefix(ends) or b""  # noqa: RUF071  of bytes, cut at a part's end below
     return common[: common.rfind(b"/") + 1].decode()
+
+
+def clean_uris(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return paths with URIs as outside of Hadoop: ``s3a://b/x`` as ``s3://b/x``, ``file:/x`` as ``/x``."""
+    if not pc.any(pc.match_substring_regex(column, _HADOOP)).as_py():
+        return column
+    return pc.replace_substring_regex(
+        pc.replace_substring_regex(column, "^s3[an]://", "s3://"), "^file:/([^/])", r"/\1"
+    )
 
 
 def build_keys(raw: RawTable, name: str, root: str, *, folder: str = "", may_repeat: bool = False) -> pa.ChunkedArray:
@@ -46,7 +62,7 @@ def build_keys(raw: RawTable, name: str, root: str, *, folder: str = "", may_rep
     if column.null_count:
         rows = _find_true(pc.is_null(column))
         raise SourceError(f"{raw.name}: no path in column {name!r} at {raw.show(rows)}; fill it in or remove the row")
-    keys = _normalise_column(raw, column, root, folder)
+    keys = _normalise_column(raw, clean_uris(column), root, folder)
     if not may_repeat:
         _refuse_repeats(raw, keys)
     return keys

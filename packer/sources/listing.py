@@ -54,13 +54,13 @@ def list_rows_of(raw: RawTable, spec: SourceSpec, folder: str, drawn: Mapping[st
     label = build_listed_label(raw, roles.labels, spec)
     if label.values is not None:
         columns[LABEL] = label.values
-    columns |= {KEY: keys, **_load_sizes(raw, keys, root, spec.store)}
+    columns |= {KEY: keys, **load_listed_sizes(raw, keys, root, spec.store)}
     built = build_fields(raw, spec, roles.extras)
     columns |= {**built.columns, **drawn}
     for field in spec.fields:
         if field.kind in PICTURES and field.name not in drawn:
             pictures = build_picture_keys(raw, field, root, folder=folder)
-            columns |= picture_columns(field, pictures, _load_sizes(raw, pictures, root, spec.store))
+            columns |= picture_columns(field, pictures, load_listed_sizes(raw, pictures, root, spec.store))
     return Listing(
         items=build_items(columns),
         label_kind=label.kind,
@@ -144,8 +144,13 @@ def _show(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[:NUM_EXAMPLES])) + ", ..." * (len(numbers) > NUM_EXAMPLES)
 
 
-def _load_sizes(raw: RawTable, keys: pa.ChunkedArray, root: str, store: StoreOptions) -> dict[str, pa.ChunkedArray]:
-    """Return the columns that are known of the files themselves: their sizes, and remote ones' entity tags."""
+def load_listed_sizes(
+    raw: RawTable, keys: pa.ChunkedArray, root: str, store: StoreOptions
+) -> dict[str, pa.ChunkedArray]:
+    """Return the columns that are known of the files themselves: their sizes, and remote ones' entity tags.
+
+    Raises SourceError for paths that name no file.
+    """
     columns = {NUM_BYTES: load_sizes(root, keys)} if is_local(root) else load_objects(open_store(root, store), keys)
     gone = pc.equal(columns[NUM_BYTES], MISSING)
     rows = pc.indices_nonzero(gone).to_pylist()

@@ -23,6 +23,8 @@ METHOD = "_method"
 """ZIP's number of the compression: 0 stored as they are, 8 deflated."""
 SHAPES = "_shapes"
 """What is drawn as a mask, where it is no file; see `packer.imaging.shapes`."""
+SPILLED, SPILLED_AT = "_spilled", "_spilled_at"
+"""File and offset of an image that came out of a table's rows, for the time of a run: no part of what the item is."""
 MEMBER_COLUMNS = (ARCHIVE, OFFSET_BYTES, STORED_BYTES, METHOD)
 
 

@@ -16,7 +16,7 @@ from packer.sources.imagerows import Spill, list_rows
 from packer.sources.inventory import MANIFEST_NAME, list_inventory
 from packer.sources.items import Listing, SourceSpec
 from packer.sources.listing import list_listing, refuse_flat
-from packer.sources.remote_source import list_remote
+from packer.sources.remote_source import ObjectWalk, list_remote
 from packer.sources.rowfiles import RowFiles, find_row_files, is_row_file
 from packer.sources.splitfolders import list_split_folders
 from packer.sources.tables import LISTING_SUFFIXES, find_kind
@@ -99,6 +99,24 @@ def _refuse_packed(spec: SourceSpec) -> None:
             f"{spec.source}: expected images, got a data set that is packed already; reshard copies it for another "
             f"number of GPUs or into another container, without encoding again"
         )
+
+
+def find_parquet_listing(spec: SourceSpec) -> list[str]:
+    """Return the files of a source that is one Parquet file, or a folder of nothing else; none for every other."""
+    uri = absolute_uri(spec.source)
+    if uri.lower().endswith(".parquet") and not (is_local(uri) and not os.path.isfile(uri)):
+        return [uri]
+    if is_local(uri):
+        return _find_parquet_files(uri) if os.path.isdir(uri) else []
+    if find_kind(uri) is not None or find_archive_kind(uri):
+        return []
+    store = open_store(uri, spec.store)
+    walk = ObjectWalk(spec, store.uri)
+    for info in store.list():
+        walk.count_kind(info.key)
+        if walk.holds_others:
+            return []
+    return sorted(f"{store.uri}/{name}" for name in walk.tables)
 
 
 def find_rows(spec: SourceSpec) -> RowFiles | None:

@@ -124,14 +124,19 @@ class ObjectWalk:
     @property
     def is_table(self) -> bool:
         """Say whether there are Parquet files and nothing else, but for hidden and system entries."""
-        return bool(self.tables) and not self._num_others
+        return bool(self.tables) and not self.holds_others
+
+    @property
+    def holds_others(self) -> bool:
+        """Say whether there is something else than Parquet files."""
+        return self._num_others > 0
 
     def add(self, info: ObjectInfo) -> None:
         """Take one object."""
         self.num_objects += 1
         key = info.key
         folder, _, name = key.rpartition("/")
-        self._count_kind(folder, name)
+        self.count_kind(key)
         if "//" in key or key.startswith("/"):
             raise SourceError(f"{self._root}/{key}: a key with an empty part cannot be an item's; rename or remove it")
         if self._is_hidden(key):
@@ -150,7 +155,9 @@ class ObjectWalk:
             suffix = os.path.splitext(name)[1].lower() or "without a suffix"
             self.scan.other_suffixes[ascii(suffix)[1:-1]] += 1
 
-    def _count_kind(self, folder: str, name: str) -> None:
+    def count_kind(self, key: str) -> None:
+        """Take one object for what its name says, and no more."""
+        folder, _, name = key.rpartition("/")
         if is_hidden(folder.partition("/")[0] or name):
             return
         if not folder and name.lower().endswith(".parquet") and not name.startswith("_"):

@@ -63,7 +63,7 @@ def find_row_files(spec: SourceSpec, store: Store, keys: Sequence[str]) -> RowFi
     if column is None:
         return None
     pictures = _find_pictures(spec, schema)
-    images = [field.name for field in schema if _is_struct_of_bytes(field.type) or features.get(field.name) == "Image"]
+    images = [field.name for field in schema if is_struct_of_bytes(field.type) or features.get(field.name) == "Image"]
     return RowFiles(
         store=store,
         keys=tuple(keys),
@@ -80,7 +80,7 @@ def _find_pictures(spec: SourceSpec, schema: pa.Schema) -> tuple[str, ...]:
     return tuple(
         field.name
         for field in schema
-        if field.name in wanted and (_is_bytes(field.type) or _is_struct_of_bytes(field.type))
+        if field.name in wanted and (is_bytes(field.type) or is_struct_of_bytes(field.type))
     )
 
 
@@ -131,7 +131,7 @@ def _find_column(spec: SourceSpec, schema: pa.Schema, features: dict[str, str]) 
     can_be: list[str] = [
         field.name
         for field in schema
-        if is_free[field.name] and (_is_bytes(field.type) or _is_struct_of_bytes(field.type))
+        if is_free[field.name] and (is_bytes(field.type) or is_struct_of_bytes(field.type))
     ]
     if spec.key_column is not None:
         return spec.key_column if spec.key_column in can_be else None
@@ -140,7 +140,7 @@ def _find_column(spec: SourceSpec, schema: pa.Schema, features: dict[str, str]) 
         return None
     for found in (
         declared,
-        [name for name in can_be if _is_struct_of_bytes(schema.field(name).type)],
+        [name for name in can_be if is_struct_of_bytes(schema.field(name).type)],
         [name for name in can_be if name.lower() in IMAGE_COLUMNS],
     ):
         if len(found) > 1:
@@ -156,14 +156,14 @@ def _is_path(field: pa.Field) -> bool:
     return field.name.lower() in KEY_NAMES and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _is_struct_of_bytes(kind: pa.DataType) -> bool:
+def is_struct_of_bytes(kind: pa.DataType) -> bool:
     if not pa.types.is_struct(kind) or kind.get_field_index(_BYTES) < 0 or kind.get_field_index(_PATH) < 0:
         return False
-    return _is_bytes(kind.field(kind.get_field_index(_BYTES)).type)
+    return is_bytes(kind.field(kind.get_field_index(_BYTES)).type)
 
 
 def _load_features(schema: pa.Schema) -> dict[str, Any]:

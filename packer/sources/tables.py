@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 import os
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -116,17 +116,14 @@ def load_table(name: str, files: Sequence[str]) -> RawTable:
         SourceError: a file that cannot be read or parsed, with its line where there is one; two columns of one name.
     """
     kind = find_kind(files[0]) or TableKind.PARQUET
-    heavy = _find_heavy_columns(files) if kind is TableKind.PARQUET else frozenset()
+    heavy = find_heavy_columns({file: file for file in files}) if kind is TableKind.PARQUET else frozenset()
     tables = [_load_file(file, kind, heavy) for file in files]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
         raise SourceError(f"{name}: its files disagree about a column: {_one_line(error)}") from None
     sizes = tuple(part.num_rows for part in tables)
-    notices = tuple(
-        f"column {column!r} left out: more than {_HEAVY_BYTES // 1024} KB a row, too much for an extra column"
-        for column in sorted(heavy)
-    )
+    notices = tuple(left_out_notice(column) for column in sorted(heavy))
     return RawTable(name=name, kind=kind, files=tuple(files), rows_per_file=sizes, table=table, notices=notices)
 
 
@@ -195,13 +192,25 @@ def _read_parquet(path: str, heavy: Set[str]) -> pa.Table:
     return read_rows(path, [name for name in names if name not in heavy] if heavy else None)
 
 
-def _find_heavy_columns(files: Sequence[str]) -> frozenset[str]:
-    """Return the columns whose bytes or texts are too large to be read, by the files' own statistics."""
+def left_out_notice(column: str) -> str:
+    """Return what is said of a column that is too large."""
+    return f"column {column!r} left out: more than {_HEAVY_BYTES // 1024} KB a row, too much for an extra column"
+
+
+def find_heavy_columns(files: Mapping[str, str | BinaryIO]) -> frozenset[str]:
+    """Return the columns whose bytes or texts are too large to be read, by the files' own statistics.
+
+    Args:
+        files: by name, each as a path or open.
+
+    Raises:
+        SourceError: one cannot be read.
+    """
     sizes: Counter[str] = Counter()
     num_rows = 0
-    for path in files:
+    for path, content in files.items():
         try:
-            with pa.parquet.ParquetFile(path) as file:
+            with pa.parquet.ParquetFile(content) as file:
                 names = sorted(file.schema_arrow.names, key=len, reverse=True)
                 num_rows += file.metadata.num_rows
                 for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):

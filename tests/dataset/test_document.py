@@ -22,9 +22,9 @@ from packer.dataset.receipt import Receipt, load_receipt, put_receipt
 from packer.errors import DataSetError, NewerVersionError, OptionsError
 from packer.options import PackOptions
 from packer.packing.assemble import reuse_shard
+from packer.plan_request import lasting_options
 from packer.planning.layout import MANIFEST_KEY, PLAN_KEY, old_receipt_key, receipt_key
 from packer.planning.plan import PlanHeader, digest_of_header
-from packer.prepare import lasting_options
 from packer.specs import ImageSpec
 from packer.stores.local_store import LocalStore
 from tests.tools.golden_sets import FOLDERS, GOLDEN, INTERRUPTED, LISTED, load_sources, options_of
@@ -68,7 +68,7 @@ def make_later(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(planfile, "PLAN_DOCUMENT_VERSION", 3)
     patched.setattr(receipt, "Receipt", LaterReceipt)
     patched.setattr(receipt, "RECEIPT_VERSION", 3)
-    for module in ("packer.options", "packer.prepare", "packer.dataset.planfile"):
+    for module in ("packer.options", "packer.plan_request", "packer.dataset.planfile"):
         patched.setattr(f"{module}.PackOptions", LaterOptions)
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,20 @@ from packer.errors import CorruptRecordError
 def square(context: int, task: int, tick: Tick) -> tuple[int, int]:
     tick(1, 10)
     return task, context * task * task
+
+
+def send_multiples(context: int, sender: int) -> Iterator[tuple[int, bytes]]:
+    """Send to each of three receivers `context` blobs; sender 7 fails where the context is negative."""
+    if context < 0 and sender == 7:
+        raise CorruptRecordError("shard.tfrecord", 7, 1234, "expected this, found that")
+    for count in range(abs(context)):
+        yield (sender + count) % 3, b"%d:%d" % (sender, count)
+
+
+def receive_sorted(context: int, receiver: int, blobs: Iterator[bytes]) -> tuple[int, list[bytes]]:
+    if context > 90 and receiver == 1:
+        raise CorruptRecordError("shard.tfrecord", 7, 1234, "expected this, found that")
+    return receiver, sorted(blobs)
 
 
 def process_of(context: Any, task: int, tick: Tick) -> int:

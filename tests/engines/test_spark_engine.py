@@ -14,7 +14,7 @@ pytest.importorskip("pyspark")
 
 from packer.engines.engine import Engine
 from packer.engines.spark_engine import SparkEngine
-from packer.errors import PackerError, WorkerError
+from packer.errors import CorruptRecordError, PackerError, WorkerError
 from tests.engines import spark_tasks, tasks
 from tests.engines.engine_contract import EngineContract, ignore
 from tests.tools.spark_sessions import ROOT, spark_session
@@ -34,6 +34,22 @@ class TestSparkEngine(EngineContract):
     @pytest.fixture
     def engine(self, cluster: Engine) -> Engine:
         return cluster
+
+
+def test_an_exchange_hands_each_receiver_its_own(cluster: SparkEngine) -> None:
+    found = dict(cluster.exchange(tasks.send_multiples, tasks.receive_sorted, 2, senders=9, receivers=4))
+    expected = {number: [] for number in range(4)}
+    for sender in range(9):
+        for count in range(2):
+            expected[(sender + count) % 3].append(b"%d:%d" % (sender, count))
+    assert found == {number: sorted(blobs) for number, blobs in expected.items()}
+
+
+@pytest.mark.parametrize("context", [-2, 91], ids=["by a sender", "by a receiver"])
+def test_an_error_in_an_exchange_comes_as_it_is(context: int, cluster: SparkEngine) -> None:
+    with pytest.raises(CorruptRecordError) as caught:
+        list(cluster.exchange(tasks.send_multiples, tasks.receive_sorted, context, senders=9, receivers=4))
+    assert caught.value.offset_bytes == 1234
 
 
 def test_two_executors_work(cluster: Engine) -> None:

@@ -1,0 +1,106 @@
+"""Items in hash order, in buckets: bucket b holds those whose hash begins as b says, sorted as all are.
+
+    staged rows --(first 16 bits of the hash)--> buckets --sorted in each--> staged
+
+Buckets follow from the hash alone, and never from a sample of it: a step that runs twice finds the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.clusterplan.row_items import ItemMaker
+from packer.clusterplan.staging import Staging, decode_rows, encode_rows, select_slices
+from packer.dataset.itemcheck import check_items
+from packer.errors import SourceError
+from packer.planning.order import hash_digests
+from packer.planning.plan import order_items
+from packer.planning.splits import IntArray
+from packer.specs import FormatName
+
+ITEMS_PER_BUCKET = 32_768
+_MAX_BUCKETS = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderContext:
+    """What every task of ordering is given."""
+
+    staging: Staging
+    parts: tuple[str, ...]
+    """Names of the tables of rows, one a sender."""
+    maker: ItemMaker
+    seed: int
+    format: FormatName
+    num_buckets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketFacts:
+    """What the driver keeps of a bucket."""
+
+    bucket: int
+    num_items: int
+    source_bytes: int
+    largest: tuple[int, str]
+    """Bytes and key of the first of its largest items."""
+    schema: pa.Schema | None
+    """None of an empty one."""
+
+
+def num_buckets(num_items: int) -> int:
+    """Return how many buckets so many items are put in."""
+    return min(_MAX_BUCKETS, max(1, -(-num_items // ITEMS_PER_BUCKET)))
+
+
+def bucket_of(digests: np.ndarray, num: int) -> IntArray:
+    """Return the bucket of each digest, of shape (n, 32): they ascend as the digests do."""
+    first = digests[:, 0].astype(np.int64) * 256 + digests[:, 1]
+    buckets: IntArray = first * num // _MAX_BUCKETS
+    return buckets
+
+
+def send_to_buckets(context: OrderContext, sender: int) -> Iterator[tuple[int, bytes]]:
+    """Make items of one table of rows. Raises SourceError for rows that no item can be made of."""
+    items = context.maker.make(context.staging.get(context.parts[sender]))
+    buckets = bucket_of(hash_digests(items.column("key"), seed=context.seed), context.num_buckets)
+    for bucket, rows in select_slices(items, buckets):
+        yield bucket, bytes(encode_rows(rows))
+
+
+def receive_bucket(context: OrderContext, bucket: int, blobs: Iterator[bytes]) -> BucketFacts:
+    """Sort a bucket and stage it. Raises SourceError for a repeated key, OptionsError for one that does not fit."""
+    held = list(blobs)
+    if not held:
+        return BucketFacts(bucket=bucket, num_items=0, source_bytes=0, largest=(0, ""), schema=None)
+    items = order_items(decode_rows(held), seed=context.seed).combine_chunks()
+    _refuse_repeats(items, context.maker.name)
+    check_items(items, context.format)
+    context.staging.put(context.staging.bucket_name(bucket), items)
+    return facts_of(bucket, items)
+
+
+def facts_of(bucket: int, items: pa.Table) -> BucketFacts:
+    """Return what the driver keeps of a bucket with items."""
+    sizes = items.column("num_bytes").to_numpy()
+    largest = int(np.argmax(sizes)) if len(sizes) else None
+    return BucketFacts(
+        bucket=bucket,
+        num_items=items.num_rows,
+        source_bytes=int(sizes.sum()),
+        largest=(0, "") if largest is None else (int(sizes[largest]), items.column("key")[largest].as_py()),
+        schema=items.schema,
+    )
+
+
+def _refuse_repeats(items: pa.Table, name: str) -> None:
+    keys = items.column("key").combine_chunks()
+    same = pc.equal(keys.slice(1), keys.slice(0, len(keys) - 1))
+    if pc.any(same).as_py():
+        key = keys[pc.indices_nonzero(same)[0].as_py()].as_py()
+        raise SourceError(f"{name}: expected each path once, got {key!r} more than once; keep one row of each")

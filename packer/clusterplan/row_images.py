@@ -1,0 +1,119 @@
+"""Images in the rows of a table: put into files where packing finds them, by the worker that has the rows, once.
+
+    rows of (image, path, label ...)  ->  images one behind the other in a file; rows of (path, label, file, offset)
+
+The files lie at the destination until the data set is done, and a run that goes on with an interrupted one needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.clusterplan.staging import Staging
+from packer.errors import SourceError
+from packer.sources.image_names import quote
+from packer.sources.members import SPILLED, SPILLED_AT
+from packer.sources.roles import KEY_NAMES
+from packer.sources.rowfiles import IMAGE_COLUMNS, is_bytes, is_struct_of_bytes
+
+_NAMES = (*IMAGE_COLUMNS, "content")
+_BINARY_FILE = {"path", "modificationTime", "length", "content"}
+"""Columns of Spark's source `binaryFile`, of which two say nothing of the image."""
+_FILE_BYTES = 64_000_000
+SPILLED_BYTES = "_spilled_bytes"
+PLACE_COLUMNS = (SPILLED, SPILLED_AT, SPILLED_BYTES)
+"""What staged rows have in place of an image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageColumn:
+    """Where a table has its images."""
+
+    name: str
+    paths: str | None
+    """Field of the column that holds paths, where no other column does."""
+    left_out: frozenset[str]
+
+
+def find_image_column(schema: pa.Schema, *, source: str, key_column: str | None) -> ImageColumn | None:
+    """Return the column of a table's images; None for one of paths.
+
+    Raises SourceError where several columns hold images, or none a path for each.
+    """
+    structs = [field.name for field in schema if is_struct_of_bytes(field.type)]
+    found = structs or [field.name for field in schema if is_bytes(field.type) and field.name.lower() in _NAMES]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise SourceError(f"{source}: the columns {quote(found)} hold images; leave out all but one")
+    others = [name for name in schema.names if name != found[0]]
+    has_paths = key_column in others if key_column is not None else any(name.lower() in KEY_NAMES for name in others)
+    if not has_paths and not structs:
+        raise SourceError(
+            f"{source}: expected a path or another unique name in each row, beside the images in column {found[0]!r}, "
+            f"since rows of a table have no order; name its column with `key_column`"
+        )
+    is_binary_file = set(schema.names) >= _BINARY_FILE
+    return ImageColumn(
+        name=found[0],
+        paths="path" if not has_paths else None,
+        left_out=frozenset({"modificationTime", "length"}) if is_binary_file else frozenset(),
+    )
+
+
+def spill_images(
+    staging: Staging, name: str, batches: Iterator[pa.RecordBatch], column: ImageColumn
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows with the places of their images, which are put into files whose names begin with `name`.
+
+    Raises SourceError for a row without an image.
+    """
+    held: list[pa.RecordBatch] = []
+    number = 0
+    for batch in batches:
+        held.append(batch)
+        if sum(each.nbytes for each in held) >= _FILE_BYTES:
+            yield from _spill(staging, f"{name}-{number:04d}", held, column)
+            held, number = [], number + 1
+    if held:
+        yield from _spill(staging, f"{name}-{number:04d}", held, column)
+
+
+def _spill(staging: Staging, name: str, batches: list[pa.RecordBatch], column: ImageColumn) -> Iterator[pa.RecordBatch]:
+    contents: list[memoryview] = []
+    start = 0
+    for batch in batches:
+        values = batch.column(column.name)
+        images = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
+        images = images.cast(pa.large_binary())
+        if images.null_count:
+            raise SourceError(f"expected an image in each row of column {column.name!r}, some have none; remove them")
+        sizes = pc.binary_length(images).cast(pa.int64()).to_numpy()
+        contents.append(_content(images))
+        columns = {
+            each: batch.column(each)
+            for each in batch.schema.names
+            if each != column.name and each not in column.left_out
+        }
+        if column.paths is not None:
+            columns[column.paths] = pc.struct_field(values, column.paths)
+        columns[SPILLED] = pa.array([name] * len(batch), pa.large_string())
+        columns[SPILLED_AT] = pa.array(start + np.cumsum(sizes) - sizes)
+        columns[SPILLED_BYTES] = pa.array(sizes)
+        start += int(sizes.sum())
+        yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+    staging.put_bytes(name, *contents)
+
+
+def _content(images: pa.LargeBinaryArray) -> memoryview:
+    """Return the bytes of images one behind the other."""
+    _, offsets, data = images.buffers()
+    if data is None:
+        return memoryview(b"")
+    bounds = np.frombuffer(offsets, dtype=np.int64)[images.offset : images.offset + len(images) + 1]
+    return memoryview(data)[int(bounds[0]) : int(bounds[-1])]

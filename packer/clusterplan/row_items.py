@@ -1,0 +1,203 @@
+"""From rows of a table, some at a time on workers, to items; what all rows decide together the driver finds out.
+
+rows -> staged with their facts (labels, first and last path) -> driver: roles, labels' ids, root -> `ItemMaker`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from packer.clusterplan.row_images import PLACE_COLUMNS, SPILLED_BYTES
+from packer.clusterplan.staging import Staging
+from packer.errors import SourceError
+from packer.sources.columns import build_extra
+from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, SourceSpec, build_items
+from packer.sources.keys import build_keys, clean_uris, folder_between
+from packer.sources.listing import build_listed_label, load_listed_sizes
+from packer.sources.members import SPILLED, SPILLED_AT
+from packer.sources.roles import Roles, find_roles
+from packer.sources.tables import RawTable, TableKind
+from packer.stores.open_store import absolute_uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFacts:
+    """What the driver learns of one staged table of rows."""
+
+    name: str
+    num_rows: int
+    schema: pa.Schema
+    first_path: str | None
+    last_path: str | None
+    """In the order of their bytes."""
+    labels: pa.Array | None
+    """Each label once, where labels are of classes."""
+    num_unlabelled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemMaker:
+    """Makes items of rows; it can be pickled."""
+
+    name: str
+    """Of the table, for messages."""
+    spec: SourceSpec
+    roles: Roles
+    schema: pa.Schema
+    """Of all rows together."""
+    root: str
+    """What paths start from."""
+    folder: str
+    place: str
+    """Where the items are read."""
+    label_kind: LabelKind
+    class_names: tuple[str, ...]
+    labels: pa.Array | None
+    ids: pa.Array | None
+    """The class id of each of `labels`."""
+
+    def make(self, rows: pa.Table) -> pa.Table:
+        """Return the items of some rows, sorted by key. Raises SourceError for rows that no item can be made of."""
+        whole = pa.concat_tables([rows, self.schema.empty_table()], promote_options="permissive").select(
+            self.schema.names
+        )
+        raw = _as_raw(self.name, whole)
+        keys = build_keys(raw, self.roles.key, self.root, folder=self.folder)
+        columns = {name: build_extra(raw, name) for name in self.roles.extras}
+        if self.ids is not None:
+            places = pc.index_in(_plain(raw.table.column(self.roles.labels[0])), value_set=self.labels)
+            columns[LABEL] = pa.chunked_array([pc.take(self.ids, places.combine_chunks())])
+        elif self.label_kind is LabelKind.FLOATS:
+            label = build_listed_label(raw, self.roles.labels, self.spec)
+            if label.kind is LabelKind.FLOATS and label.values is not None:
+                columns[LABEL] = label.values
+        columns[KEY] = keys
+        if SPILLED in whole.column_names:
+            columns |= {SPILLED: whole.column(SPILLED), SPILLED_AT: whole.column(SPILLED_AT)}
+            columns[NUM_BYTES] = whole.column(SPILLED_BYTES)
+        else:
+            columns |= load_listed_sizes(raw, keys, self.root, self.spec.store)
+        return build_items(columns)
+
+
+def row_facts(staging: Staging, name: str, rows: pa.Table, spec: SourceSpec) -> RowFacts:
+    """Stage some rows and return their facts. Raises SourceError where the columns' roles cannot be told."""
+    roles = find_roles(_as_raw(spec.source, rows), spec)
+    staging.put(name, rows)
+    paths = clean_uris(_plain(rows.column(roles.key)))
+    bounds = pc.min_max(paths.cast(pa.large_binary())).as_py()
+    labels, num_unlabelled = None, 0
+    if len(roles.labels) == 1:
+        column = _plain(rows.column(roles.labels[0]))
+        num_unlabelled = column.null_count
+        if _is_class(column.type):
+            labels = pc.unique(column.drop_null())
+    return RowFacts(
+        name=name,
+        num_rows=rows.num_rows,
+        schema=rows.schema.remove_metadata(),
+        first_path=None if bounds["min"] is None else bounds["min"].decode(),
+        last_path=None if bounds["max"] is None else bounds["max"].decode(),
+        labels=labels,
+        num_unlabelled=num_unlabelled,
+    )
+
+
+def plan_items(facts: Sequence[RowFacts], spec: SourceSpec, *, folder: str | None, images: Staging) -> ItemMaker:
+    """Decide what all rows decide together.
+
+    Args:
+        folder: what paths start from unless the spec says it; None: the folder that all of them lie in.
+        images: where images out of the rows are, if the rows have any.
+
+    Raises:
+        SourceError: there are no rows, or their columns or labels are not as they must be.
+    """
+    if not sum(part.num_rows for part in facts):
+        raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
+    try:
+        schema = pa.unify_schemas([part.schema for part in facts], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise SourceError(f"{spec.source}: its files disagree about a column: {' '.join(str(error).split())}") from None
+    roles = find_roles(_as_raw(spec.source, schema.empty_table()), spec)
+    has_images = SPILLED in schema.names
+    root = absolute_uri(spec.root) if spec.root is not None else folder or _common_root(facts, spec, has_images)
+    maker = ItemMaker(
+        name=spec.source,
+        spec=spec,
+        roles=roles,
+        schema=schema,
+        root=root,
+        folder=folder or root,
+        place=images.root if has_images else root,
+        label_kind=LabelKind.NONE,
+        class_names=(),
+        labels=None,
+        ids=None,
+    )
+    return _with_labels(maker, facts)
+
+
+def _with_labels(maker: ItemMaker, facts: Sequence[RowFacts]) -> ItemMaker:
+    names = maker.roles.labels
+    num_rows, num_unlabelled = sum(part.num_rows for part in facts), sum(part.num_unlabelled for part in facts)
+    if not names or (len(names) == 1 and num_unlabelled == num_rows):
+        return maker
+    if num_unlabelled:
+        raise SourceError(
+            f"{maker.name}: no label in column {names[0]!r} of {num_unlabelled:,} of {num_rows:,} rows; mend or remove "
+            "them"
+        )
+    if len(names) > 1 or not _is_class(_plain_type(maker.schema.field(names[0]).type)):
+        return replace(maker, label_kind=LabelKind.FLOATS)
+    kind = _plain_type(maker.schema.field(names[0]).type)
+    labels = pc.unique(pa.chunked_array([part.labels.cast(kind) for part in facts if part.labels is not None], kind))
+    distinct = _as_raw(maker.name, pa.table({names[0]: labels}))
+    label = build_listed_label(distinct, names, maker.spec)
+    return replace(
+        maker,
+        label_kind=label.kind,
+        class_names=label.class_names,
+        labels=labels,
+        ids=None if label.values is None else label.values.combine_chunks(),
+        roles=replace(maker.roles, notices=maker.roles.notices + label.notices),
+    )
+
+
+def _common_root(facts: Sequence[RowFacts], spec: SourceSpec, has_images: bool) -> str:
+    firsts = [part.first_path for part in facts if part.first_path is not None]
+    lasts = [part.last_path for part in facts if part.last_path is not None]
+    if has_images and firsts and not (firsts[0].startswith("/") or "://" in firsts[0]):
+        return spec.source  # names of their own
+    place = folder_between(min(firsts, key=str.encode), max(lasts, key=str.encode)) if firsts else ""
+    if not place.strip("/") or place.endswith("://"):
+        raise SourceError(
+            f"{spec.source}: expected the folder or bucket that its paths start from, since they have none in common",
+            field="root",
+        )
+    return place.rstrip("/")
+
+
+def _as_raw(name: str, table: pa.Table) -> RawTable:
+    own = table.drop_columns([column for column in PLACE_COLUMNS if column in table.column_names])
+    return RawTable(name=name, kind=TableKind.PARQUET, files=(name,), rows_per_file=(table.num_rows,), table=own)
+
+
+def _is_class(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_int64(kind))
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(_plain_type(column.type))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Return the one type for all of text, and that for all of integers."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_null(value):
+        return pa.large_string()
+    return pa.int64() if pa.types.is_integer(value) or pa.types.is_boolean(value) else value
