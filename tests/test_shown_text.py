@@ -79,6 +79,7 @@ def test_nothing_is_printed_but_through_it() -> None:
             if isinstance(node, ast.Call) and ast.unparse(node.func) in WRITERS and "shown" not in ast.unparse(node):
                 found.append(f"{path.relative_to(ROOT)}: {ast.unparse(node.args[0])}")
     assert found == [
+        "packer/__init__.py: _TEXT + '\\n'",
         "packer/cli/main.py: f'shardpack {__version__}'",
         "packer/cli/sagemaker_local_command.py: f'[{line.source}] {line.text}'",
         "packer/cli/show_command.py: drawing + '\\n'",

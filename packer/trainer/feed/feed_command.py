@@ -58,7 +58,7 @@ def serve(
             from packer.trainer.feed.host_client import ask_hosts
 
             for line in ask_hosts(statistics or finish, given.get("token_file", ""), tls, is_end=bool(finish)):
-                typer.echo(line)
+                typer.echo(shown(line))
             return
         code = _serve(build_options(given))
     except PackerError as error:
@@ -84,7 +84,7 @@ def _serve(options: HostOptions) -> int:
         signal.signal(number, lambda number, frame: signals.append(number))
     host = BatchHost(options)
     server = FlightHost(host, options)
-    typer.echo(f"data host of {host.uri} listens on {options.bind}:{server.port}")
+    typer.echo(shown(f"data host of {host.uri} listens on {options.bind}:{server.port}"))
     started_s = time.monotonic()
     while not server.is_finished.wait(_LOOK_EVERY_S):
         if signals:
@@ -100,9 +100,8 @@ def _serve(options: HostOptions) -> int:
 def _end(host: BatchHost, reason: str, code: int) -> int:
     """Say what was done and leave; requests that are under way end with the process."""
     made = host.statistics()
-    typer.echo(
-        f"{reason}; made {made.batches:,} batches, {made.images:,} images, for {len(made.ranks)} ranks and splits"
-    )
+    counts = f"made {made.batches:,} batches, {made.images:,} images, for {len(made.ranks)} ranks and splits"
+    typer.echo(f"{shown(reason)}; {counts}")
     return code
 
 
