@@ -10,6 +10,8 @@ from packer.options import parse_options
 from packer.pipeline import PackResult
 from packer.progress import Progress
 
+_NO_OPTIONS = ("progress", "dataframe")
+
 
 def pack(
     *,
@@ -61,6 +63,7 @@ def pack(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    dataframe: Any = None,
 ) -> PackResult:
     """Pack a source into a data set, or one part of its shards.
 
@@ -71,6 +74,8 @@ def pack(
         source: folder or archive of images, or a listing; a path or URI.
         dest: where the data set goes, a place that is new or empty; a path or URI.
         progress: is told of phases and of items done; by default nothing is shown.
+        dataframe: a DataFrame of Spark with a row for each image, with ``engine="spark"``; `source` is then
+            ``table:`` and a name for messages.
 
     Returns:
         What was made: the place, the manifest, counts and the time that it took.
@@ -79,5 +84,5 @@ def pack(
         OptionsError: options or input that must be mended; nothing was written.
         PackerError: the work failed; what was packed stays for ``resume=True``.
     """
-    values: dict[str, Any] = {name: value for name, value in locals().items() if name != "progress"}
-    return pipeline.pack(parse_options(values), progress=progress)
+    values: dict[str, Any] = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+    return pipeline.pack(parse_options(values), progress=progress, dataframe=dataframe)

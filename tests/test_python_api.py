@@ -23,7 +23,7 @@ KEYWORDS = inspect.signature(pack).parameters
 
 
 def test_every_option_is_a_keyword_with_its_default() -> None:
-    assert list(KEYWORDS) == [*FIELDS, "progress"]
+    assert list(KEYWORDS) == [*FIELDS, "progress", "dataframe"]
     for name, field in FIELDS.items():
         wanted = inspect.Parameter.empty if field.default is msgspec.NODEFAULT else field.default
         assert KEYWORDS[name].default == wanted, name
