@@ -68,6 +68,9 @@ def make_plan(run: Run[PackOptions], workspace: Workspace | None = None) -> tupl
     if workspace is None:
         with Spill() as spill:
             return _plan_here(run, spill)
+    if workspace.frame is not None and not run.options.source.startswith(TABLE_PREFIX):
+        problem = f"expected `{TABLE_PREFIX}` and a name beside a DataFrame, found {run.options.source}"
+        raise OptionsError(problem, field="source")
     if (planned := _plan_on_workers(run, workspace, _source_spec(run.options))) is not None:
         return planned
     return _plan_here(run, workspace.spill)

@@ -160,3 +160,8 @@ def test_the_column_of_images(columns: dict[str, pa.DataType], found: str | None
 def test_tables_whose_images_cannot_be_told(columns: dict[str, pa.DataType], problem: str) -> None:
     with pytest.raises(SourceError, match=problem):
         find_image_column(pa.schema(list(columns.items())), source="table:x", key_column=None)
+
+
+def test_a_dataframe_beside_another_source_is_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="`source`: expected `table:` and a name beside a DataFrame"):
+        pack(make_options(images, tmp_path / "out"), engine=SerialExchange(), dataframe=table_of(images, "bytes"))
