@@ -82,6 +82,9 @@ def main() -> None:
     # NumPy is here to count; a pool of threads for linear algebra costs a third of its import. Workers have it so, too.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
+    from packer.without_pandas import leave_pandas_out
+
+    leave_pandas_out()
     from packer.cli.main import run
 
     if sys.stdout is not None:

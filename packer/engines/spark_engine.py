@@ -30,6 +30,7 @@ from packer.engines.spark_memory import memory_notice
 from packer.errors import OptionsError, PackerError, WorkerError
 from packer.extras import require_extra
 from packer.logs import inherited_settings, start_logs
+from packer.without_pandas import let_pandas_in
 
 _POLL_S = 0.1
 _CANCEL_TIMEOUT_S = 10.0
@@ -62,6 +63,7 @@ class SparkEngine:
     """Runs tasks in the Spark application that is there, or in one that it starts and then also stops."""
 
     def __init__(self) -> None:
+        let_pandas_in()  # which Spark asks for
         pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
         _refuse_connect(pyspark)
         # Not getActiveSession: a context without a session, or with one of another thread, is somebody's too.

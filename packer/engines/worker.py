@@ -25,6 +25,7 @@ from typing import Any
 
 from packer.errors import PackerError, WorkerError
 from packer.logs import start_inherited_logs
+from packer.without_pandas import leave_pandas_out
 
 _TICK_INTERVAL_S = 0.1
 _LOGGER = logging.getLogger("packer.engines.worker")  # as a program, the module has another name
@@ -60,6 +61,7 @@ def main() -> None:
     gc.disable()  # up to the first task: what the libraries set up stays, and is not looked at then either
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     start_inherited_logs()
+    leave_pandas_out()
     connection = Connection(int(sys.argv[1]))
     _exit_with_parent(int(sys.argv[2]))
     ticker = _Ticker(connection)

@@ -11,14 +11,14 @@ import sys
 import time
 
 from packer.cli.main import run
-from packer.cli.progress_bar import NotesOnly
+from packer.cli.plain_progress import PlainProgress
 
 
 class _Clock:
     def __init__(self) -> None:
         self.is_running = True
 
-    def __call__(self, progress: NotesOnly, num_items: int, num_bytes: int) -> None:
+    def __call__(self, progress: PlainProgress, num_items: int, num_bytes: int) -> None:
         if self.is_running:
             self.is_running = False
             print(time.monotonic(), flush=True)
@@ -26,7 +26,7 @@ class _Clock:
 
 def main() -> None:
     clock = _Clock()
-    NotesOnly.advance = lambda self, items, size: clock(self, items, size)  # type: ignore[method-assign]
+    PlainProgress.advance = lambda self, items, size: clock(self, items, size)  # type: ignore[method-assign]
     sys.exit(run(sys.argv[1:]))
 
 
