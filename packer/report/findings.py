@@ -36,7 +36,7 @@ def find(facts: ReportFacts) -> tuple[Finding, ...]:
 
 def _copies(facts: ReportFacts) -> Iterator[Finding]:
     records = facts.records
-    where = " of the records that were looked at" if records.is_sampled else ""
+    where = "" if records.has_all_copies else " of the records that were looked at"
     if records.num_conflicts:
         yield Finding(
             text=f"Images that are there more than once with different labels{where}: {records.num_conflicts:,}.",

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from packer.dataset.copies import CopiedItem, build_copies, label_texts
+from packer.dataset.copies import CopiedItem, build_copies, label_texts, load_copies
 from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.recordstable import decode_records
 from packer.planning.layout import records_key, stem_of
@@ -51,6 +51,8 @@ class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
     crossing: tuple[CopiedGroup, ...]
     """The first of them."""
     conflicts: tuple[CopiedGroup, ...]
+    has_all_copies: bool
+    """The copies are those of the whole data set, not of the tables that were read alone."""
 
     @property
     def is_sampled(self) -> bool:
@@ -64,7 +66,9 @@ def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
     num_records = sum(shard.entry.num_records for shard in shards)
     chosen = choose_shards(shards, num_records=num_records)
     table = pa.concat_tables(read_in_order(store, chosen, lambda shard: _read_table(store, shard)))
-    copies = _copied_groups(table)
+    stored = load_copies(store)
+    has_all_copies = bool(stored.num_rows) or not manifest.num_duplicates  # 0.1.0 counted copies and wrote no list
+    copies = _telling_groups(stored if has_all_copies else _copies_in(table))
     crossing = [group for group in copies if len(group.splits) > 1]
     conflicts = [group for group in copies if len(group.labels) > 1]
     return RecordFacts(
@@ -74,6 +78,7 @@ def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
         num_conflicts=len(conflicts),
         crossing=tuple(crossing[:_MAX_LISTED]),
         conflicts=tuple(conflicts[:_MAX_LISTED]),
+        has_all_copies=has_all_copies,
     )
 
 
@@ -110,8 +115,14 @@ def _read_table(store: Store, shard: ShardRef) -> pa.Table:
     return pa.table(columns).unify_dictionaries()
 
 
-def _copied_groups(table: pa.Table) -> list[CopiedGroup]:
-    """Return the groups of items with equal bytes that cross splits or disagree in their labels; fills are left out."""
+def _telling_groups(copies: pa.Table) -> list[CopiedGroup]:
+    """Return the groups of items with equal bytes that cross splits or disagree in their labels."""
+    groups = map(_group, copies.to_pylist())
+    return [group for group in groups if len(group.splits) > 1 or len(group.labels) > 1]
+
+
+def _copies_in(table: pa.Table) -> pa.Table:
+    """Return the exact copies among the items of tables, fills left out."""
     items = table.filter(pc.invert(table.column("is_fill")))
     counts = items.select(["source_sha256"]).group_by("source_sha256").aggregate([("source_sha256", "count")])
     repeated = counts.filter(pc.greater(counts.column("source_sha256_count"), 1)).column("source_sha256")
@@ -121,8 +132,7 @@ def _copied_groups(table: pa.Table) -> list[CopiedGroup]:
         CopiedItem(source_sha256=row["source_sha256"], key=row["key"], label=row["label_text"], split=row["split"])
         for row in rows
     ]
-    groups = map(_group, build_copies(found).to_pylist())
-    return [group for group in groups if len(group.splits) > 1 or len(group.labels) > 1]
+    return build_copies(found)
 
 
 def _group(row: Mapping[str, Any]) -> CopiedGroup:

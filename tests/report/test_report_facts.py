@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,29 @@ def test_large_sets_are_sampled_from_every_split(odd_set: Path, monkeypatch: pyt
     shard = facts.table.column("shard")[0].as_py()
     assert facts.table.num_rows < facts.num_records
     assert len(read_records(odd_set, shard)) == facts.table.column("shard").to_pylist().count(shard)
+
+
+def test_copies_are_those_of_the_whole_set_however_few_records_are_read(
+    odd_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(odd_set))
+    manifest = load_manifest(store)
+    whole = read_record_facts(store, manifest)
+    monkeypatch.setattr(record_facts, "choose_shards", lambda shards, num_records: list(shards)[:1])
+    sampled = read_record_facts(store, manifest)
+    assert sampled.is_sampled
+    assert sampled.conflicts == whole.conflicts != ()
+    assert sampled.has_all_copies
+
+
+def test_a_set_without_a_list_of_copies_tells_of_those_that_were_seen(odd_set: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(odd_set, copy)
+    (copy / "meta" / "duplicates.parquet").unlink()
+    facts = collect_facts(str(copy), DEFAULT_STORE)
+    assert not facts.records.has_all_copies
+    assert facts.records.conflicts == collect_facts(str(odd_set), DEFAULT_STORE).records.conflicts
+    assert "with different labels of the records that were looked at: 1." in find(facts)[0].text
 
 
 def test_a_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
