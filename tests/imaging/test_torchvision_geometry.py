@@ -14,11 +14,18 @@ from tests.imaging.images import image_spec
 
 pytestmark = pytest.mark.readers
 
-torch = pytest.importorskip("torch")
-functional = pytest.importorskip("torchvision.transforms.v2.functional")
-tv_tensors = pytest.importorskip("torchvision.tv_tensors")
 TURNS = {2: (0, True), 3: (180, False), 4: (180, True), 6: (270, False), 8: (90, False)}
 """By orientation: degrees against the clock, and whether it is mirrored after that."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries():
+    """Where they are missing, these tests are skipped one by one, and only where they are asked for."""
+    global torch, functional, tv_tensors
+    torch = pytest.importorskip("torch")
+    functional = pytest.importorskip("torchvision.transforms.v2.functional")
+    tv_tensors = pytest.importorskip("torchvision.tv_tensors")
+
 
 sizes = st.tuples(st.integers(8, 60), st.integers(8, 60))
 
