@@ -45,7 +45,7 @@ FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst ma
     jsonl image zip tar augmented
 
 .PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers test-spark4 test-spark40 horovod lint types contracts bench fuzz schemas clean
-.PHONY: crop-decoder wheels
+.PHONY: crop-decoder wheels test-others
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -70,7 +70,11 @@ demo/.photographs: tests/tools/photographs.py $(PHOTOGRAPHS)/.downloaded | $(COR
 
 # Two environments at a time: most tests outside the core suite wait for other programs.
 test: lint types contracts test-core
-	$(MAKE) --jobs=2 --output-sync=target test-all test-browser test-torch test-keras3 test-spark4
+	$(MAKE) --jobs=2 --output-sync=target test-all test-others
+
+# One after the other, environments too, beside the longest: together, make would build all environments before it tests.
+test-others:
+	$(MAKE) --jobs=1 --keep-going test-browser test-torch test-keras3 test-spark4
 
 test-core: $(LATEST) $(PHOTOGRAPHS)/.downloaded
 	env -u SHARDPACK_NO_SKIPS .venv-latest/bin/python -m pytest -q --numprocesses auto -m "not ($(SLOW_MARKERS))" $(PYTEST_OPTIONS)

@@ -56,6 +56,9 @@ else
   mpi=nompi
 fi
 
+# Otherwise a make that calls this hands its own number of jobs on, and Horovod takes eight where there is none.
+export MAKEFLAGS=-j$(nproc)
+
 python_tag=$("$python" -c 'import sys; print(f"cp{sys.version_info[0]}{sys.version_info[1]}")')
 tag="horovod-$release-$(tr -s ' \n' '-' <<<"$found")$python_tag-$mpi${HOROVOD_GPU_OPERATIONS:+-$HOROVOD_GPU_OPERATIONS}"
 folder=$wheels/$tag
