@@ -59,7 +59,7 @@ class LosingEngine:
 
     def run(self, function: Task, context: Any, tasks: Sequence[int], tick: Tick) -> Iterator[Any]:
         outcomes = list(self._engine.run(spark_tasks.fail_even_tasks_once, (function, context), tasks, tick))
-        assert {attempt for attempt, _ in outcomes} == {0, 1}
+        assert {attempt for attempt, _ in outcomes} == ({0, 1} if len(tasks) > 1 else {1})  # the encoder is one task
         yield from (result for _, result in outcomes)
 
     def close(self) -> None:
