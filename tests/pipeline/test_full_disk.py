@@ -108,7 +108,7 @@ def test_a_small_disk(few_images: Path, tmp_path: Path) -> None:
 
 def test_too_many_open_files(few_images: Path, tmp_path: Path) -> None:
     num_failures = 0
-    for number in (5, 6, 7, 40):  # with fewer, Python itself does not start in some environments
+    for number in (5, 6, 40):  # with fewer, Python itself does not start in some environments
         limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))  # noqa: B023, E731
         code, errors = run("pack", few_images, tmp_path / "out", "--gpus", 1, "--workers", 1, "--resume", limit=limit)
         if code == 0:
@@ -117,5 +117,4 @@ def test_too_many_open_files(few_images: Path, tmp_path: Path) -> None:
         assert errors.count("\n") == 1, errors
         assert "Too many open files; raise the limit with ulimit -n" in errors
         num_failures += 1
-    assert code == 0
-    assert num_failures >= 1
+    assert (code, num_failures) == (0, 2)
