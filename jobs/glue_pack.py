@@ -19,6 +19,7 @@ import packer
 from packer.cli.command_options import load_config
 from packer.cli.output import Output
 from packer.cli.shown_line import shown_line
+from packer.flags import with_flags
 from packer.logs import LogSettings, start_logs
 from packer.pipeline import pack
 from packer.typed_values import convert_options
@@ -32,7 +33,8 @@ def main() -> None:
         with glue_job(sys.argv):
             output.packed(pack(options, progress=output.progress))
     except packer.PackerError as error:
-        sys.exit(f"shardpack: {shown_line(str(error))}")
+        message = with_flags(str(error), packer.PackOptions.__struct_fields__, arguments=())
+        sys.exit(f"shardpack: {shown_line(message)}")
 
 
 def read_options(arguments: list[str]) -> packer.PackOptions:

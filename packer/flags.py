@@ -15,18 +15,22 @@ _ARGUMENTS = ("source", "dest")
 """They have places on the command line instead of flags."""
 
 
-def option_name(field: str) -> str:
-    """Return ``--shard-size`` for ``shard_size``; the two positional fields are upper-case words."""
-    return field.upper() if field in _ARGUMENTS else "--" + field.replace("_", "-")
+def option_name(field: str, *, arguments: Collection[str] = _ARGUMENTS) -> str:
+    """Return ``--shard-size`` for ``shard_size``; fields that have places instead of flags are upper-case words."""
+    return field.upper() if field in arguments else "--" + field.replace("_", "-")
 
 
-def with_flags(text: str, names: Collection[str]) -> str:
-    """Return text with those options that a command line has in its own spelling; `names` are their fields."""
+def with_flags(text: str, names: Collection[str], *, arguments: Collection[str] = _ARGUMENTS) -> str:
+    """Return text with those options that a command line has in its own spelling.
+
+    `names` are their fields; `arguments` are those of them that have places on the command line instead of flags.
+    """
 
     def spell(mention: re.Match[str]) -> str:
         field, value = mention.groups()
         if field not in names:
             return mention[0]
-        return option_name(field) if value in (None, "True") else f"{option_name(field)} {value}"
+        flag = option_name(field, arguments=arguments)
+        return flag if value in (None, "True") else f"{flag} {value}"
 
     return _MENTION.sub(spell, text)

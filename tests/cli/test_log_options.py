@@ -17,7 +17,7 @@ SMALL = ("--gpus", "2", "--resize", "24", "--workers", "1")
 def test_every_command_has_them(name: str) -> None:
     run = run_command(name, "--help", env={"COLUMNS": "200", "PATH": ""})
     assert "--log-level" in run.stdout
-    assert "--log-json" in run.stdout
+    assert "--[no-]log-json" in run.stdout
 
 
 def test_records_of_this_process_and_of_workers(images: Path, tmp_path: Path) -> None:

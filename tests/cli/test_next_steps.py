@@ -26,7 +26,8 @@ def packed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_commit_with_parts_missing_names_them(images: Path, tmp_path: Path, capfd) -> None:
     dest = tmp_path / "out"
     code, out, _ = shardpack(capfd, "pack", images, dest, *SMALL, "--part", "0/4")
-    assert (code, out) == (0, f"{dest}: 1 shard of this part done; after the last part: shardpack commit {dest}\n")
+    assert code == 0
+    assert out.splitlines()[0] == f"{dest}: 1 shard of this part done; after the last part: shardpack commit {dest}"
     shardpack(capfd, "pack", images, dest, *SMALL, "--part", "2/4")
     code, _, errors = shardpack(capfd, "commit", dest)
     assert code == 1

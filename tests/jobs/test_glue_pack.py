@@ -69,14 +69,18 @@ def test_parameters_come_before_the_file(glue_pack: types.ModuleType, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--source", "a"), r"^DEST: expected a path or URI, got nothing$"),
-        (("--source", "a", "--dest", "b", "--gpus", "many"), r"^--gpus: expected .*int.*, got 'many'$"),
-        (("--source", "a", "--dest", "b", "--config", "none.yaml"), r"^--config: none.yaml cannot be read"),
+        (("--source", "a"), "shardpack: --dest: expected a path or URI, got nothing"),
+        (("--source", "a", "--dest", "b", "--gpus", "many"), "shardpack: --gpus: expected a whole number, got 'many'"),
+        (("--source", "a", "--dest", "b", "--config", "none.yaml"), "shardpack: --config: none.yaml cannot be read"),
     ],
 )
-def test_bad_parameters(glue_pack: types.ModuleType, arguments: tuple[str, ...], message: str) -> None:
-    with pytest.raises(packer.PackerError, match=message):
-        read(glue_pack, *arguments)
+def test_bad_parameters_end_the_job_with_their_names(
+    glue_pack: types.ModuleType, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["glue_pack.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        glue_pack.main()
+    assert str(ended.value).startswith(message)
 
 
 def test_what_is_not_read_is_told(glue_pack: types.ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 READER = Path(__file__).with_name("read_pipemode.py")
 NAMES = {FormatName.TFRECORD: "TFRecord", FormatName.RECORDIO: "RecordIO"}
+"""The reader's name of each container that it knows."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def pipemode_python() -> str:
 
 
 @pytest.mark.may_skip
-@pytest.mark.parametrize("container", list(FormatName))
+@pytest.mark.parametrize("container", NAMES)
 def test_pipemode_dataset_reads_the_records_that_were_packed(
     pipemode_python: str, tmp_path: Path, container: FormatName
 ) -> None:
