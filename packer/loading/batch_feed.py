@@ -22,6 +22,8 @@ class MadeBatch(msgspec.Struct, frozen=True, kw_only=True):
     columns: Mapping[str, Sequence[Any]] = {}
     fields: Mapping[str, Sequence[Any]] = {}
     """Texts, boxes and key points of samples, as `FieldMaker.make` gives them."""
+    vectors: Sequence[Sequence[float]] = ()
+    """Labels of a stream that are vectors: they do not lie in the slot."""
     store_s: float = 0.0
     """Seconds of all threads spent on reading its records."""
     decode_s: float = 0.0

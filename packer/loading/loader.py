@@ -27,18 +27,13 @@ from packer.loading.feed_source import FeedSource, find_hosts
 from packer.loading.host_ranks import count_host_ranks
 from packer.loading.loader_meter import LoaderMeter, MeterReading
 from packer.loading.loader_setup import LoaderSetup, Start, open_setup, start_feed
-from packer.loading.loader_spec import (
-    ChannelInput,
-    LoaderInput,
-    LoaderSpec,
-    LoaderState,
-    parse_state,
-)
+from packer.loading.loader_spec import ChannelInput, LoaderInput, LoaderSpec, LoaderState, parse_state
 from packer.loading.loader_state import HostShares, check_state, sort_shares
 from packer.loading.process_feed import ProcessFeed
 from packer.loading.sample_fields import as_fields
 from packer.loading.sample_maker import Transform, load_transform
 from packer.loading.slot_ring import SlotLayout
+from packer.loading.streamed_labels import create_streamed_labels
 from packer.processors import count_processors
 from packer.reading.read_spec import DEFAULT_PIPE_TIMEOUT_S
 from packer.specs import DEFAULT_STORE, StoreOptions
@@ -138,6 +133,7 @@ class Loader:
         self._setup = open_setup(given, spec, function)
         if given.feed is not None:
             _check_feed(self._setup)
+        self._vectors = create_streamed_labels(self._setup.shards, spec)
         self._meter = LoaderMeter(given.threads)
         self._feed: BatchFeed | None = None
         self._stop: weakref.finalize[[], Loader] | None = None
@@ -186,6 +182,13 @@ class Loader:
     def layout(self) -> SlotLayout:
         """The shape of batches."""
         return self._setup.layout
+
+    @property
+    def label_shape(self) -> tuple[int | None, ...]:
+        """[batch] of class ids, [batch, n] of vectors; n is None where a stream has yet to tell it."""
+        if self._vectors is None:
+            return self.layout.label_shape
+        return (self.spec.batch_size, self._vectors.num_values)
 
     @property
     def slot_memory(self) -> npt.NDArray[np.uint8] | None:
@@ -279,6 +282,7 @@ class Loader:
         was_ready = feed.has_batch()
         try:
             made = feed.take()
+            vectors = None if made is None or self._vectors is None else self._vectors.array(made.vectors)
         except BaseException:
             self._halt()
             raise
@@ -290,14 +294,14 @@ class Loader:
         self._start = Start(epoch=epoch, position=position)
         self._steps_done += 1
         came_s = time.perf_counter()
-        batch = self._hand_out(feed, made)
+        batch = self._hand_out(feed, made, vectors)
         self.count_hand_over(time.perf_counter() - came_s)
         return batch
 
-    def _hand_out(self, feed: BatchFeed, made: MadeBatch) -> Batch:
+    def _hand_out(self, feed: BatchFeed, made: MadeBatch, vectors: npt.NDArray[np.float32] | None) -> Batch:
         """Return a batch over its slot, or over a copy where too many slots are held already."""
         slot, number = feed.ring.slots[made.slot], made.slot
-        labels, weights = slot.labels.copy(), slot.weights.copy()
+        labels, weights = slot.labels.copy() if vectors is None else vectors, slot.weights.copy()
         fields = as_fields(self._setup.maker.fields, slot, made.fields)
         if len(self._lent) + _SLOTS_AT_WORK < feed.ring.num_slots:
             self._lent.add(number)

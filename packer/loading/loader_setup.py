@@ -20,6 +20,7 @@ from packer.loading.shard_access import LocalShards, RangedShards, ShardAccess
 from packer.loading.shard_cache import CachedShards
 from packer.loading.slot_ring import SlotLayout, SlotRing
 from packer.loading.stream_plan import StreamPlan
+from packer.loading.streamed_labels import check_streamed_vectors, has_streamed_vectors
 from packer.loading.thread_feed import PIECE_SAMPLES, ThreadFeed
 from packer.loading.whole_shards import WholeShards
 from packer.specs import FieldKind
@@ -72,6 +73,9 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     """Open a split. Raises as `open_source`, `find_shards` and `create_plan`."""
     source = open_source(given, spec)
     shards = find_shards(source, spec)
+    vectors_beside = has_streamed_vectors(shards)
+    if vectors_beside:
+        check_streamed_vectors(shards, spec)
     if given.cache and not shards.is_stream:
         open_cache(given.cache, shards)  # says now what is wrong with it
     plan = StreamPlan(source, given, spec) if shards.is_stream else create_plan(shards, spec)
@@ -83,6 +87,7 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
         access=access,
         create_decoder=choose_decoder(source.manifest.image, spec),
         label_values=0,
+        vectors_beside=vectors_beside,
         transform=transform,
         columns=open_columns(shards, spec),
     )

@@ -43,7 +43,9 @@ class MakerSetup:
     access: ShardAccess
     create_decoder: CreateDecoder
     label_values: int
-    """Values of a label vector; 0 for class ids."""
+    """Values of a label vector in a slot; 0 for class ids, and where vectors come beside the slots."""
+    vectors_beside: bool = False
+    """Labels are vectors of a length that is not known yet; see `streamed_labels`."""
     transform: Transform | None = None
     columns: RecordColumns | None = None
     """Where keys and extra columns are, if not in the records."""
@@ -58,6 +60,8 @@ class SampleNotes:
     keys: list[str] = field(default_factory=list)
     columns: dict[str, list[ExtraValue | None]] = field(default_factory=dict)
     fields: dict[str, list[Any]] = field(default_factory=dict)
+    vectors: list[tuple[float, ...]] = field(default_factory=list)
+    """Labels that do not lie in the slot."""
     store_s: float = 0.0
     """Seconds spent on reading records."""
     decode_s: float = 0.0
@@ -89,7 +93,10 @@ class SampleMaker:
             sample = ref.sample if isinstance(ref, StreamedRecord) else self._reader.read(ref)
             read_s = time.perf_counter()
             notes.store_s += read_s - started_s
-            slot.labels[index] = self._label(ref, sample)
+            if self._setup.vectors_beside:
+                notes.vectors.append(self._vector(ref, sample))
+            else:
+                slot.labels[index] = self._label(ref, sample)
             slot.weights[index] = 1
             cut = self._draw(slot.images[index], ref, sample, epoch)
             if self._setup.fields:
@@ -168,6 +175,11 @@ class SampleMaker:
         expected = f"{num_values} label values" if num_values else "a class id"
         raise DataSetError(f"{self._name(ref)}: expected {expected}, found {label!r}")
 
+    def _vector(self, ref: Ref, sample: Sample) -> tuple[float, ...]:
+        if not isinstance(sample.label, tuple):
+            raise DataSetError(f"{self._name(ref)}: expected a vector of label values, found {sample.label!r}")
+        return sample.label
+
     def _broken_error(self, ref: Ref, sample: Sample, error: Exception) -> DataSetError:
         return DataSetError(
             f"{self._name(ref)}: sample {sample.key!r}: expected {sample.image_format or 'an image'} that decodes, "
@@ -181,17 +193,12 @@ class SampleMaker:
 
 
 def count_label_values(setup: MakerSetup) -> int:
-    """Return how many values a label vector of the split has; 0 for class ids and where there are no labels.
+    """Return how many values a label vector of the split has; 0 for class ids, without labels and for streams.
 
     Reads a record. Raises as `RecordReader.read`.
     """
-    if setup.shards.manifest.label_kind != "floats":
+    if setup.shards.manifest.label_kind != "floats" or setup.shards.is_stream:
         return 0
-    if setup.shards.is_stream:
-        raise OptionsError(
-            f"{setup.shards.uri}: expected class labels in a Pipe channel, found vectors, whose size a stream does not "
-            "tell before it is read; use File or FastFile mode"
-        )
     first = next(index for index, count in enumerate(setup.shards.shard_counts) if count)
     sample = RecordReader(setup.shards.files, setup.offsets, setup.access).read(RecordRef(first, 0))
     return len(sample.label) if isinstance(sample.label, tuple) else 1

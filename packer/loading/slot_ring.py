@@ -30,6 +30,10 @@ class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
     """Fields of further images, uint8 [batch, px, px, 3] each."""
 
     @property
+    def label_shape(self) -> tuple[int, ...]:
+        return (self.batch_size, self.label_values) if self.label_values else (self.batch_size,)
+
+    @property
     def image_bytes(self) -> int:
         return _whole_pages(self.batch_size * self.image_px * self.image_px * 3)
 
@@ -52,16 +56,15 @@ class Slot:
     """The arrays of one slot; whoever fills or reads them has it for itself."""
 
     def __init__(self, memory: memoryview, layout: SlotLayout) -> None:
-        size, px, values = layout.batch_size, layout.image_px, layout.label_values
+        size, px = layout.batch_size, layout.image_px
         labels_at = layout.image_bytes
         fields_at = layout.slot_bytes - layout.field_bytes
         weights_at = fields_at - _whole_pages(4 * size)
         pictures_at = fields_at + layout.masks * layout.mask_bytes
         self.images: npt.NDArray[np.uint8] = np.ndarray((size, px, px, 3), np.uint8, memory)
-        self.labels: npt.NDArray[np.int64] | npt.NDArray[np.float32] = (
-            np.ndarray((size, values), np.float32, memory, labels_at)
-            if values
-            else np.ndarray((size,), np.int64, memory, labels_at)
+        kind = np.float32 if layout.label_values else np.int64
+        self.labels: npt.NDArray[np.int64] | npt.NDArray[np.float32] = np.ndarray(
+            layout.label_shape, kind, memory, labels_at
         )
         self.weights: npt.NDArray[np.float32] = np.ndarray((size,), np.float32, memory, weights_at)
         self.field_memory: npt.NDArray[np.uint8] = np.ndarray((layout.field_bytes,), np.uint8, memory, fields_at)

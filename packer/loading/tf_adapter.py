@@ -19,6 +19,7 @@ def tf_dataset(loader: Loader) -> TfDataset:
     """Return a data set of (images, labels, weights): the loader's batches from where it stands, one by one.
 
     Images are uint8 [batch, px, px, 3] in RGB, labels int64 [batch] or float32 [batch, n], weights float32 [batch].
+    How long the vectors of a Pipe channel are is not known before its first record: their n is None.
     Of a training split there is no end: take `loader.steps` for an epoch. Batches that are fetched ahead of the loop,
     as by `prefetch`, count as handed out in the loader's state.
 
@@ -27,8 +28,8 @@ def tf_dataset(loader: Loader) -> TfDataset:
     """
     tf = import_tensorflow()
     layout = loader.layout
-    size, px, values = layout.batch_size, layout.image_px, layout.label_values
-    labels = tf.TensorSpec([size, values], tf.float32) if values else tf.TensorSpec([size], tf.int64)
+    size, px, shape = layout.batch_size, layout.image_px, loader.label_shape
+    labels = tf.TensorSpec(shape, tf.float32 if len(shape) == 2 else tf.int64)
     signature = (tf.TensorSpec([size, px, px, 3], tf.uint8), labels, tf.TensorSpec([size], tf.float32))
 
     def batches() -> Iterator[tuple[Any, Any, Any]]:

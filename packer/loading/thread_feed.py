@@ -189,6 +189,7 @@ def describe_batch(slot: int, place: BatchPlace, num_samples: int, notes: Sequen
             name: [value for piece in notes for value in piece.fields[name]]
             for name in (notes[0].fields if notes else ())
         },
+        vectors=[vector for piece in notes for vector in piece.vectors],
         store_s=sum(piece.store_s for piece in notes),
         decode_s=sum(piece.decode_s for piece in notes),
     )

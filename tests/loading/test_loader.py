@@ -57,6 +57,11 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one.images, other.images)
 
 
+def vector_samples(count):
+    """Return samples with two floats each as labels, in ascending order."""
+    return [dataclasses.replace(sample, label=(sample.label + 0.5, -1.0)) for sample in make_samples(count)]
+
+
 def labels(batches):
     return [int(label) for batch in batches for label in batch.labels[: batch.num_samples]]
 
@@ -582,9 +587,48 @@ class TestPipes:
         with feeding((files.fifo("train0", epoch=0), content)), pytest.raises(DataSetError, match=message):
             take(loader, 6)
 
-    def test_vectors_as_labels_are_refused(self, tmp_path):
-        samples = [dataclasses.replace(sample, label=(0.5, 1.0)) for sample in make_samples(8)]
-        make_dataset(tmp_path / "data", {"train": [samples]}, label_kind="floats")
-        files = write_job(tmp_path / "base", tmp_path / "data", {"train0": ("Pipe", "ShardedByS3Key")})
-        with pytest.raises(OptionsError, match="expected class labels in a Pipe channel, found vectors"):
-            self.open(files.base_dir, where="process")
+    @pytest.mark.parametrize("where", ["process", pytest.param("subprocess", marks=pytest.mark.slow)])
+    def test_vectors_of_floats_as_labels(self, tmp_path, where):
+        data, samples = tmp_path / "data", vector_samples(14)
+        make_dataset(data, {"train": [samples], "val": [samples[:9]]}, label_kind="floats")
+        files = write_job(tmp_path / "base", data, dict.fromkeys(("train0", "val0"), ("Pipe", "ShardedByS3Key")))
+        for split, shape in (("train", [7, 7]), ("val", [7, 2])):
+            content = shard_bytes(data, open_dataset(str(data)).manifest.split(split).shards)
+            loader = self.open(files.base_dir, split, where=where)
+            assert loader.label_shape == (7, None)
+            with feeding((files.fifo(f"{split}0", epoch=0), content)), loader:
+                batches = take(loader, 2)
+            assert loader.label_shape == (7, 2)
+            assert [batch.num_samples for batch in batches] == shape
+            assert [(batch.labels.shape, batch.labels.dtype) for batch in batches] == [((7, 2), np.float32)] * 2
+            found = sorted(tuple(row) for batch in batches for row in batch.labels[: batch.num_samples].tolist())
+            assert found == [sample.label for sample in samples[: len(found)]]
+            assert not batches[1].labels[batches[1].num_samples :].any()
+
+    def test_vectors_of_different_lengths_are_an_error(self, tmp_path):
+        samples = vector_samples(6) + [dataclasses.replace(sample, label=(0.5,)) for sample in make_samples(8)]
+        make_dataset(tmp_path / "data", {"val": [samples]}, label_kind="floats")
+        files = write_job(tmp_path / "base", tmp_path / "data", {"val0": ("Pipe", "ShardedByS3Key")})
+        content = shard_bytes(tmp_path / "data", open_dataset(str(tmp_path / "data")).manifest.split("val").shards)
+        with feeding((files.fifo("val0", epoch=0), content)):
+            loader = self.open(files.base_dir, "val", where="process")
+            with pytest.raises(DataSetError, match="expected 2 label values, found 1"):
+                take(loader, 2)
+            assert loader.slot_memory is None
+
+    def test_a_class_id_among_vectors_is_an_error(self, tmp_path):
+        make_dataset(tmp_path / "data", {"val": [make_samples(8)]}, label_kind="floats")
+        files = write_job(tmp_path / "base", tmp_path / "data", {"val0": ("Pipe", "ShardedByS3Key")})
+        content = shard_bytes(tmp_path / "data", open_dataset(str(tmp_path / "data")).manifest.split("val").shards)
+        loader = self.open(files.base_dir, "val", where="process")
+        message = "sample 0 of the epoch: expected a vector of label values, found 0"
+        with feeding((files.fifo("val0", epoch=0), content)), pytest.raises(DataSetError, match=message):
+            take(loader, 1)
+
+    def test_vectors_are_refused_where_a_rank_may_have_no_record(self, tmp_path):
+        make_dataset(tmp_path / "data", {"val": [vector_samples(8), []]}, label_kind="floats", world=2)
+        channels = dict.fromkeys(("val0", "val1"), ("Pipe", "ShardedByS3Key"))
+        files = write_job(tmp_path / "base", tmp_path / "data", channels)
+        source = ChannelInput(base_dir=files.base_dir, local_size=2)
+        with pytest.raises(OptionsError, match="split 'val': expected a record for each of 2 ranks, found shards"):
+            packer.Loader(source, "val", batch_size=2, image_px=8, world=2)

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from packer.errors import MissingExtraError
+from packer.loading.loader import Loader
+from packer.loading.loader_spec import ChannelInput
 from packer.loading.torch_adapter import TorchBatches
-from tests.loading.test_loader import open_loader, take
+from packer.reading.dataset import open_dataset
+from tests.loading.test_loader import open_loader, take, vector_samples
+from tests.reading.containers import feeding, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
 
 LIMIT_S = 150
@@ -49,6 +53,31 @@ class TestWithPyTorch:
             assert len(batch.keys) == 6
             start = loader.slot_memory.ctypes.data
             assert start <= batch.images.data_ptr() < start + loader.memory_bytes
+
+    @pytest.mark.parametrize("where", ["process", pytest.param("subprocess", marks=pytest.mark.slow)])
+    def test_vectors_through_pipes_where_the_last_batch_of_a_rank_is_empty(self, tmp_path, where):
+        """Rank 0 has five records and rank 1 two, so that two of rank 1's three batches are empty."""
+        data, samples = tmp_path / "data", vector_samples(7)
+        make_dataset(data, {"val": [samples[:5], samples[5:]]}, world=2, label_kind="floats")
+        channels = dict.fromkeys(("val0", "val1"), ("Pipe", "ShardedByS3Key"))
+        files = write_job(tmp_path / "base", data, channels)
+        shards = open_dataset(str(data)).manifest.split("val").shards
+        found, losses = [], []
+        for rank in range(2):
+            source = ChannelInput(base_dir=files.base_dir, local_rank=rank, local_size=2)
+            content = shard_bytes(data, [shards[rank]])
+            loader = Loader(source, "val", batch_size=2, image_px=8, rank=rank, world=2, where=where)
+            with feeding((files.fifo(f"val{rank}", epoch=0), content)), loader:
+                batches = list(TorchBatches(loader))
+            for batch in batches:
+                assert (batch.labels.shape, batch.labels.dtype) == ((2, 2), self.torch.float32)
+                outputs = batch.images.float().mean(dim=(2, 3))[:, :2]
+                losses.append((((outputs - batch.labels) ** 2).mean(dim=1) * batch.weights).sum())
+            found += [tuple(row) for batch in batches for row in batch.labels[: batch.num_samples].tolist()]
+            assert [batch.num_samples for batch in batches] == [[2, 2, 1], [2, 0, 0]][rank]
+        assert found == [sample.label for sample in samples]
+        assert all(self.torch.isfinite(loss) for loss in losses)
+        assert [float(loss) for loss in losses[4:]] == [0.0, 0.0]
 
     def test_a_tensor_keeps_its_memory(self, data):
         with open_loader(data) as loader:
