@@ -6,6 +6,8 @@
     FileSystem   as FastFile, from a mounted folder
     + meta       the manifest, on every instance
 
+With data hosts, File brings all shards to each instance too, since a data host makes batches of any rank.
+
 Shard i of a split goes to the Pipe channel of local rank i mod L, so every channel has an equal number of shards, and
 so does every instance however SageMaker assigns them.
 """
@@ -13,7 +15,7 @@ so does every instance however SageMaker assigns them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packer.channels.channel_names import META_CHANNEL, InputMode, channel_name, check_channel_names
 from packer.channels.key_lists import keys_of_local_rank
@@ -97,6 +99,27 @@ def plan_channels(
     plans.append(ChannelPlan(name=META_CHANNEL, split="", mode=meta_mode, sharded=False, keys=(MANIFEST_KEY,)))
     check_channel_names([plan.name for plan in plans])
     return tuple(plans)
+
+
+def feedable(plans: Sequence[ChannelPlan]) -> tuple[ChannelPlan, ...]:
+    """Return channels that bring all shards to each instance, from which data hosts make batches of any rank.
+
+    Raises:
+        OptionsError: they are streams, or shuffled.
+    """
+    if any(plan.mode is InputMode.PIPE for plan in plans):
+        raise OptionsError(
+            "expected FastFile, File or FileSystem with `data_group`, got Pipe: a data host makes batches of any rank "
+            "and step, for which it has to read anywhere in all shards, and a stream is read once, in its order",
+            field="mode",
+        )
+    if any(plan.shuffle_seed is not None for plan in plans):
+        raise OptionsError(
+            "expected none with `data_group`: each instance gets all shards, whose order SageMaker would shuffle to no "
+            "effect; the trainer's own `seed` shuffles them",
+            field="shuffle_seed",
+        )
+    return tuple(replace(plan, sharded=False, manifest_key="") for plan in plans)
 
 
 def check_fits(manifest: Manifest, split: str, cluster: Cluster) -> None:

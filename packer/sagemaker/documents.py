@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from packer.channels.channel_names import InputMode
-from packer.channels.channel_plan import ChannelPlan, plan_channels
+from packer.channels.channel_plan import ChannelPlan, feedable, plan_channels
 from packer.channels.key_lists import format_key_list, parse_key_list
 from packer.dataset.load import load_manifest
 from packer.dataset.manifest import Manifest
@@ -64,6 +64,7 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
         )
     manifest = load_manifest(store)
     plans = plan_channels(manifest, cluster, mode=mode, splits=options.split_names(), shuffle_seed=options.shuffle_seed)
+    plans = feedable(plans) if options.data_group else plans
     channels = build_channels(plans, place)
     files = _documents(options, reach, store, manifest, plans)
     uploaded: tuple[str, ...] = ()

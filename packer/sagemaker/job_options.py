@@ -13,15 +13,16 @@ from packer.errors import OptionsError
 # Every command asks for the names of these options, and only `sagemaker` for what they mean.
 if TYPE_CHECKING:
     from packer.channels.channel_plan import Cluster
+    from packer.channels.instance_groups import JobGroups
     from packer.sagemaker.input_data import DataPlace, FileSystem
-    from packer.sagemaker.training_request import InstanceGroup, JobSpec
+    from packer.sagemaker.training_request import JobSpec
 
 
 class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `sagemaker`; field names are the command line's with underscores."""
 
     dest: Annotated[str, Meta(description="a data set, in S3 but for `mode=FileSystem`")] = ""
-    instances: Annotated[int | None, Meta(description="training instances (default: those of `data_group`)")] = None
+    instances: Annotated[int | None, Meta(description="training instances (default: those of `train_group`)")] = None
     gpus_per_instance: Annotated[int | None, Meta(description="ranks on each instance")] = None
     mode: Annotated[InputMode | None, Meta(description="how shards reach the instances")] = None
     splits: Annotated[str | None, Meta(description="splits to read, such as train,val (default: all)")] = None
@@ -30,7 +31,8 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     file_system_type: Annotated[str, Meta(description="EFS or FSxLustre")] = "EFS"
     directory_path: Annotated[str | None, Meta(description="absolute path of the data set on the file system")] = None
     instance_group: Annotated[tuple[str, ...], Meta(description="one of several kinds of instances; repeatable")] = ()
-    data_group: Annotated[str | None, Meta(description="the instance group that reads and trains")] = None
+    train_group: Annotated[str | None, Meta(description="the instance group that trains")] = None
+    data_group: Annotated[str | None, Meta(description="the instance group that makes batches for it")] = None
     upload: Annotated[bool, Meta(description="write the lists of shards that are missing or wrong into DEST")] = False
     job: Annotated[str | None, Meta(description="for a whole CreateTrainingJob request")] = None
     sdk: Annotated[str | None, Meta(description="for the same job as source for the Python SDK 2")] = None
@@ -58,20 +60,11 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Return the splits to read; none for all of them."""
         return _names(self.splits)
 
-    def instance_groups(self) -> tuple[InstanceGroup, ...]:
-        """Return the groups of a heterogeneous cluster. Raises OptionsError."""
-        return tuple(_parse_group(text) for text in self.instance_group)
+    def groups(self) -> JobGroups:
+        """Return the groups of a heterogeneous cluster, and what they do. Raises OptionsError."""
+        from packer.channels.instance_groups import choose_groups
 
-    def data_groups(self) -> tuple[InstanceGroup, ...]:
-        """Return the group that reads, or none in a cluster of one kind. Raises OptionsError."""
-        groups = self.instance_groups()
-        names = ", ".join(group.name for group in groups)
-        found = tuple(group for group in groups if group.name == self.data_group)
-        if groups and not found:
-            raise OptionsError(f"expected one of {names}, got {self.data_group or 'none'}", field="data_group")
-        if self.data_group and not groups:
-            raise OptionsError("expected with `instance_group=NAME=TYPE:COUNT` only", field="data_group")
-        return found
+        return choose_groups(self.instance_group, self.train_group, self.data_group)
 
     def input_mode(self) -> InputMode:
         """Return the mode. Raises OptionsError where none was given."""
@@ -80,13 +73,15 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return self.mode
 
     def cluster(self) -> Cluster:
-        """Return the instances that read. Raises OptionsError."""
+        """Return the instances that train. Raises OptionsError."""
         from packer.channels.channel_plan import Cluster
 
-        groups = self.data_groups()
-        instances = groups[0].instances if groups and self.instances is None else self.instances
-        if groups and instances != groups[0].instances:
-            raise OptionsError(f"expected {groups[0].instances} as in `data_group`, got {instances}", field="instances")
+        groups = self.groups()
+        instances = self.instances
+        if groups.train:
+            instances = groups.find(groups.train).instances
+            if self.instances not in (None, instances):
+                raise OptionsError(f"expected {instances} as in `train_group`, got {self.instances}", field="instances")
         if instances is None or self.gpus_per_instance is None:
             missing = "instances" if instances is None else "gpus_per_instance"
             raise OptionsError("expected the instances that train and the ranks on each, got none", field=missing)
@@ -101,7 +96,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         from packer.sagemaker.input_data import DataPlace
         from packer.stores.open_store import find_scheme
 
-        groups = tuple(group.name for group in self.data_groups())
+        groups = self.groups().readers
         if self.input_mode() is InputMode.FILE_SYSTEM:
             return DataPlace(root=root, file_system=self._file_system(), groups=groups)
         if self.file_system_id is not None or self.directory_path is not None:
@@ -145,7 +140,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             role=self.role,
             output=self.output,
             instance_type=self.instance_type,
-            groups=self.instance_groups(),
+            groups=self.groups(),
             volume_gb=self.volume_gb,
             max_run_s=self.max_run_s,
             max_wait_s=max_wait_s if self.spot else 0,
@@ -159,18 +154,6 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text else ()
-
-
-def _parse_group(text: str) -> InstanceGroup:
-    from packer.sagemaker.training_request import InstanceGroup
-
-    name, _, rest = text.partition("=")
-    instance_type, _, count = rest.partition(":")
-    if not name or not instance_type or not (count.isascii() and count.isdecimal()) or int(count[:9]) < 1:
-        raise OptionsError(
-            f"expected NAME=TYPE:COUNT such as gpu=ml.p4d.24xlarge:2, got {text!r}", field="instance_group"
-        )
-    return InstanceGroup(name=name, instance_type=instance_type, instances=int(count[:9]))
 
 
 def _parse_hyperparameter(text: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan, Cluster
+from packer.channels.instance_groups import ONE_KIND, JobGroups
 from packer.errors import OptionsError
 from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, build_channels
@@ -49,15 +50,6 @@ METRIC_DEFINITIONS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceGroup:
-    """Instances of one kind in a heterogeneous cluster."""
-
-    name: str
-    instance_type: str
-    instances: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a training job is, beside its data."""
 
@@ -68,8 +60,8 @@ class JobSpec:
     """``s3://...``, for what a job leaves."""
     instance_type: str = ""
     """Of a cluster of one kind."""
-    groups: tuple[InstanceGroup, ...] = ()
-    """Of a heterogeneous cluster; ranks run on the groups that read the data."""
+    groups: JobGroups = ONE_KIND
+    """Of a heterogeneous cluster."""
     volume_gb: int = 100
     max_run_s: int = 86_400
     max_wait_s: int = 0
@@ -84,7 +76,7 @@ class JobSpec:
     security_groups: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if bool(self.instance_type) == bool(self.groups):
+        if bool(self.instance_type) == bool(self.groups.groups):
             raise OptionsError(
                 "expected either it or `instance_group`, got both or none of them", field="instance_type"
             )
@@ -118,7 +110,7 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
         "OutputDataConfig": {"S3OutputPath": spec.output},
         "ResourceConfig": _resources(spec, cluster),
         "StoppingCondition": {"MaxRuntimeInSeconds": spec.max_run_s},
-        "HyperParameters": build_hyperparameters(spec, plans, place, cluster),
+        "HyperParameters": build_hyperparameters(spec, plans, cluster),
     }
     if spec.max_wait_s:
         request["EnableManagedSpotTraining"] = True
@@ -135,13 +127,13 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
     return request
 
 
-def build_hyperparameters(
-    spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, cluster: Cluster
-) -> dict[str, str]:
+def build_hyperparameters(spec: JobSpec, plans: Sequence[ChannelPlan], cluster: Cluster) -> dict[str, str]:
     """Return the trainer's options, those of `spec` over those that follow from the data, and the toolkit's."""
     options: dict[str, object] = {"export": MODEL_FOLDER, "metrics": METRICS_FILE, **_split_options(spec, plans)}
     if spec.checkpoint:
         options["model-dir"] = CHECKPOINT_FOLDER
+    if spec.groups.data:
+        options["feed"] = f"group:{spec.groups.data}"
     toolkit: dict[str, object] = {
         "sagemaker_program": PROGRAM,
         "sagemaker_submit_directory": PROGRAM_FOLDER,
@@ -149,8 +141,8 @@ def build_hyperparameters(
         "sagemaker_mpi_num_of_processes_per_host": cluster.gpus_per_instance,
         "sagemaker_mpi_custom_mpi_options": _MPI_OPTIONS,
     }
-    if place.groups:
-        toolkit["sagemaker_distribution_instance_groups"] = list(place.groups)
+    if spec.groups.train:
+        toolkit["sagemaker_distribution_instance_groups"] = [spec.groups.train]
     texts = {name: msgspec.json.encode(value).decode() for name, value in {**options, **toolkit}.items()}
     return {**texts, **{name: as_json_text(value) for name, value in spec.hyperparameters}}
 
@@ -199,13 +191,13 @@ def _split_options(spec: JobSpec, plans: Sequence[ChannelPlan]) -> Mapping[str, 
 
 def _resources(spec: JobSpec, cluster: Cluster) -> dict[str, Any]:
     resources: dict[str, Any] = {"VolumeSizeInGB": spec.volume_gb}
-    types = [spec.instance_type] if spec.instance_type else [group.instance_type for group in spec.groups]
+    types = [spec.instance_type] if spec.instance_type else [group.instance_type for group in spec.groups.groups]
     if spec.kms_key and not any(map(has_own_disks, types)):
         resources["VolumeKmsKeyId"] = spec.kms_key
-    if not spec.groups:
+    if not spec.groups.groups:
         return {**resources, "InstanceType": spec.instance_type, "InstanceCount": cluster.instances}
     groups = [
         {"InstanceGroupName": group.name, "InstanceType": group.instance_type, "InstanceCount": group.instances}
-        for group in spec.groups
+        for group in spec.groups.groups
     ]
     return {**resources, "InstanceGroups": groups}

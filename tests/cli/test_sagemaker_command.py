@@ -112,10 +112,10 @@ def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     compile(source.read_text(), "job.py", "exec")
 
 
-def test_ranks_are_started_on_the_group_that_reads_a_file_system(local: Path, tmp_path: Path, capfd) -> None:
+def test_ranks_are_started_on_the_group_that_trains_from_a_file_system(local: Path, tmp_path: Path, capfd) -> None:
     groups = ("--instance-group", "gpu=ml.p4d.24xlarge:2", "--instance-group", "cpu=ml.c5.9xlarge:1")
     network = ("--subnets", "subnet-1", "--security-groups", "sg-1")
-    command = ("--gpus-per-instance", "2", *FILE_SYSTEM, *groups, *JOB[:-2], *network, "--data-group", "gpu")
+    command = ("--gpus-per-instance", "2", *FILE_SYSTEM, *groups, *JOB[:-2], *network, "--train-group", "gpu")
     assert shardpack(capfd, "sagemaker", local, *command, "--job", tmp_path / "job.json")[0] == 0
     request = json.loads((tmp_path / "job.json").read_bytes())
     assert request["HyperParameters"]["sagemaker_distribution_instance_groups"] == '["gpu"]'
@@ -126,17 +126,27 @@ def test_a_cluster_of_two_kinds(bucket: Bucket, tmp_path: Path, capfd) -> None:
     groups = ("--instance-group", "gpu=ml.p4d.24xlarge:2", "--instance-group", "cpu=ml.c5.9xlarge:1")
     command = ("sagemaker", dest, "--gpus-per-instance", "2", "--mode", "FastFile", *groups, *JOB[:-2], "--job", job,
                "--endpoint-url", bucket.endpoint)  # fmt: skip
-    assert shardpack(capfd, *command, "--data-group", "gpu")[0] == 0
+    assert shardpack(capfd, *command, "--train-group", "gpu")[0] == 0
     request = json.loads(job.read_bytes())
     assert [group["InstanceCount"] for group in request["ResourceConfig"]["InstanceGroups"]] == [2, 1]
     sources = [channel["DataSource"]["S3DataSource"] for channel in request["InputDataConfig"]]
     assert [source["InstanceGroupNames"] for source in sources] == [["gpu"], ["gpu"]]
     for arguments, said in (
-        ((), "--data-group: expected one of gpu, cpu, got none"),
-        (("--data-group", "tpu"), "--data-group: expected one of gpu, cpu, got tpu"),
-        (("--data-group", "gpu", "--instances", "3"), "--instances: expected 2 as in --data-group, got 3"),
-        (("--data-group", "gpu", "--instance-group", "x=y"), "--instance-group: expected NAME=TYPE:COUNT such as"),
-        (("--data-group", "gpu", "--instance-type", "ml.g5.xlarge"), "--instance-type: expected either it or"),
+        ((), "--train-group: expected the group that trains, one of gpu, cpu, got none"),
+        (("--train-group", "tpu"), "--train-group: expected one of gpu, cpu, got tpu"),
+        (("--train-group", "gpu", "--data-group", "tpu"), "--data-group: expected one of gpu, cpu, got tpu"),
+        (("--train-group", "gpu", "--data-group", "gpu"), "--data-group: expected another group than that of --train"),
+        (
+            ("--train-group", "gpu", "--instance-group", "gpu=ml.g5.xlarge:1"),
+            "expected names that differ, got gpu",
+        ),
+        (
+            ("--train-group", "gpu", "--data-group", "cpu", "--mode", "Pipe"),
+            "--mode: expected FastFile, File or File",
+        ),
+        (("--train-group", "gpu", "--instances", "3"), "--instances: expected 2 as in --train-group, got 3"),
+        (("--train-group", "gpu", "--instance-group", "x=y"), "--instance-group: expected NAME=TYPE:COUNT such as"),
+        (("--train-group", "gpu", "--instance-type", "ml.g5.xlarge"), "--instance-type: expected either it or"),
     ):
         code, _, errors = shardpack(capfd, *command, *arguments)
         assert code == 2
@@ -191,6 +201,27 @@ def test_a_data_set_from_this_machine_has_no_pipeline(bucket: Bucket, tmp_path: 
     assert code == 2
     assert f"was packed with SOURCE {images}" in errors
     assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.parametrize("mode", ["FastFile", "File"])
+def test_data_hosts_see_all_shards_as_the_hosts_that_train(mode: str, bucket: Bucket, tmp_path: Path, capfd) -> None:
+    dest, job = put_dataset(bucket, {"train": 4}), tmp_path / "job.json"
+    groups = ("--instance-group", "gpu=ml.p4d.24xlarge:2", "--instance-group", "cpu=ml.c5.9xlarge:1")
+    command = ("sagemaker", dest, "--gpus-per-instance", "2", "--mode", mode, *groups, *JOB[:-2], "--job", job,
+               "--endpoint-url", bucket.endpoint, "--train-group", "gpu", "--data-group", "cpu")  # fmt: skip
+    code, _, errors = shardpack(capfd, *command)
+    assert code == 0, errors
+    request = json.loads(job.read_bytes())
+    train = request["InputDataConfig"][0]["DataSource"]["S3DataSource"]
+    assert train == {
+        "S3DataType": "S3Prefix",
+        "S3Uri": f"{dest}/train/",
+        "S3DataDistributionType": "FullyReplicated",
+        "InstanceGroupNames": ["gpu", "cpu"],
+    }
+    code, _, errors = shardpack(capfd, *command, "--shuffle-seed", "1")
+    assert code == 2
+    assert "--shuffle-seed: expected " in errors
 
 
 def test_check(tmp_path: Path, local: Path, capfd) -> None:
@@ -319,7 +350,7 @@ def test_check_takes_the_lists_that_are_written(tmp_path: Path, capfd) -> None:
         ({"train": 4}, ("--instances", 2, *FILE), "--gpus-per-instance: expected the instances that train"),
         ({"train": 4}, ("--gpus-per-instance", 2, *FILE), "--instances: expected the instances that train"),
         ({"train": 4}, ("--instances", 0, "--gpus-per-instance", 2, *FILE), "--instances: expected at least 1"),
-        ({"train": 4}, (*SHAPE, *FILE, "--data-group", "x"), "--data-group: expected with --instance-group"),
+        ({"train": 4}, (*SHAPE, *FILE, "--train-group", "x"), "--train-group: expected with --instance-group"),
         ({"train": 4}, (*SHAPE, *FILE, "--directory-path", "/x"), "--file-system-id: expected with --mode Fi"),
         ({"train": 4}, (*SHAPE, "--mode", "FileSystem"), "--file-system-id: expected a value with --mode FileSystem"),
         ({"train": 4}, (*SHAPE, *FAST, "--job", "j"), "--instance-type: expected either it or"),

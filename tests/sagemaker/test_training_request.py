@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan, Cluster, plan_channels
+from packer.channels.instance_groups import choose_groups
 from packer.errors import OptionsError
 from packer.localjob.job_spec import GRACE_S as SAGEMAKER_GRACE_S
 from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, FileSystem
 from packer.sagemaker.rules import training_job_faults
-from packer.sagemaker.training_request import METRIC_DEFINITIONS, InstanceGroup, JobSpec, build_job
+from packer.sagemaker.training_request import METRIC_DEFINITIONS, JobSpec, build_job
 from packer.trainer.core.metrics import EpochResult, EvaluationResult, format_epoch
 from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.tools.manifests import make_manifest
@@ -118,13 +119,12 @@ def test_the_splits_that_the_trainer_reads() -> None:
         assert build_job(SPEC, plans(*splits, mode=InputMode.FAST_FILE), PLACE, CLUSTER)
 
 
-def test_a_cluster_of_two_kinds() -> None:
-    groups = (
-        InstanceGroup(name="gpu", instance_type="ml.p4d.24xlarge", instances=2),
-        InstanceGroup(name="cpu", instance_type="ml.c5.9xlarge", instances=3),
-    )
+@pytest.mark.parametrize(("data_group", "readers"), [(None, ["gpu"]), ("cpu", ["gpu", "cpu"])])
+def test_a_cluster_of_two_kinds(data_group: str | None, readers: list[str]) -> None:
+    groups = choose_groups(("gpu=ml.p4d.24xlarge:2", "cpu=ml.c5.9xlarge:3"), "gpu", data_group)
     spec = dataclasses.replace(SPEC, instance_type="", groups=groups)
-    job = build_job(spec, plans("train"), DataPlace(root="s3://bucket/set", groups=("gpu",)), CLUSTER)
+    place = DataPlace(root="s3://bucket/set", groups=groups.readers)
+    job = build_job(spec, plans("train", mode=InputMode.FAST_FILE), place, CLUSTER)
     assert job["ResourceConfig"] == {
         "VolumeSizeInGB": 100,
         "InstanceGroups": [
@@ -133,6 +133,9 @@ def test_a_cluster_of_two_kinds() -> None:
         ],
     }
     assert json.loads(job["HyperParameters"]["sagemaker_distribution_instance_groups"]) == ["gpu"]
+    sources = [channel["DataSource"]["S3DataSource"] for channel in job["InputDataConfig"]]
+    assert [source["InstanceGroupNames"] for source in sources] == [readers, readers]
+    assert job["HyperParameters"].get("feed") == ('"group:cpu"' if data_group else None)
     assert training_job_faults(job) == []
 
 
