@@ -53,7 +53,7 @@ _METAVARS = {
     "endpoint_url": "URL",
     "splits": "NAME,...",
     "instance_group": "NAME=TYPE:COUNT",
-    "hyperparameter": "K=V",
+    **dict.fromkeys(("hyperparameter", "job_tag", "environment"), "K=V"),
     "min_accuracy": "SHARE",
     **dict.fromkeys(("job", "sdk", "pipeline", "check"), "FILE"),
 }

@@ -24,6 +24,7 @@ from packer.sagemaker.repacking import repacking_arguments
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
 from packer.sagemaker.sdk import format_sdk_source
 from packer.sagemaker.training_request import build_job, splits_read
+from packer.sagemaker.unused_options import check_all_is_used
 from packer.sagemaker.validation import request_faults
 from packer.stores.open_store import open_store
 from packer.stores.store import Store
@@ -54,7 +55,7 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     """
     if not options.dest:
         raise OptionsError("expected a data set, got none", field="dest")
-    _check_all_is_used(options, reach)
+    check_all_is_used(options, reach)
     cluster, mode = options.cluster(), options.input_mode()
     store = open_store(options.dest, reach.dest_store() if options.upload else reach.source_store())
     place = options.place(store.uri)
@@ -73,24 +74,6 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     elif place.file_system is None:
         check_key_lists(store, manifest, plans, local_size=cluster.gpus_per_instance)
     return MadeRequests(dest=store.uri, channels=channels, uploaded=uploaded, files=files)
-
-
-def _check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
-    """Refuse options of buckets that no request and no list would carry. Raises OptionsError."""
-    has_job = options.job is not None or options.sdk is not None
-    writes = options.upload or options.pipeline is not None
-    is_of_job = has_job and reach.kms_key is not None
-    for name in ("kms_key", "sse", "storage_class", "tags"):
-        is_used = writes or (is_of_job and name in ("kms_key", "sse"))
-        if getattr(reach, name) is not None and not is_used:
-            raise OptionsError("expected with `upload=True` or `pipeline`, since nothing else is written", field=name)
-    for name in ("requester_pays", "anonymous"):
-        if getattr(reach, name) and has_job:
-            raise OptionsError(
-                "expected without `job` and `sdk`: a training job has no such field, and reads its channels by its "
-                "role alone; copy the data set to a bucket of yours",
-                field=name,
-            )
 
 
 def check_document(document: object) -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from packer.channels.channel_plan import Cluster
     from packer.channels.instance_groups import JobGroups
     from packer.sagemaker.input_data import DataPlace, FileSystem
+    from packer.sagemaker.job_settings import JobSettings
     from packer.sagemaker.training_request import JobSpec
 
 
@@ -51,6 +52,15 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     hyperparameter: Annotated[tuple[str, ...], Meta(description="option of the trainer; repeatable")] = ()
     subnets: Annotated[str | None, Meta(description="of the job's network, such as subnet-1,subnet-2")] = None
     security_groups: Annotated[str | None, Meta(description="of the job's network, such as sg-1,sg-2")] = None
+    keep_alive_s: Annotated[int | None, Meta(description="seconds that instances wait for another job, paid for")] = (
+        None
+    )
+    job_tag: Annotated[tuple[str, ...], Meta(description="tag of the job, and of a pipeline's; repeatable")] = ()
+    environment: Annotated[tuple[str, ...], Meta(description="variable of the containers; repeatable")] = ()
+    network_isolation: Annotated[bool, Meta(description="the training containers reach only each other")] = False
+    encrypt_traffic: Annotated[bool, Meta(description="encrypt what instances send each other")] = False
+    job_retries: Annotated[int | None, Meta(description="1 to 30, after errors of SageMaker itself")] = None
+    max_pending_s: Annotated[int | None, Meta(description="seconds the job may wait for instances")] = None
     pack_image: Annotated[str, Meta(description="URI of the packing image, for `pipeline`")] = ""
     processing_instance_type: Annotated[str, Meta(description="packs and evaluates in a pipeline")] = "ml.c5.9xlarge"
     min_accuracy: Annotated[float, Meta(ge=0, le=1, description="a pipeline's model must have")] = 0.5
@@ -123,6 +133,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def job_spec(self, *, default_name: str, kms_key: str = "") -> JobSpec:
         """Return what the job is, beside its data. Raises OptionsError."""
+        from packer.sagemaker.job_settings import parse_pairs
         from packer.sagemaker.training_request import JobSpec
 
         if self.max_wait_s is not None and not self.spot:
@@ -145,19 +156,27 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             max_run_s=self.max_run_s,
             max_wait_s=max_wait_s if self.spot else 0,
             checkpoint=self.checkpoint,
-            hyperparameters=tuple(_parse_hyperparameter(text) for text in self.hyperparameter),
+            hyperparameters=parse_pairs(self.hyperparameter, field="hyperparameter", example="epochs=90"),
+            settings=self.settings(),
             kms_key=kms_key,
             subnets=_names(self.subnets),
             security_groups=_names(self.security_groups),
         )
 
+    def settings(self) -> JobSettings:
+        """Return what is asked of the job beside its data, instances and program. Raises OptionsError."""
+        from packer.sagemaker.job_settings import JobSettings, parse_pairs
+
+        return JobSettings(
+            keep_alive_s=self.keep_alive_s,
+            tags=parse_pairs(self.job_tag, field="job_tag", example="team=birds"),
+            environment=parse_pairs(self.environment, field="environment", example="NCCL_DEBUG=INFO"),
+            network_isolation=self.network_isolation,
+            encrypt_traffic=self.encrypt_traffic,
+            retries=self.job_retries,
+            max_pending_s=self.max_pending_s,
+        )
+
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text else ()
-
-
-def _parse_hyperparameter(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise OptionsError(f"expected K=V such as epochs=90, got {text!r}", field="hyperparameter")
-    return name, value

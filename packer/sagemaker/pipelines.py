@@ -119,12 +119,13 @@ def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str
         "RoleArn": job["RoleArn"],
         "StoppingCondition": {"MaxRuntimeInSeconds": _MAX_RUN_S},
     }
-    if "VpcConfig" in job:
-        request["NetworkConfig"] = {"VpcConfig": job["VpcConfig"]}
+    # Isolation is of the training step alone: these containers read and write buckets themselves.
+    network = {name: job[name] for name in ("VpcConfig", "EnableInterContainerTrafficEncryption") if name in job}
     registry = _REGISTRY.match(image)
-    if registry is not None:  # a processing container is not told its Region in the variable that boto3 reads
-        request["Environment"] = {"AWS_DEFAULT_REGION": registry[1]}
-    return request
+    # A processing container is not told its Region in the variable that boto3 reads.
+    region = {} if registry is None else {"AWS_DEFAULT_REGION": registry[1]}
+    more = {"NetworkConfig": network, "Environment": {**region, **job.get("Environment", {})}, "Tags": job.get("Tags")}
+    return {**request, **{name: value for name, value in more.items() if value}}
 
 
 def _packing(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:

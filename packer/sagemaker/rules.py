@@ -39,6 +39,8 @@ def training_job_faults(request: Any, *, num_keys: Mapping[str, int] | None = No
         *_algorithm_faults(request["AlgorithmSpecification"]),
         *_resource_faults(request["ResourceConfig"]),
         *_stopping_faults(request),
+        *_warm_pool_faults(request),
+        *_tag_faults(request.get("Tags", [])),
         *_metric_faults(request["AlgorithmSpecification"].get("MetricDefinitions", [])),
         *_checkpoint_faults(request.get("CheckpointConfig", {})),
         *_distribution_faults(request),
@@ -199,6 +201,28 @@ def _stopping_faults(request: dict[str, Any]) -> Iterator[str]:
         yield "StoppingCondition.MaxRuntimeInSeconds: expected a value with EnableManagedSpotTraining, found none"
     if wait is not None and run is not None and wait < run:
         yield f"{path}: expected at least MaxRuntimeInSeconds ({run}), found {wait}"
+
+
+def _warm_pool_faults(request: dict[str, Any]) -> Iterator[str]:
+    """Instances are kept for the next job only where they are all of one kind, and no spot capacity."""
+    resources = request["ResourceConfig"]
+    if not resources.get("KeepAlivePeriodInSeconds"):
+        return
+    for name, is_there in (
+        ("EnableManagedSpotTraining", request.get("EnableManagedSpotTraining")),
+        ("InstanceGroups", resources.get("InstanceGroups")),
+    ):
+        if is_there:
+            yield f"ResourceConfig.KeepAlivePeriodInSeconds: expected none with {name}, which has no warm pool"
+
+
+def _tag_faults(tags: list[dict[str, str]]) -> Iterator[str]:
+    keys = [tag["Key"] for tag in tags]
+    for index, key in enumerate(keys):
+        if key.lower().startswith("aws:"):
+            yield f"Tags[{index}].Key: expected no name of AWS's own (aws:), found {show(key)}"
+        if key in keys[:index]:
+            yield f"Tags[{index}].Key: expected each name once, found {show(key)} again"
 
 
 def _metric_faults(metrics: list[dict[str, str]]) -> Iterator[str]:

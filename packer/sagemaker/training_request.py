@@ -20,6 +20,7 @@ from packer.errors import OptionsError
 from packer.parsing import as_json_text
 from packer.sagemaker.input_data import DataPlace, build_channels
 from packer.sagemaker.instance_types import has_own_disks
+from packer.sagemaker.job_settings import NO_SETTINGS, JobSettings
 from packer.sagemaker.rules import training_job_faults
 from packer.specs import is_training_split
 
@@ -74,6 +75,7 @@ class JobSpec:
     """Encrypts what the job leaves, and its disks; empty for the bucket's and SageMaker's own keys."""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
+    settings: JobSettings = NO_SETTINGS
 
     def __post_init__(self) -> None:
         if bool(self.instance_type) == bool(self.groups.groups):
@@ -121,6 +123,7 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
         request["CheckpointConfig"] = {"S3Uri": spec.checkpoint, "LocalPath": CHECKPOINT_FOLDER}
     if spec.subnets:
         request["VpcConfig"] = {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_groups)}
+    request = spec.settings.add_to(request)
     faults = training_job_faults(request, num_keys={plan.name: len(plan.keys) for plan in plans})
     if faults:
         raise OptionsError(f"the training job: {faults[0]}")

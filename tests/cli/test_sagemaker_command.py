@@ -112,6 +112,33 @@ def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     compile(source.read_text(), "job.py", "exec")
 
 
+def test_settings_of_a_job(local: Path, tmp_path: Path, capfd) -> None:
+    network = ("--subnets", "subnet-1", "--security-groups", "sg-1")
+    settings = ("--keep-alive-s", 600, "--job-tag", "team=birds", "--job-tag", "cost=7", "--environment", "A=b=c",
+                "--network-isolation", "--encrypt-traffic", "--job-retries", 3, "--max-pending-s", 7200)  # fmt: skip
+    command = ("sagemaker", local, *SHAPE, *FILE_SYSTEM, *JOB, *network)
+    assert shardpack(capfd, *command, *settings, "--job", tmp_path / "job.json")[0] == 0
+    request = json.loads((tmp_path / "job.json").read_bytes())
+    assert request["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
+    assert request["StoppingCondition"]["MaxPendingTimeInSeconds"] == 7200
+    assert request["Tags"] == [{"Key": "team", "Value": "birds"}, {"Key": "cost", "Value": "7"}]
+    assert request["Environment"] == {"A": "b=c"}
+    assert request["EnableNetworkIsolation"] is request["EnableInterContainerTrafficEncryption"] is True
+    assert request["RetryStrategy"] == {"MaximumRetryAttempts": 3}
+    for arguments, said in (
+        (settings, "--image: expected with --job, --sdk or --pipeline"),
+        (("--job", "j", "--job-tag", "aws:x=1"), "the training job: Tags[0].Key: expected no name of AWS's own"),
+        (("--job", "j", "--max-pending-s", 60), "StoppingCondition.MaxPendingTimeInSeconds: expected at least "),
+        (("--job", "j", "--job-retries", 0), "RetryStrategy.MaximumRetryAttempts: expected at least 1, found 0"),
+        (("--job", "j", "--environment", "1A=b"), "Environment['1A']: expected text that matches"),
+        (("--job", "j", "--hyperparameter", "epochs=1", "--hyperparameter", "epochs=2"), "got 'epochs' 2 times"),
+        (("--job", "j", "--pack-image", "p"), "--pack-image: expected with --pipeline, since a job has no place"),
+    ):
+        code, _, errors = shardpack(capfd, *command, *arguments)
+        assert (code, errors.count("\n")) == (2, 1)
+        assert said in errors
+
+
 def test_ranks_are_started_on_the_group_that_trains_from_a_file_system(local: Path, tmp_path: Path, capfd) -> None:
     groups = ("--instance-group", "gpu=ml.p4d.24xlarge:2", "--instance-group", "cpu=ml.c5.9xlarge:1")
     network = ("--subnets", "subnet-1", "--security-groups", "sg-1")

@@ -133,6 +133,24 @@ def test_every_step_is_in_the_network_of_the_job(in_run: dict) -> None:
         assert step["Arguments"]["NetworkConfig"] == {"VpcConfig": in_run["VpcConfig"]}
 
 
+def test_settings_of_the_job_reach_the_steps_that_have_a_place_for_them(in_run: dict) -> None:
+    in_run |= {
+        "Tags": [{"Key": "team", "Value": "birds"}],
+        "Environment": {"HTTPS_PROXY": "http://proxy:3128"},
+        "EnableNetworkIsolation": True,
+        "EnableInterContainerTrafficEncryption": True,
+        "RetryStrategy": {"MaximumRetryAttempts": 2},
+    }
+    pack, train, evaluate, _ = build_pipeline(spec(), in_run)["Steps"]
+    for name in ("Tags", "Environment", "EnableNetworkIsolation", "RetryStrategy"):
+        assert train["Arguments"][name] == in_run[name]
+    for step in (pack, evaluate):
+        assert step["Arguments"]["Tags"] == in_run["Tags"]
+        assert step["Arguments"]["Environment"]["HTTPS_PROXY"] == "http://proxy:3128"
+        assert step["Arguments"]["NetworkConfig"] == {"EnableInterContainerTrafficEncryption": True}
+    assert evaluate["Arguments"]["Environment"]["AWS_DEFAULT_REGION"] == "us-east-1"
+
+
 def test_the_accuracy_is_where_the_trainer_writes_it() -> None:
     result = EvaluationResult(loss=1.5, accuracy=0.25, records=4, steps=2)
     written = Evaluation(manifest_digest="1", split="val", world=1, batch_size=2, epochs_done=3, evaluation=result)

@@ -1,0 +1,49 @@
+"""Options that would reach nothing of what is asked for are refused: none is dropped silently."""
+
+from __future__ import annotations
+
+import msgspec
+
+from packer.errors import OptionsError
+from packer.options import PackOptions
+from packer.sagemaker.job_options import SageMakerOptions
+
+_OF_JOBS = (
+    *("name", "image", "role", "output", "instance_type", "volume_gb", "max_run_s", "spot", "max_wait_s", "checkpoint"),
+    *("hyperparameter", "subnets", "security_groups", "keep_alive_s", "job_tag", "environment", "network_isolation"),
+    *("encrypt_traffic", "job_retries", "max_pending_s"),
+)
+"""Options that only a whole request, or a pipeline, has a place for."""
+_OF_PIPELINES = ("pack_image", "processing_instance_type", "min_accuracy", "model_package_group")
+
+
+def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
+    """Check that each option that was given has a place in what is made. Raises OptionsError."""
+    has_job = options.job is not None or options.sdk is not None
+    has_pipeline = options.pipeline is not None
+    given = {field.name for field in msgspec.structs.fields(options) if getattr(options, field.name) != field.default}
+    for name in _OF_JOBS:
+        if name in given and not (has_job or has_pipeline):
+            raise OptionsError(
+                "expected with `job`, `sdk` or `pipeline`, since channels alone have no place for it", field=name
+            )
+    for name in _OF_PIPELINES:
+        if name in given and not has_pipeline:
+            raise OptionsError("expected with `pipeline`, since a job has no place for it", field=name)
+    _check_bucket_options(reach, has_job=has_job, writes=options.upload or has_pipeline)
+
+
+def _check_bucket_options(reach: PackOptions, *, has_job: bool, writes: bool) -> None:
+    """Refuse options of buckets that no request, no list and no packing step would carry."""
+    is_of_job = has_job and reach.kms_key is not None
+    for name in ("kms_key", "sse", "storage_class", "tags"):
+        is_used = writes or (is_of_job and name in ("kms_key", "sse"))
+        if getattr(reach, name) is not None and not is_used:
+            raise OptionsError("expected with `upload=True` or `pipeline`, since nothing else is written", field=name)
+    for name in ("requester_pays", "anonymous"):
+        if getattr(reach, name) and has_job:
+            raise OptionsError(
+                "expected without `job` and `sdk`: a training job has no such field, and reads its channels by its "
+                "role alone; copy the data set to a bucket of yours",
+                field=name,
+            )
