@@ -66,12 +66,17 @@ def measure(ordered: Ordered, source: Measured, run: Run[PackOptions]) -> list[i
                 else:
                     sizes.append(item.num_bytes - num_bytes if keeps_all else item.num_bytes)
             if problems:
-                _check_problems(problems, run.options, num_items=ordered.num_rows, is_all=not sizes)
+                check_problems(problems, run.options, num_items=ordered.num_rows, is_all=not sizes)
     return sizes
 
 
-def _check_problems(problems: list[str], options: PackOptions, *, num_items: int, is_all: bool) -> None:
-    """End a run that packing could only fail, before it packs anything."""
+def check_problems(problems: list[str], options: PackOptions, *, num_items: int, is_all: bool) -> None:
+    """Raise a PackerError where packing could only fail, before anything is packed.
+
+    Args:
+        problems: of the items that were measured and could not be packed.
+        is_all: whether these are all that were measured.
+    """
     if (is_all and len(problems) > options.max_rejects * num_items) or len(problems) == num_items:
         raise SourceError(f"{options.source}: none of the first {len(problems)} items could be packed; {problems[0]}")
     if options.on_reject is OnReject.FAIL:

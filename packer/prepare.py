@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import msgspec
+import pyarrow as pa
 
 from packer.clusterplan.cluster_planner import plan_rows
 from packer.clusterplan.row_items import plan_items
@@ -77,12 +78,9 @@ def make_plan(run: Run[PackOptions], workspace: Workspace | None = None) -> tupl
 
 
 def _plan_here(run: Run[PackOptions], spill: Spill) -> tuple[Plan, PlanDocument]:
-    if run.options.source.startswith(TABLE_PREFIX):
-        raise SourceError(f"{run.options.source}: a table of Spark can be packed with `engine=spark` alone")
-    with run.progress.phase("listing", total=None):
-        listed = _list(run, spill)
-    check_engine(run.options, spill)
-    return _plan_listed(run, listed)
+    ready = list_items(run, spill)
+    measured = measure(ready.ordered, ready.measured_place, run)
+    return plan_listed(run, ready, measured)
 
 
 def _plan_on_workers(
@@ -131,8 +129,36 @@ def _list(run: Run[PackOptions], place: Spill) -> Listing:
     return listing
 
 
-def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDocument]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyItems:
+    """A listed source: what is planned of it, before anything is measured."""
+
+    listing: Listing
+    ordered: pa.Table
+    """In hash order, no more than the limit."""
+    copied: tuple[CopiedItem, ...] = ()
+    """Exact copies that were left out."""
+
+    @property
+    def measured_place(self) -> Measured:
+        """Where items are read."""
+        listing = self.listing
+        return Measured(place=listing.place, class_names=listing.class_names, fields=listing.fields)
+
+
+def list_items(run: Run[PackOptions], spill: Spill) -> ReadyItems:
+    """List the source and put what was found into hash order.
+
+    Raises:
+        SourceError: there is no source, or nothing in it.
+        OptionsError: the items do not fit the container.
+    """
     options = run.options
+    if options.source.startswith(TABLE_PREFIX):
+        raise SourceError(f"{options.source}: a table of Spark can be packed with `engine=spark` alone")
+    with run.progress.phase("listing", total=None):
+        listing = _list(run, spill)
+    check_engine(options, spill)
     for notice in listing.notices:
         run.progress.note(notice)
     check_extra_names(extra_names(listing.items))
@@ -140,15 +166,22 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
     if options.limit is not None and options.limit < ordered.num_rows:
         run.progress.note(f"a trial with {options.limit:,} of {ordered.num_rows:,} items (`limit`)")
         ordered = ordered.slice(0, options.limit)
+    check_container(options, listing, ordered)
+    if not options.dedupe:
+        return ReadyItems(listing=listing, ordered=ordered)
+    deduped = drop_copies(ordered, listing, run)
+    return ReadyItems(listing=listing, ordered=deduped.items, copied=deduped.copied)
+
+
+def check_container(options: PackOptions, listing: Listing, ordered: pa.Table) -> None:
+    """Raise OptionsError where the items do not fit the container."""
     check_items(ordered, options.format)
     check_fields(listing.fields, options.format)
-    copied: tuple[CopiedItem, ...] = ()
-    if options.dedupe:
-        deduped = drop_copies(ordered, listing, run)
-        ordered, copied = deduped.items, deduped.copied
-    measured = measure(
-        ordered, Measured(place=listing.place, class_names=listing.class_names, fields=listing.fields), run
-    )
+
+
+def plan_listed(run: Run[PackOptions], ready: ReadyItems, measured: list[int]) -> tuple[Plan, PlanDocument]:
+    """Plan listed items from the sizes that `measure` found of some of them. Raises as `build_plan`."""
+    options, listing, ordered = run.options, ready.listing, ready.ordered
     sizes: SizeEstimate | KnownSizes = estimate_size(measured)
     if options.image_spec().keeps_all:
         sizes = kept_sizes(ordered, added_bytes=sum(measured) // len(measured))
@@ -158,8 +191,8 @@ def _plan_listed(run: Run[PackOptions], listing: Listing) -> tuple[Plan, PlanDoc
     )
     plan = build_plan(ordered, sizes, request)
     tell_findings(run, plan.header, planned_classes(plan))
-    if copied:
-        plan = replace(plan, copies=planned_copies(copied, plan))
+    if ready.copied:
+        plan = replace(plan, copies=planned_copies(ready.copied, plan))
     digest = msgspec.UNSET if plan.copies is None else copies_digest(plan.copies)
     return plan, plan_document(plan, options, encoder=encoder, source_root=listing.root, copies_sha256=digest)
 

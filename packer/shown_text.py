@@ -40,6 +40,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def format_size(num_bytes: int) -> str:
+    """Return ``4.2 MB``; 1 MB = 10**6 bytes."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes} B"
+
+
 def without_secrets(text: str) -> str:
     """Return text whose URLs have neither query nor password."""
     return _URL_QUERY.sub(_hide_query, _URL_USER.sub(r"\1...@", text)) if "://" in text else text

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from packer.cli import compare_option
 from packer.cli.text_parameters import skip_coercion
 from packer.help_page import HelpCommand, HelpGroup
 
@@ -78,6 +79,11 @@ class _Command(HelpCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its options."""
         return _without_coercion(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what was given to it."""
+        is_comparing = any(compare_option.NAME in parameter.opts for parameter in self.params)
+        return super().parse_args(ctx, compare_option.spread_settings(args) if is_comparing else args)
 
 
 def _without_coercion(parameters: list[Any]) -> list[Any]:

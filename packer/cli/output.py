@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from packer.cli.comparison_table import comparison_lines, comparison_rows
 from packer.cli.dataset_lines import class_table, fill_lines, image_line, label_lines, named_counts, origin_line
 from packer.cli.phase_text import format_seconds
 from packer.cli.progress_bar import create_progress
 from packer.cli.shown_line import in_flags, shown_line
 from packer.progress import Progress
-from packer.shown_text import counted, shown_json, without_secrets
+from packer.shown_text import counted, format_size, shown_json, without_secrets
 
 if TYPE_CHECKING:
+    from packer.comparing import Comparison
     from packer.dataset.copies import CopyCounts
     from packer.dataset.facts import DataSetFacts
     from packer.dataset.manifest import Manifest, SplitEntry
@@ -116,18 +118,12 @@ class Output:
             advice = f"  ({check.advice})" if check.advice else ""
             _print(f"{'ok' if check.ok else '!!'}  {check.name.ljust(width)}  {check.found}{advice}")
 
-    def planned(self, plan: Plan, traffic: Traffic) -> None:
-        """Show a plan, and what it would ask of buckets."""
+    def planned(self, plan: Plan, traffic: Traffic | None) -> None:
+        """Show a plan, and what it would ask of buckets, where one is involved."""
         header = plan.header
-        from packer.planning.costs import PRICES_AS_OF  # Loads NumPy and Arrow, which nothing else here needs.
-
         if self._as_json:
-            costs = msgspec.to_builtins(traffic) | {
-                "request_dollars": traffic.request_dollars,
-                "storage_dollars_per_month": traffic.storage_dollars_per_month,
-                "prices_as_of": PRICES_AS_OF,
-            }
             classes = named_counts(_planned_counts(plan), header.class_names)
+            costs = None if traffic is None else _costs(traffic)
             self._json(msgspec.to_builtins(header) | {"plan_id": plan.plan_id, "bucket": costs, "classes": classes})
             return
         rows: list[tuple[str, ...]] = [
@@ -148,14 +144,24 @@ class Output:
             image_line(header.image),
             *label_lines(header.label_kind, _planned_counts(plan), header.class_names),
             *fill_lines(fills),
+            *([] if traffic is None else [_traffic_line(traffic)]),
         ):
             _print(line)
-        _print(
-            f"on S3: {traffic.num_gets:,} GET, {traffic.num_puts:,} PUT, {traffic.num_lists:,} LIST, "
-            f"{format_size(traffic.read_bytes)} read, {format_size(traffic.written_bytes)} written; about "
-            f"${traffic.request_dollars:,.2f} for requests and ${traffic.storage_dollars_per_month:,.2f} a month for "
-            f"storage (S3 Standard, us-east-1, list prices of {PRICES_AS_OF})"
-        )
+
+    def compared(self, comparison: Comparison) -> None:
+        """Show several settings side by side, and which to take."""
+        from packer.planning.costs import PRICES_AS_OF
+
+        if self._as_json:
+            rows = [
+                msgspec.to_builtins(each) | {"traffic": None if each.traffic is None else _costs(each.traffic)}
+                for each in comparison.settings
+            ]
+            self._json(msgspec.to_builtins(comparison) | {"settings": rows})
+            return
+        _print_table(comparison_rows(comparison))
+        for line in comparison_lines(comparison, prices_as_of=PRICES_AS_OF):
+            _print(line)
 
     def benched(self, result: BenchResult) -> None:
         """Show what loading delivers, what binds and what would help."""
@@ -264,6 +270,28 @@ def _planned_counts(plan: Plan) -> dict[str, dict[int, int]]:
     return counts
 
 
+def _costs(traffic: Traffic) -> dict[str, object]:
+    from packer.planning.costs import PRICES_AS_OF  # Loads NumPy and Arrow, which nothing else here needs.
+
+    return {
+        **msgspec.to_builtins(traffic),
+        "request_dollars": traffic.request_dollars,
+        "storage_dollars_per_month": traffic.storage_dollars_per_month,
+        "prices_as_of": PRICES_AS_OF,
+    }
+
+
+def _traffic_line(traffic: Traffic) -> str:
+    from packer.planning.costs import PRICES_AS_OF
+
+    return (
+        f"on S3: {traffic.num_gets:,} GET, {traffic.num_puts:,} PUT, {traffic.num_lists:,} LIST, "
+        f"{format_size(traffic.read_bytes)} read, {format_size(traffic.written_bytes)} written; about "
+        f"${traffic.request_dollars:,.2f} for requests and ${traffic.storage_dollars_per_month:,.2f} a month for "
+        f"storage (S3 Standard, us-east-1, list prices of {PRICES_AS_OF})"
+    )
+
+
 def _summary(manifest: Manifest, copies: CopyCounts) -> dict[str, object]:
     return {
         "plan_id": manifest.plan_id,
@@ -316,14 +344,6 @@ def _print_manifest(uri: str, manifest: Manifest, copies: CopyCounts) -> None:
             f"sets of exact copies with different labels: {copies.num_conflicts:,}; in more than one split: "
             f"{copies.num_crossing:,} (see meta/duplicates.parquet)"
         )
-
-
-def format_size(num_bytes: int) -> str:
-    """Return ``4.2 MB``; 1 MB = 10**6 bytes."""
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
-        if num_bytes >= size:
-            return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes} B"
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

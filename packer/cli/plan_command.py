@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from packer.cli.command_options import Config, Json, given_values, with_pack_options
 from packer.cli.output import Output
+from packer.compared_settings import parse_machine, parse_settings
 from packer.engines.create import create_engine
+from packer.errors import OptionsError
 from packer.options import parse_options
 from packer.packing import TASK_MODULES
 
 EPILOG = """Examples:
 
   shardpack plan photos/ --gpus 16
-  shardpack plan s3://bucket/photos/ --gpus 16 --split train=0.9,val=0.1 --json"""
+  shardpack plan s3://bucket/photos/ --gpus 16 --split train=0.9,val=0.1 --json
+  shardpack plan photos/ --gpus 2 --compare size=224,256,384 quality=85,95 --on c7i.4xlarge"""
+
+_COMPARE_HELP = (
+    "settings to put side by side: every combination of these, such as size=224,256 quality=85,95; size stands for "
+    "--resize"
+)
+Compare = Annotated[list[str] | None, typer.Option("--compare", metavar="NAME=VALUE,...", help=_COMPARE_HELP)]
+_ON_HELP = "with --compare, an instance type, or 10dpu or 64vcpu, to say the time of packing for"
+On = Annotated[str | None, typer.Option("--on", metavar="MACHINE", help=_ON_HELP)]
 
 
 @with_pack_options
-def plan(given: dict[str, Any], config: Config = None, json: Json = False) -> None:
-    """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out."""
+def plan(
+    given: dict[str, Any], config: Config = None, compare: Compare = None, on: On = None, json: Json = False
+) -> None:
+    """Show what pack would make of SOURCE: splits, shards and sizes. Writes nothing; DEST may be left out.
+
+    With --compare, show what it would make under several settings, and which to take.
+    """
     output = Output(as_json=json)
     values = given_values(given, config)
     options = parse_options({"dest": "packed", **values})
+    if on and not compare:
+        raise OptionsError("expected with `compare`, such as size=224,256", field="on")
+    machine = parse_machine(on) if on else None
+    settings = parse_settings(compare or (), {"dest": "packed", **values})
     # Started before the imports that this process has to do: its workers do theirs at the same time.
     with closing(create_engine(options.engine, options.workers, modules=TASK_MODULES)) as engine:
-        from packer.formats.registry import get_format
         from packer.pipeline import check_places
-        from packer.planning.costs import estimate_traffic
+        from packer.plan_costs import traffic_of
         from packer.prepare import make_plan
         from packer.run import Run
         from packer.stores.open_store import open_store
@@ -36,7 +57,10 @@ def plan(given: dict[str, Any], config: Config = None, json: Json = False) -> No
             check_places(options)
         dest = open_store(options.dest, options.dest_store())
         run = Run(options=options, engine=engine, progress=output.progress, source=options.source, dest=dest)
-        planned, _ = make_plan(run)
-    num_side_files = len(get_format(options.format).side_suffixes)
-    traffic = estimate_traffic(planned.header, source_bytes=planned.source_bytes, num_side_files=num_side_files)
-    output.planned(planned, traffic)
+        if compare:
+            from packer.comparing import compare as compare_settings
+
+            output.compared(compare_settings(run, settings, dest=values.get("dest"), machine=machine))
+            return
+        planned, document = make_plan(run)
+    output.planned(planned, traffic_of(planned, document, dest=values.get("dest")))

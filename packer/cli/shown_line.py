@@ -14,7 +14,7 @@ from packer.shown_text import shown, without_secrets
 _OPTION_NAMES = frozenset({
     *PackOptions.__struct_fields__,
     *SageMakerOptions.__struct_fields__,
-    *("config", "decode", "json", "card"),
+    *("config", "decode", "json", "card", "compare", "on"),
     *("mpi", "base_dir", "grace_s", "shuffle_seed", "assignment_seed"),
     *("threads", "cache", "step", "batch_size"),
 })  # fmt: skip

@@ -23,7 +23,7 @@ _DOCUMENTS = 5
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests and bytes of one `pack`, where both source and destination are buckets."""
+    """Requests and bytes of one `pack`, as far as source and destination are buckets."""
 
     num_gets: int
     num_puts: int
@@ -42,21 +42,25 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         return self.written_bytes / 10**9 * _DOLLARS_PER_GB_MONTH
 
 
-def estimate_traffic(header: PlanHeader, *, source_bytes: int, num_side_files: int = 0) -> Traffic:
+def estimate_traffic(
+    header: PlanHeader, *, source_bytes: int, num_side_files: int = 0, from_bucket: bool = True, to_bucket: bool = True
+) -> Traffic:
     """Return what packing by a plan asks of buckets.
 
     Args:
         source_bytes: size of all items.
         num_side_files: files beside each shard that its container has in addition to an index.
+        from_bucket: whether the source is one.
+        to_bucket: whether the destination is one.
     """
     num_items = sum(split.num_items for split in header.splits)
     num_fills = sum(split.num_fills for split in header.splits)
     num_probed = num_probes(num_items)
     puts_per_shard = 4 + num_side_files
     return Traffic(
-        num_gets=num_items + num_probed,
-        num_puts=header.num_tasks * puts_per_shard + _DOCUMENTS,
-        num_lists=-(-num_items // _KEYS_PER_LIST),
-        read_bytes=source_bytes + source_bytes * num_probed // max(1, num_items),
-        written_bytes=(num_items + num_fills) * header.mean_record_bytes,
+        num_gets=num_items + num_probed if from_bucket else 0,
+        num_puts=header.num_tasks * puts_per_shard + _DOCUMENTS if to_bucket else 0,
+        num_lists=-(-num_items // _KEYS_PER_LIST) if from_bucket else 0,
+        read_bytes=source_bytes + source_bytes * num_probed // max(1, num_items) if from_bucket else 0,
+        written_bytes=(num_items + num_fills) * header.mean_record_bytes if to_bucket else 0,
     )
