@@ -8,8 +8,9 @@
 # NCCL. Horovod's NCCL needs docker/train-cuda.Dockerfile.
 #     docker run --rm -v /shards:/in:ro shardpack-train torchrun --nproc-per-node 2 -m packer.trainer --data /in
 #     docker run --rm -v /shards:/in:ro shardpack-train horovodrun -np 2 --gloo python -m packer.trainer --data /in
-# As a SageMaker training job, which starts it as `docker run IMAGE train`: that is SageMaker's training toolkit, which
-# starts /opt/shardpack/train.py on each rank (`shardpack sagemaker` writes the request). SageMaker runs it as root.
+# As a SageMaker training job, which starts it as `docker run IMAGE train`: that is docker/train, which hears of stops. It
+# starts SageMaker's training toolkit, and that /opt/shardpack/train.py on each rank and data host (`shardpack sagemaker`
+# writes the request). SageMaker runs it as root.
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim-bookworm AS build
 ARG FRAMEWORK=torch
@@ -48,6 +49,7 @@ RUN mkdir -p /run/sshd /root/.ssh \
  && chmod 600 /root/.ssh/config \
  && sed -i 's/session\s*required\s*pam_loginuid.so/session optional pam_loginuid.so/' /etc/pam.d/sshd
 COPY --from=build /opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH
+ENV PATH=/opt/shardpack/bin:/opt/venv/bin:$PATH
+COPY docker/train /opt/shardpack/bin/train
 COPY docker/train.py /opt/shardpack/train.py
 CMD ["python", "-m", "packer.trainer", "--help"]

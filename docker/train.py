@@ -1,6 +1,6 @@
-"""What SageMaker's training toolkit starts on each rank: the trainer, with the hyperparameters as its options."""
+"""What SageMaker's training toolkit starts: on hosts that train each rank, on a data host the feed."""
 
-from packer.trainer.cli import main
+from packer.trainer.container.host_entry import main
 
 if __name__ == "__main__":
     main()

@@ -116,6 +116,17 @@ def load_job_files(base_dir: str) -> JobFiles:
     )
 
 
+def load_hyperparameters(base_dir: str) -> dict[str, object]:
+    """Return the hyperparameters, each decoded as SageMaker's toolkit does: one that is no JSON is the text itself.
+
+    Raises:
+        NotADataSetError: the file is missing.
+        DataSetError: it cannot be read, or it is not what SageMaker writes.
+    """
+    texts = _load(base_dir, "hyperparameters.json", dict[str, str])
+    return {name: parse_json(as_json_text(text)) for name, text in texts.items()}
+
+
 def _load(base_dir: str, name: str, kind: type[_T]) -> _T:
     path = os.path.join(config_dir(base_dir), name)
     try:

@@ -59,17 +59,23 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.feed:
             return None
-        names = self._names_of_group(base_dir) if self.feed.startswith(_GROUP) else self.feed
         return FeedSource(
-            hosts=find_hosts(names, wait_s=self.feed_wait),
+            hosts=find_hosts(self.names(base_dir), wait_s=self.feed_wait),
             token_file=self.feed_token_file,
             tls=self.feed_tls,
             if_lost=self.feed_lost,
             wait_s=self.feed_wait,
         )
 
-    def _names_of_group(self, base_dir: str) -> str:
-        name, _, port = self.feed.removeprefix(_GROUP).partition(":")
+    def names(self, base_dir: str) -> str:
+        """Return ``host:port,host:port``, looked up in the files of a SageMaker job where a group is named.
+
+        Raises:
+            OptionsError: the job has no such instance group.
+        """
+        if not self.feed.startswith(_GROUP):
+            return self.feed
+        name, port = group_of_feed(self.feed), port_of_feed(self.feed)
         groups = {
             group.instance_group_name: group.hosts for group in load_job_files(base_dir).resources.instance_groups
         }
@@ -79,3 +85,13 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
                 field="feed",
             )
         return ",".join(f"{host}:{port or DEFAULT_PORT}" for host in sorted(groups[name]))
+
+
+def group_of_feed(feed: str) -> str:
+    """Return the instance group that ``group:NAME`` or ``group:NAME:PORT`` names; nothing where it names none."""
+    return feed.removeprefix(_GROUP).partition(":")[0] if feed.startswith(_GROUP) else ""
+
+
+def port_of_feed(feed: str) -> str:
+    """Return the port of ``group:NAME:PORT``; nothing where it has none."""
+    return feed.removeprefix(_GROUP).partition(":")[2] if feed.startswith(_GROUP) else ""

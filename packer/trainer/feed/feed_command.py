@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -109,9 +110,9 @@ def _in_flags(text: str) -> str:
     return with_flags(text, {*PLAIN_FIELDS, *BucketOptions.__struct_fields__})
 
 
-def main() -> None:
-    """Run the command line and end the process."""
-    app(prog_name="python -m packer.trainer.feed")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line, by default that of the process, and end the process."""
+    app(arguments, prog_name="python -m packer.trainer.feed")
 
 
 _FIELDS = [
