@@ -149,6 +149,7 @@ OTHERS_FLAGS = frozenset(
 """Of tar, zip, horovodrun, docker, pip and mpirun."""
 COMMAND_LINES = (
     "packer/cli/",
+    "packer/programs/",
     "packer/flags.py",
     "packer/trainer/cli.py",
     "packer/trainer/feed/feed_command.py",

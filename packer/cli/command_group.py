@@ -20,6 +20,7 @@ SUMMARIES = {
         "reshard": (
             "Copy the data set SOURCE to DEST for other GPUs, shard size or container; images are copied as they are."
         ),
+        "submit": "Send a job to TARGET and follow it: packing to EMR or Glue, training to SageMaker.",
         "plan": "Show what pack would make of SOURCE: splits, shards and sizes.",
         "croissant": (
             "Write croissant.json (MLCommons Croissant 1.1) beside the manifest of DEST, from which it is made."

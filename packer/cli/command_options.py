@@ -55,7 +55,9 @@ _METAVARS = {
     "instance_group": "NAME=TYPE:COUNT",
     **dict.fromkeys(("hyperparameter", "job_tag", "environment"), "K=V"),
     "min_accuracy": "SHARE",
-    **dict.fromkeys(("job", "sdk", "pipeline", "check"), "FILE"),
+    "conf": "K=V",
+    **dict.fromkeys(("staging", "logs"), "s3://..."),
+    **dict.fromkeys(("job", "sdk", "pipeline", "check", "config", "package", "request"), "FILE"),
 }
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from packer.planning.plan import Plan
     from packer.reading.record_lookup import FoundRecord
     from packer.sagemaker.documents import MadeRequests
+    from packer.submitting.submit_run import Submission
     from packer.verifying import VerifyReport
 
 
@@ -232,6 +233,23 @@ class Output:
         for path in made.files:
             self.progress.note(f"wrote {path}")
         _write_json(msgspec.json.format(msgspec.json.encode(made.channels)))
+
+    def submitted(self, made: Submission) -> None:
+        """Show the requests of a job that was not sent, which are JSON anyway, or how a job stands."""
+        if made.job is None:
+            files = [{"uri": file.uri, "num_bytes": file.num_bytes} for file in made.staged.files]
+            requests = [
+                {"service": made.service, "operation": request.operation, "parameters": request.parameters}
+                for request in made.requests
+            ]
+            document = {"target": made.target, "uploads": files, "requests": requests}
+            _write_json(msgspec.json.format(msgspec.json.encode(document)))
+            return
+        state = made.state.name if made.state else "sent"
+        if self._as_json:
+            self._json({"target": made.target, "job": made.job.job_id, "in": made.job.parent_id, "state": state})
+        else:
+            _print(f"{made.target} {made.job.label}: {state}")
 
     def checked(self, path: str, faults: Sequence[str], advice: Sequence[str]) -> None:
         """Show what is wrong with a request, and what is doubtful in it."""

@@ -10,10 +10,12 @@ from packer.logs import inherited_settings, json_line
 from packer.options import PackOptions
 from packer.sagemaker.job_options import SageMakerOptions
 from packer.shown_text import shown, without_secrets
+from packer.submitting.submit_options import SubmitOptions
 
 _OPTION_NAMES = frozenset({
     *PackOptions.__struct_fields__,
     *SageMakerOptions.__struct_fields__,
+    *SubmitOptions.__struct_fields__,
     *("config", "decode", "json", "card", "compare", "on"),
     *("mpi", "base_dir", "grace_s", "shuffle_seed", "assignment_seed"),
     *("threads", "cache", "step", "batch_size"),

@@ -1,4 +1,4 @@
-"""Requests to SageMaker, held against the description of its API that botocore carries (`service-2.json`).
+"""Requests to services of AWS, held against the descriptions of their APIs that botocore carries (`service-2.json`).
 
 botocore itself checks members, types and least lengths, and leaves the rest to the service. Here everything that the
 description says is checked: required and unknown members, types, lengths and ranges at both ends, enums, and patterns
@@ -28,12 +28,14 @@ _JAVA_DOT = "[^\n\r\u0085\u2028\u2029]"
 _TOKEN = re.compile(r"\\p\{\w+\}|\\.|[\[\].]|[^\\\[\].]+", re.DOTALL)
 
 
-def request_faults(operation: str, request: object, *, in_pipeline: bool = False) -> Iterator[str]:
+def request_faults(
+    operation: str, request: object, *, in_pipeline: bool = False, service: str = "sagemaker"
+) -> Iterator[str]:
     """Yield what is wrong with the request of an operation such as CreateTrainingJob; each begins with the field.
 
-    In a pipeline, a value may be a reference to one that is known later.
+    In a pipeline, a value may be a reference to one that is known later. `service` is named as botocore does.
     """
-    shape = _service().operation_model(operation).input_shape
+    shape = _service(service).operation_model(operation).input_shape
     yield from _Walk(in_pipeline=in_pipeline).faults(shape, request, "")
 
 
@@ -55,11 +57,11 @@ def show(value: object) -> str:
 
 
 @cache
-def _service() -> Any:
+def _service(name: str = "sagemaker") -> Any:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), service_name="sagemaker")
+    return ServiceModel(Loader().load_service_model(name, "service-2"), service_name=name)
 
 
 class _Walk:
@@ -88,7 +90,7 @@ class _Walk:
     def _structure(self, shape: Any, value: dict[str, object], path: str) -> Iterator[str]:
         base = f"{path}." if path else ""
         for name in shape.required_members:
-            if name not in value:
+            if name not in value and not shape.members[name].metadata.get("idempotencyToken"):  # botocore adds that
                 yield f"{base}{name}: expected a value, found none"
         for name, member in value.items():
             if name in shape.members:

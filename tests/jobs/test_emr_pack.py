@@ -9,7 +9,7 @@ from tests.tools.datasets import digests, pack_small, write_images
 from tests.tools.submit import CLUSTER, ROOT, Submitter
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-PROGRAM = ROOT / "jobs/emr_pack.py"
+PROGRAM = ROOT / "packer/programs/emr_pack.py"
 OPTIONS = ("--gpus", 4, "--resize", 24, "--split", "train=0.8,val=0.2", "--stratify", "--allow-fill")
 
 

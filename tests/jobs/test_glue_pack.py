@@ -15,7 +15,7 @@ from tests.tools.datasets import digests, pack_small
 from tests.tools.submit import ROOT, Submitter
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-PROGRAM = ROOT / "jobs/glue_pack.py"
+PROGRAM = ROOT / "packer/programs/glue_pack.py"
 GLUES_OWN = (
     *("--JOB_NAME", "pack", "--JOB_ID", "j_1", "--JOB_RUN_ID", "jr_1", "--TempDir", "s3://bucket/tmp"),
     *("--job-bookmark-option", "job-bookmark-disable", "--job-language", "python", "--enable-metrics", "true"),

@@ -1,0 +1,1 @@
+"""The programs that spark-submit and AWS Glue start; `packer.submitting` uploads them."""
