@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,7 +17,7 @@ from tests.tools.datasets import ROOT, image_bytes, write_images
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "packer/docs").glob("*.md")))
 GUIDE = (ROOT / "packer/docs/guide.md").read_text(encoding="utf-8")
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 TRAINER = typer.main.get_command(trainer_app)
 NEEDS_AWS_OR_TIME = ("s3://", "bench")
 

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import typer
@@ -18,9 +19,9 @@ from packer.trainer.cli import list_fields
 from tests.cli.commands import shardpack
 from tests.tools.datasets import run_command
 
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 COMMANDS = tuple(GROUP.list_commands(typer.Context(GROUP)))
-TRAINER = typer.main.get_command(trainer_app)
+TRAINER: Any = typer.main.get_command(trainer_app)
 
 
 def command_named(name: str):

@@ -57,7 +57,7 @@ def test_packing_and_opening(tmp_path: Path) -> None:
         f"<DataSet {dest}: tfrecord, train: 32 records in 2 shards; val: 8 records in 2 shards; 3 classes>"
     )
     with pytest.raises(OptionsError, match="`fit`: expected one of short, long"):
-        packer.pack(source=str(source), dest=str(dest), fit="round")  # type: ignore[arg-type]
+        packer.pack(source=str(source), dest=str(dest), fit="round")
 
 
 def test_a_part_says_that_it_is_one(tmp_path: Path) -> None:

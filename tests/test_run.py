@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import pytest
 
 from packer.errors import DataSetError
+from packer.progress import SilentProgress
 from packer.run import Run, Work, accept, do
 from packer.stores.open_store import open_store
 from tests.tools.datasets import SerialEngine
 
 
-class Notes:
+class Notes(SilentProgress):
     """Progress that is written down."""
 
     def __init__(self) -> None:
@@ -38,7 +39,13 @@ def double(context: int, task: int, tick: Callable[[int, int], None]) -> int:
 
 
 def run_of(notes: Notes) -> Run[None]:
-    return Run(options=None, engine=SerialEngine(reversed), progress=notes, source="a", dest=open_store("memory://b"))
+    return Run(
+        options=None,
+        engine=SerialEngine(lambda tasks: tasks[::-1]),
+        progress=notes,
+        source="a",
+        dest=open_store("memory://b"),
+    )
 
 
 def work(look_at: Callable[[int], None]) -> Work[int, int]:

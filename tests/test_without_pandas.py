@@ -15,7 +15,7 @@ from tests.tools.datasets import write_images
 def test_neither_a_command_nor_its_worker_imports_pandas(tmp_path: Path) -> None:
     trace = tmp_path / "imported"
     (tmp_path / "pandas.py").write_text(f"open({str(trace)!r}, 'a').close()\n__version__ = '2.2.0'\n")
-    command = [sys.executable, "-m", "packer", "pack", write_images(tmp_path / "source", 8), tmp_path / "out"]
+    command = [sys.executable, "-m", "packer", "pack", str(write_images(tmp_path / "source", 8)), str(tmp_path / "out")]
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"}
     subprocess.run([*command, "--gpus", "1", "--workers", "1"], check=True, env=environment, capture_output=True)
     assert not trace.exists()

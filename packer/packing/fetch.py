@@ -10,7 +10,7 @@ import contextlib
 import functools
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from packer.errors import PackerError, SourceChangedError, SourceError, StoreError
 from packer.imaging.rejects import RejectError, RejectReason
@@ -58,7 +58,7 @@ def fetch_files(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | Item
             yield ItemFiles(data, files)
 
 
-def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Iterator[bytes | RejectError]:
+def fetch_ahead(store: Store, items: Sequence[ItemRow]) -> Generator[bytes | RejectError]:
     """Yield each item's bytes in their order, or the RejectError that says why it has none.
 
     A near store is read item by item as long as that is quick. From then on, as any other, as many are read at a time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from packer.formats.container import Record
 from packer.reading.shard_file import ShardFile, iter_files, iter_stream, open_shard
@@ -18,7 +18,7 @@ def iter_records(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator
     return read(shards, check=check)
 
 
-def iter_shards(shards: Sequence[ShardFile], *, check: bool = True) -> Iterator[tuple[str, Record]]:
+def iter_shards(shards: Sequence[ShardFile], *, check: bool = True) -> Generator[tuple[str, Record]]:
     """Yield the records of shards in their order, each with its file's name.
 
     Two shards are held at a time: the one that is read, and the next. Raises as `iter_shard`, at the first record of

@@ -133,7 +133,7 @@ def _proxy(endpoint: str, latency_ms: int) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.tools.faults_proxy", endpoint, str(latency_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
         try:
-            yield proxy.stdout.readline().strip()  # type: ignore[union-attr]
+            yield proxy.stdout.readline().strip()
         finally:
             proxy.kill()
 

@@ -74,11 +74,11 @@ def encode(image: Image.Image) -> bytes:
 
 def build_transforms(sources: list[bytes]) -> dict[bytes, ImageCms.ImageCmsTransform]:
     """Return the transforms of RGB images' profiles that change a colour."""
-    transforms = {}
+    transforms: dict[bytes, ImageCms.ImageCmsTransform] = {}
     for data in sources:
         image = Image.open(io.BytesIO(data))
-        profile = image.info.get("icc_profile")
-        if image.mode == "RGB" and profile not in transforms and not is_srgb(profile, "RGB"):
+        profile: bytes | None = image.info.get("icc_profile")
+        if image.mode == "RGB" and profile is not None and profile not in transforms and not is_srgb(profile, "RGB"):
             transforms[profile] = ImageCms.buildTransform(
                 ImageCms.ImageCmsProfile(io.BytesIO(profile)),
                 ImageCms.createProfile("sRGB"),

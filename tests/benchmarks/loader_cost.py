@@ -95,14 +95,11 @@ def _parse() -> argparse.Namespace:
 def _ways(dataset: Path) -> dict[str, Callable[[], Way]]:
     """Return how each way is found; finding makes what it needs."""
     data = LoaderData(dataset)
-    ways: dict[str, Callable[[], Way]] = {
-        name: lambda name=name: own_way(name, dataset)
-        for name in (_FLOOR, *_OWN)  # type: ignore[misc]
-    }
+    ways: dict[str, Callable[[], Way]] = {name: lambda name=name: own_way(name, dataset) for name in (_FLOOR, *_OWN)}
     without = checkout_without_compiled_part()
-    ways |= {name: lambda name=name: own_way(name, dataset, without) for name in _WITHOUT_COMPILED}  # type: ignore[misc]
-    ways |= {name: lambda name=name: way_before(name, dataset) for name in _BEFORE}  # type: ignore[misc]
-    ways |= {peer.name: lambda peer=peer: peer.way(data) for peer in LOADER_PEERS}  # type: ignore[misc]
+    ways |= {name: lambda name=name: own_way(name, dataset, without) for name in _WITHOUT_COMPILED}
+    ways |= {name: lambda name=name: way_before(name, dataset) for name in _BEFORE}
+    ways |= {peer.name: lambda peer=peer: peer.way(data) for peer in LOADER_PEERS}
     return ways
 
 

@@ -51,8 +51,8 @@ def measure_threads(dataset: str, where: str, rounds: int) -> dict[str, list[flo
             run_epoch(loader, batches)
             return run_epoch(loader, batches)
 
-    calls: dict[str, Callable[[], float]] = {f"threads {number}": lambda n=number: run(n) for number in (1, 2)}  # type: ignore[misc]
-    calls |= {f"codecs {number}": lambda n=number: run_codecs(dataset, n) for number in (1, 2)}  # type: ignore[misc]
+    calls: dict[str, Callable[[], float]] = {f"threads {number}": lambda n=number: run(n) for number in (1, 2)}
+    calls |= {f"codecs {number}": lambda n=number: run_codecs(dataset, n) for number in (1, 2)}
     return in_turns(calls, rounds)
 
 

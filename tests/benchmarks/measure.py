@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -151,8 +151,8 @@ def _start(command: Sequence[str], *, start_new_session: bool = False) -> subpro
 def _cost_of(process: subprocess.Popen[str], wall_s: Callable[[], float]) -> ProcessCost:
     """Wait for the end of a process. Raises CalledProcessError with what it printed, if it failed."""
     # Both pipes are small here; a process that filled standard error would have to be read in turns.
-    stdout = process.stdout.read()  # type: ignore[union-attr]
-    stderr = process.stderr.read()  # type: ignore[union-attr]
+    stdout = process.stdout.read()
+    stderr = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -172,12 +172,12 @@ def cpu_seconds(call: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def in_turns(calls: dict[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+def in_turns(calls: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Call each in turn, `rounds` times over, and return what each returned."""
     results: dict[str, list[T]] = {name: [] for name in calls}
     for index in range(rounds):
         # Every other round runs backwards, so that no one always follows the same one.
-        for name in list(calls) if index % 2 == 0 else reversed(calls):
+        for name in list(calls) if index % 2 == 0 else reversed(list(calls)):
             results[name].append(calls[name]())
     return results
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
 import packer.imaging.transform as transform
 from packer.imaging.colour import to_srgb
-from packer.imaging.encoding import Encoder
+from packer.imaging.encoding import Encoder, encoder_of
 from packer.imaging.orientation import UPRIGHT, find_orientation
 from packer.options import parse_options
 from packer.specs import ImageSpec
@@ -46,13 +47,10 @@ def packed_pixels(data: bytes, spec: ImageSpec) -> Image.Image:
         caught.append(image)
         return b""
 
-    real = transform.encoder_of(spec)
+    real = encoder_of(spec)
     catcher = Encoder(image_format=real.image_format, max_side_px=real.max_side_px, encode=catch)
-    transform.encoder_of, kept = lambda _: catcher, transform.encoder_of
-    try:
+    with mock.patch.object(transform, "encoder_of", return_value=catcher):
         transform.transform_image(data, spec)
-    finally:
-        transform.encoder_of = kept
     return caught[0]
 
 

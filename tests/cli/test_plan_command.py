@@ -68,8 +68,8 @@ def test_the_table(images: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert lines[0].startswith("* size 24, encode ")
     assert "the fewest bytes of those with the longest short side, 24 px" in lines[0]
     assert lines[1] == (
-        "measured on 32 images with 1 worker of this machine, by the CPU time of reading, resizing and encoding without "
-        "start-up; nothing was written"
+        "measured on 32 images with 1 worker of this machine, by the CPU time of reading, resizing and encoding "
+        "without start-up; nothing was written"
     )
     assert lines[2] == "on c7i.4xlarge: 16 vCPUs, each as fast as one worker here"
     assert lines[3].startswith("PSNR: encoded against resized pixels, the median of 32 images")

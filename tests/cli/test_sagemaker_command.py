@@ -96,8 +96,7 @@ def test_a_file_system(local: Path, capfd) -> None:
 
 def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     job, source = tmp_path / "job.json", tmp_path / "job.py"
-    network = ("--subnets", "subnet-1,subnet-2", "--security-groups", "sg-1")
-    network = (*network, *KEY)
+    network = ("--subnets", "subnet-1,subnet-2", "--security-groups", "sg-1", *KEY)
     spot = ("--spot", "--checkpoint", "s3://bucket/ck", "--hyperparameter", "epochs=3", "--hyperparameter", "model=a=b")
     code, _, errors = shardpack(
         capfd, "sagemaker", local, *SHAPE, *FILE_SYSTEM, *JOB, *network, *spot, "--job", job, "--sdk", source

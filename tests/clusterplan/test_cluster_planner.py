@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from packer.clusterplan import cluster_planner, item_buckets, placing
+from packer.clusterplan import cluster_planner, item_buckets
 from packer.clusterplan.cluster_planner import ClusterPlan
 from packer.clusterplan.staging import StagingArea
 from packer.dataset.planfile import PlanDocument, StagedPlan, store_plan
@@ -155,7 +155,7 @@ def test_a_path_in_two_files_is_refused(listing: Path, tmp_path: Path) -> None:
 
 
 def test_another_arrow_is_refused(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing.pa, "__version__", "1.0")
+    monkeypatch.setattr(pa, "__version__", "1.0")
     monkeypatch.setattr(cluster_planner, "pa", SimpleNamespace(__version__="2.0", field=pa.field, int32=pa.int32))
     with (
         StagingArea() as area,

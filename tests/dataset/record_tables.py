@@ -18,7 +18,7 @@ def put_tables(store: Store, shards: Sequence[Sequence[int]], *, fills: int = 0)
     """
     keys = []
     for index, numbers in enumerate(shards):
-        digests = [hashlib.sha256(str(number).encode()).digest() for number in [*numbers, *numbers[:1] * fills]]
+        digests = [hashlib.sha256(str(number).encode()).digest() for number in [*numbers, *list(numbers[:1]) * fills]]
         is_fill = [position >= len(numbers) for position in range(len(digests))]
         table = pa.table(
             {

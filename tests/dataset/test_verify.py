@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -411,7 +412,7 @@ class _Unwalkable(tuple):
 
 def test_a_task_finds_its_shard_without_walking_over_all() -> None:
     splits = {"train": range(10, 14), "val": range(0), "test": range(20, 23)}
-    manifest = SimpleNamespace(splits={name: SimpleNamespace(shards=_Unwalkable(v)) for name, v in splits.items()})
+    manifest: Any = SimpleNamespace(splits={name: SimpleNamespace(shards=_Unwalkable(v)) for name, v in splits.items()})
     expected = [(name, shard) for name, shards in splits.items() for shard in shards]
     assert [locate_shard(manifest, task) for task in range(7)] == expected
     with pytest.raises(IndexError):

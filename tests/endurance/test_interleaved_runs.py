@@ -11,7 +11,7 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hypothesis.strategies as st
 import pytest
@@ -191,8 +191,12 @@ class SharedPlace(RuleBasedStateMachine):
 
 def test_runs_that_share_a_place(setting: Setting) -> None:
     alone = run_alone(setting)
+
+    def machine() -> Any:
+        return SharedPlace(setting, alone)
+
     run_state_machine_as_test(
-        lambda: SharedPlace(setting, alone),
+        cast("Any", machine),
         settings=settings(
             max_examples=len(rounds(15, 1000)),
             stateful_step_count=12,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_an_application_that_was_there_is_left_alone(cluster: Engine) -> None:
 
 
 def test_results_come_while_tasks_run(cluster: Engine, tmp_path: Path) -> None:
-    results = cluster.run(spark_tasks.mark, str(tmp_path), range(1, 31), ignore)
+    results: Any = cluster.run(spark_tasks.mark, str(tmp_path), range(1, 31), ignore)
     next(results)
     assert len(list(tmp_path.iterdir())) < 30
     results.close()
@@ -109,8 +110,12 @@ def test_only_the_jobs_of_the_run_are_cancelled(cluster: SparkEngine, tmp_path: 
     """Another user of the application goes on, and its job group is what it was."""
     counts: list[int] = []
 
+    def slept(rows: object) -> list[int]:
+        time.sleep(0.5)
+        return [1]
+
     def count() -> None:
-        numbers = cluster._spark.range(0, 6, 1, 6).mapPartitions(lambda rows: [time.sleep(0.5) or 1])
+        numbers = cluster._spark.range(0, 6, 1, 6).mapPartitions(slept)
         counts.append(sum(numbers.collect()))
 
     other = threading.Thread(target=count)

@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def read_shards(root: Path, split: str) -> Iterator[dict]:
@@ -29,7 +30,7 @@ def parse_tfrecord(data: bytes) -> Iterator[dict]:
         yield {name: values if "label" in name and len(values) > 1 else values[0] for name, values in features.items()}
 
 
-def listed(value: object) -> list:
+def listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, bytes) else list(value)
 
 

@@ -5,6 +5,7 @@ A new container is tested by its name in FormatName alone.
 
 import io
 import itertools
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ samples = st.lists(
         label=st.none()
         | st.integers(0, 1 << 24)
         | st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=4).map(tuple),
-        class_text=st.text(st.characters(codec="utf-8", categories=("L",)), max_size=5),
+        class_text=st.text(st.characters(codec="utf-8", categories=["L"]), max_size=5),
         source_sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
         extras=st.dictionaries(st.sampled_from(["caption", "year"]), st.text(max_size=5) | st.integers(0, 99)),
     ),
@@ -38,7 +39,9 @@ samples = st.lists(
 )
 
 
-def write(container: Container, added: list[Sample], fills: list[int] = (), shard_index: int = 0) -> tuple[bytes, list]:
+def write(
+    container: Container, added: list[Sample], fills: Sequence[int] = (), shard_index: int = 0
+) -> tuple[bytes, list]:
     """Return a shard and the sizes of its records, those of `fills` repeated at its end."""
     writer = container.open_writer("train", shard_index)
     sizes = [writer.add(sample, position) for position, sample in enumerate(added)]

@@ -113,7 +113,8 @@ def test_fifos_carry_each_shard_once_an_epoch(tmp_path: Path, container: FormatN
     manifest = make_small(tmp_path / "set", container=container)
     (tmp_path / "out").mkdir()
     done = run(
-        *(tmp_path / "set", *TWO_BY_TWO, *launch, "--mode", "Pipe", "--splits", "train", "--shuffle-seed", 3, "--json"),
+        tmp_path / "set",
+        *(*TWO_BY_TWO, *launch, "--mode", "Pipe", "--splits", "train", "--shuffle-seed", 3, "--json"),
         command=reader(tmp_path / "out", "epochs", 2),
     )
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -126,6 +127,7 @@ def test_memory_is_bounded_however_slow_the_consumer_is(tmp_path: Path) -> None:
     rows = write(tmp_path, {str(number): 9_000_000 for number in range(12)})
     store = CountingStore(tmp_path)
     for data in fetch_ahead(store, rows):
+        assert isinstance(data, bytes)
         time.sleep(0.01)
         store.take(len(data))
     assert 9_000_000 <= store.most_bytes <= 32_000_000 + 2 * 9_000_000
@@ -133,7 +135,7 @@ def test_memory_is_bounded_however_slow_the_consumer_is(tmp_path: Path) -> None:
 
 def test_an_item_above_the_bound_is_read_alone(tmp_path: Path) -> None:
     rows = write(tmp_path, {"small": 10, "large": 40_000_000, "next": 10})
-    assert [len(data) for data in fetch_ahead(LocalStore(tmp_path), rows)] == [10, 40_000_000, 10]
+    assert [len(cast("bytes", data)) for data in fetch_ahead(LocalStore(tmp_path), rows)] == [10, 40_000_000, 10]
 
 
 def test_who_stops_early_leaves_no_thread(tmp_path: Path) -> None:

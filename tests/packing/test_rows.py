@@ -1,6 +1,7 @@
 """Items as tasks have them, from the plan's columns."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -9,7 +10,7 @@ from tests.tools.datasets import pack_small, read_manifest, read_records, write_
 
 
 def test_classes_without_a_name_have_an_empty_one() -> None:
-    columns = {"key": list("abcd"), "num_bytes": [1] * 4, "label": [0, 1, 2, 7]}
+    columns: dict[str, list[Any]] = {"key": list("abcd"), "num_bytes": [1] * 4, "label": [0, 1, 2, 7]}
     rows = item_rows(columns, RowNames((), ("cat", "", "dog")))
     assert [row.class_text for row in rows] == ["cat", "", "dog", ""]
     assert [row.label for row in rows] == [0, 1, 2, 7]

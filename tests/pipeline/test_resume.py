@@ -4,6 +4,7 @@ import contextlib
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -119,7 +120,7 @@ def harm(path: Path, damage: str) -> None:
         path.write_bytes(content[: 0 if damage == "emptied" else len(content) // 2])
 
 
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "--seed": {"seed": 1},
     "--quality": {"quality": 90},
     "--resize": {"resize": "32"},

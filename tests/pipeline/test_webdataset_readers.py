@@ -105,7 +105,8 @@ def test_vectors_and_columns_go_to_the_json(tmp_path: Path) -> None:
     (path,) = shards(tmp_path / "packed")
     with tarfile.open(path) as archive:
         assert {member.name.partition(".")[2] for member in archive} == {"json", "png"}
-        found = [json.load(archive.extractfile(member)) for member in archive if member.name.endswith(".json")]
+        files = [archive.extractfile(member) for member in archive if member.name.endswith(".json")]
+        found = [json.load(file) for file in files if file is not None]
     for fields, row in zip(found, rows(tmp_path / "packed"), strict=True):
         assert (
             fields["image/class/label"] == row["label"] == [int(row["caption"][6:-1]) / 8, -int(row["caption"][6:-1])]

@@ -1,7 +1,6 @@
 import pytest
 
-from packer.dataset.load import NotADataSetError
-from packer.errors import DataSetError, OptionsError
+from packer.errors import DataSetError, NotADataSetError, OptionsError
 from packer.planning.layout import MANIFEST_KEY
 from packer.reading.dataset import open_dataset
 from tests.reading.make_dataset import deal, make_dataset, make_samples

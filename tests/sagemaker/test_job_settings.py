@@ -1,5 +1,7 @@
 """Members of a request that it has only where they are asked for."""
 
+from typing import Any
+
 import pytest
 
 from packer.errors import OptionsError
@@ -78,7 +80,8 @@ def test_instances_of_several_kinds_have_no_warm_pool(job: dict) -> None:
 
 
 def test_options_that_would_reach_nothing_are_refused() -> None:
-    for name, value in (("job_tag", ("a=b",)), ("spot", True), ("image", "i"), ("volume_gb", 7)):
+    cases: dict[str, Any] = {"job_tag": ("a=b",), "spot": True, "image": "i", "volume_gb": 7}
+    for name, value in cases.items():
         options = SageMakerOptions(**{name: value})
         with pytest.raises(OptionsError, match=f"`{name}`: expected with `job`, `sdk` or `pipeline`"):
             check_all_is_used(options, REACH)

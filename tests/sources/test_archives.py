@@ -6,6 +6,8 @@ import subprocess
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,7 +19,7 @@ from packer.stores.open_store import open_store
 from tests.sources.listings import failure, listed
 from tests.sources.packed import write_tar, write_zip
 
-WRITERS = {".tar": write_tar, ".zip": write_zip}
+WRITERS: dict[str, Callable[..., Any]] = {".tar": write_tar, ".zip": write_zip}
 
 
 @pytest.fixture(params=sorted(WRITERS))

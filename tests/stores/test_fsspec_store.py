@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from packer.dataset.shardcheck import manifest_shards
 from packer.errors import OptionsError, SourceError, StoreError
 from packer.pipeline import pack
 from packer.sources.items import SourceSpec
@@ -15,10 +16,9 @@ from packer.sources.open_source import list_source
 from packer.stores.fsspec_store import RemoteStore
 from packer.stores.open_store import open_store
 from packer.stores.store import Store
-from packer.verifying import manifest_shards
 from tests.sources.packed import write_tar, write_zip
 from tests.stores.store_contract import StoreContract
-from tests.tools.datasets import SerialEngine, image_bytes, make_options, pack_small, write_images
+from tests.tools.datasets import SerialEngine, image_bytes, make_options, pack_small, read_manifest, write_images
 
 
 class TestMemoryStore(StoreContract):
@@ -39,7 +39,7 @@ def test_packing_in_memory_gives_the_bytes_of_a_disk(tmp_path: Path) -> None:
     local = pack_small(images, tmp_path / "packed", allow_fill=True)
     assert local.manifest is not None
     assert RemoteStore(dest).get("manifest.json") == (tmp_path / "packed/manifest.json").read_bytes()
-    for _, shard in manifest_shards(local.manifest):
+    for _, shard in manifest_shards(read_manifest(tmp_path / "packed")):
         assert RemoteStore(dest).get(shard.key) == (tmp_path / "packed" / shard.key).read_bytes()
 
 
@@ -95,7 +95,7 @@ def test_packing_from_a_web_server_gives_the_bytes_of_a_disk(tmp_path: Path, web
     local = pack_small(images, tmp_path / "a", allow_fill=True)
     found = pack(make_options(f"{web}/images", tmp_path / "b", allow_fill=True), engine=SerialEngine())
     assert found.manifest == local.manifest
-    for _, shard in manifest_shards(local.manifest):
+    for _, shard in manifest_shards(read_manifest(tmp_path / "a")):
         assert (tmp_path / "a" / shard.key).read_bytes() == (tmp_path / "b" / shard.key).read_bytes()
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -56,7 +57,8 @@ def test_batches_from_a_bucket(bucket: Bucket, tmp_path: Path, where: str) -> No
     """Also after this process has spoken to the bucket itself, which another must not inherit."""
     write_set(tmp_path)
     uri = upload(bucket, tmp_path, "set")
-    expected = sorted(sample.label for sample in iter_samples(open_dataset(uri, bucket.options), "train", ReadSpec()))
+    read = iter_samples(open_dataset(uri, bucket.options), "train", ReadSpec())
+    expected = sorted(cast("int", sample.label) for sample in read)
     with Loader(uri, "train", batch_size=8, image_px=16, where=where, threads=2, store=bucket.options) as loader:
         for epoch in range(2):
             batches = list(itertools.islice(loader, loader.steps))

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ def test_results_come_in_order(far: RemoteStore) -> None:
 def test_few_are_held(far: RemoteStore) -> None:
     started: list[int] = []
     results = read_in_order(far, range(100), started.append)
+    assert isinstance(results, Generator)
     for num_taken in range(1, 6):
         next(results)
         assert len(started) <= num_taken + far.read_ahead

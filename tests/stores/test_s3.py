@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from packer.errors import ClaimLostError, OptionsError, StoreAccessError, StoreError
-from packer.specs import StoreOptions
+from packer.specs import Encryption, StoreOptions
 from packer.stores.open_store import open_store, share_options
 from packer.stores.s3 import S3Store, parse_s3_uri
 from packer.stores.s3account import open_account
@@ -128,7 +128,7 @@ def test_objects_that_may_not_be_deleted_are_told_and_the_others_gone(bucket: Bu
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_options_reach_the_server(bucket: Bucket) -> None:
     options = StoreOptions(
-        endpoint_url=bucket.endpoint, storage_class="STANDARD_IA", tags=(("team", "vision"),), sse="AES256"
+        endpoint_url=bucket.endpoint, storage_class="STANDARD_IA", tags=(("team", "vision"),), sse=Encryption.AES256
     )
     S3Store(bucket.uri, options).put("a", [b"1"])
     head = bucket.client.head_object(Bucket=bucket.name, Key="some/prefix/a")

@@ -187,6 +187,6 @@ def _served(folder: Path) -> Iterator[int]:
     command = [sys.executable, str(_HERE / "file_server.py"), str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            yield int(server.stdout.readline())  # type: ignore[union-attr]
+            yield int(server.stdout.readline())
         finally:
             server.terminate()

@@ -12,6 +12,7 @@ import pytest
 
 import packer
 from packer.errors import DataSetError, OptionsError
+from packer.loading.feed_source import find_hosts
 from packer.loading.loader_spec import ChannelInput
 from packer.reading.dataset import open_dataset
 from packer.trainer.core import feed_options
@@ -71,7 +72,7 @@ class TestDiscovery:
             FeedOptions(**fields)
 
 
-_HOSTS = feed_options.find_hosts("127.0.0.1:1")
+_HOSTS = find_hosts("127.0.0.1:1")
 
 
 @pytest.mark.slow
