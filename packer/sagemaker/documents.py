@@ -22,7 +22,8 @@ from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, 
 from packer.sagemaker.published_lists import check_key_lists, upload_key_lists
 from packer.sagemaker.repacking import repacking_arguments
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
-from packer.sagemaker.sdk import format_sdk_source
+from packer.sagemaker.sdk2 import format_sdk2_source
+from packer.sagemaker.sdk3 import format_sdk3_source
 from packer.sagemaker.training_request import build_job, splits_read
 from packer.sagemaker.unused_options import check_all_is_used
 from packer.sagemaker.validation import request_faults
@@ -126,7 +127,8 @@ def _documents(
         if options.job is not None:
             documents[options.job] = _as_json(job)
         if options.sdk is not None:
-            documents[options.sdk] = format_sdk_source(job).encode()
+            format_source = format_sdk2_source if options.sdk_version == 2 else format_sdk3_source
+            documents[options.sdk] = format_source(job).encode()
     if options.pipeline is not None:
         documents[options.pipeline] = _as_json(_pipeline(options, reach, store, plans))
     return documents

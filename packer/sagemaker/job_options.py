@@ -36,7 +36,8 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     data_group: Annotated[str | None, Meta(description="the instance group that makes batches for it")] = None
     upload: Annotated[bool, Meta(description="write the lists of shards that are missing or wrong into DEST")] = False
     job: Annotated[str | None, Meta(description="for a whole CreateTrainingJob request")] = None
-    sdk: Annotated[str | None, Meta(description="for the same job as source for the Python SDK 2")] = None
+    sdk: Annotated[str | None, Meta(description="for the same job as source for the Python SDK")] = None
+    sdk_version: Annotated[int, Meta(ge=2, le=3, description="of the Python SDK: 3, or 2")] = 3
     pipeline: Annotated[str | None, Meta(description="for a pipeline that packs, trains and evaluates")] = None
     check: Annotated[str | None, Meta(description="check such a file of anybody, and do nothing else")] = None
     name: Annotated[str | None, Meta(description="of the job (default: from the data set's digest)")] = None

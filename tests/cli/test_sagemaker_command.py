@@ -1,7 +1,6 @@
 """`shardpack sagemaker` from outside: what it prints and writes, and what it refuses."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from packer.sagemaker.rules import training_job_faults
 from tests.cli.commands import shardpack
 from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.stores.conftest import Bucket
-from tests.tools.datasets import ROOT, pack_small, write_images
+from tests.tools.datasets import pack_small, write_images
 from tests.tools.manifests import make_manifest
 
 JOB = ("--image", IMAGE, "--role", ROLE, "--output", "s3://bucket/out", "--instance-type", "ml.g5.12xlarge")
@@ -108,7 +107,16 @@ def test_a_job_and_its_source(local: Path, tmp_path: Path, capfd) -> None:
     assert request["HyperParameters"]["model"] == '"a=b"'
     assert request["TrainingJobName"].startswith("shardpack-")
     assert request["OutputDataConfig"]["KmsKeyId"] == "k"
-    compile(source.read_text(), "job.py", "exec")
+    for version, text in ((3, "ModelTrainer("), (2, "Estimator(")):
+        command = ("sagemaker", local, *SHAPE, *FILE_SYSTEM, *JOB, *network, "--sdk", source, "--sdk-version", version)
+        assert shardpack(capfd, *command)[0] == 0
+        compile(source.read_text(), "job.py", "exec")
+        assert text in source.read_text()
+    code, _, errors = shardpack(capfd, *command, "--max-pending-s", 7200)
+    assert (code, errors) == (
+        2,
+        "shardpack: --max-pending-s: expected without --sdk-version 2, which has no such argument\n",
+    )
 
 
 def test_settings_of_a_job(local: Path, tmp_path: Path, capfd) -> None:
@@ -455,29 +463,3 @@ def test_no_data_set_at_all(tmp_path: Path, capfd) -> None:
     code, _, errors = shardpack(capfd, "sagemaker", tmp_path, *SHAPE, *FILE_SYSTEM)
     assert code == 2
     assert "expected a finished data set, found no manifest.json" in errors
-
-
-# --- the SDK ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["Pipe", "File", "FastFile"])
-@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
-def test_the_sdk_renders_the_same_request(
-    bucket: Bucket,
-    sdk_python: str,
-    tmp_path: Path,
-    capfd,
-    mode: str,
-) -> None:
-    dest, job, source = put_dataset(bucket, {"train": 8, "val": 4}), tmp_path / "job.json", tmp_path / "job.py"
-    shuffle = () if mode == "FastFile" else ("--shuffle-seed", 7)
-    spot = ("--spot", "--checkpoint", "s3://bucket/ck", "--subnets", "subnet-1", "--security-groups", "sg-1")
-    command = (*SHAPE, "--mode", mode, *JOB, *spot, *shuffle, "--job", job, "--sdk", source, "--upload")
-    assert shardpack(capfd, "sagemaker", dest, *command, "--endpoint-url", bucket.endpoint)[0] == 0
-    request = json.loads(job.read_bytes())
-    script = [sdk_python, str(ROOT / "tests/tools/render_sdk.py"), str(source)]
-    rendered = json.loads(subprocess.run(script, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-    assert {name: rendered[name] for name in request if name != "TrainingJobName"} == {
-        name: value for name, value in request.items() if name != "TrainingJobName"
-    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pprint
 from typing import Any
 
+from packer.errors import OptionsError
+
 _HEAD = '''"""Starts a training job with version 2 of SageMaker's Python SDK. Made by `shardpack sagemaker`."""
 
 from sagemaker.estimator import Estimator
@@ -30,8 +32,14 @@ if __name__ == "__main__":
 _WIDTH = 110
 
 
-def format_sdk_source(job: dict[str, Any]) -> str:
-    """Return the text of a Python file which starts `job`, a CreateTrainingJob request of `build_job`."""
+def format_sdk2_source(job: dict[str, Any]) -> str:
+    """Return the text of a Python file which starts `job`, a CreateTrainingJob request of `build_job`.
+
+    Raises:
+        OptionsError: this version of the SDK has no place for a member.
+    """
+    if "MaxPendingTimeInSeconds" in job["StoppingCondition"]:
+        raise OptionsError("expected without `sdk_version=2`, which has no such argument", field="max_pending_s")
     channels = job["InputDataConfig"]
     uses_files = any("FileSystemDataSource" in channel["DataSource"] for channel in channels)
     inputs = "\n".join(f"        {channel['ChannelName']!r}: {_input(channel)}," for channel in channels)
@@ -87,14 +95,24 @@ def _arguments(job: dict[str, Any]) -> dict[str, str]:
         "instance_type": resources.get("InstanceType"),
         "volume_size": resources["VolumeSizeInGB"],
         "input_mode": algorithm["TrainingInputMode"],
+        "keep_alive_period_in_seconds": resources.get("KeepAlivePeriodInSeconds"),
+        "volume_kms_key": resources.get("VolumeKmsKeyId"),
         "output_path": job["OutputDataConfig"]["S3OutputPath"],
+        "output_kms_key": job["OutputDataConfig"].get("KmsKeyId"),
         "max_run": stopping["MaxRuntimeInSeconds"],
         "use_spot_instances": job.get("EnableManagedSpotTraining"),
         "max_wait": stopping.get("MaxWaitTimeInSeconds"),
+        "debugger_hook_config": False,
+        "disable_profiler": True,
         "checkpoint_s3_uri": checkpoints.get("S3Uri"),
         "checkpoint_local_path": checkpoints.get("LocalPath"),
         "subnets": network.get("Subnets"),
         "security_group_ids": network.get("SecurityGroupIds"),
+        "enable_network_isolation": job.get("EnableNetworkIsolation"),
+        "encrypt_inter_container_traffic": job.get("EnableInterContainerTrafficEncryption"),
+        "max_retry_attempts": job.get("RetryStrategy", {}).get("MaximumRetryAttempts"),
+        "tags": job.get("Tags"),
+        "environment": job.get("Environment"),
         "metric_definitions": algorithm["MetricDefinitions"],
         "hyperparameters": job["HyperParameters"],
     }
