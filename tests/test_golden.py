@@ -26,23 +26,23 @@ from packer.verifying import verify
 from tests.tools.datasets import SerialEngine, digests, read_manifest, read_records
 from tests.tools.golden_sets import (
     COPY_INTERRUPTED,
-    FOLDERS,
+    FIELDS,
     GOLDEN,
     INTERRUPTED,
-    LISTED,
+    WHOLE_SETS,
     digests_file,
     load_sources,
     options_of,
 )
 
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
-WHOLE = [(version, name) for version in VERSIONS for name in (LISTED, FOLDERS)]
+WHOLE = [(version, name) for version in VERSIONS for name in WHOLE_SETS[version]]
 whole_sets = pytest.mark.parametrize(("version", "name"), WHOLE)
 all_versions = pytest.mark.parametrize("version", VERSIONS)
 
 
 def test_there_are_some() -> None:
-    assert "v1" in VERSIONS
+    assert list(WHOLE_SETS) == VERSIONS
 
 
 def has_same_encoder(dest: Path) -> bool:
@@ -57,8 +57,9 @@ def assert_same_files(version: str, found: dict[str, str], expected: dict[str, s
 
     All of these sets have exact copies, which releases after 0.1.0 list beside what that one wrote.
     """
-    assert found.pop(COPIES_KEY)
-    wrote = json.loads((GOLDEN / version / LISTED / "meta/run.json").read_text())["versions"]["pyarrow"]
+    if version == "v1":
+        assert found.pop(COPIES_KEY)
+    wrote = json.loads((GOLDEN / version / WHOLE_SETS[version][0] / "meta/run.json").read_text())["versions"]["pyarrow"]
     if wrote != pyarrow.__version__:
         found = {key: digest for key, digest in found.items() if not key.endswith(".parquet")}
         expected = {key: digest for key, digest in expected.items() if not key.endswith(".parquet")}
@@ -78,6 +79,7 @@ def test_it_is_inspected(version: str, name: str, capsys: pytest.CaptureFixture[
     shown = json.loads(capsys.readouterr().out)
     manifest = json.loads((GOLDEN / version / name / "manifest.json").read_bytes())
     assert shown["plan_id"] == manifest["plan_id"]
+    assert f"v{manifest['version']}" == version
 
 
 @whole_sets
@@ -113,7 +115,7 @@ def test_it_is_trained_on(version: str, name: str) -> None:
 
 @all_versions
 def test_the_same_options_still_give_its_bytes(version: str, tmp_path: Path) -> None:
-    for name in (LISTED, FOLDERS):
+    for name in WHOLE_SETS[version]:
         golden, dest = GOLDEN / version / name, tmp_path / name
         if not has_same_encoder(golden):
             continue
@@ -159,6 +161,23 @@ def test_it_is_copied(version: str, tmp_path: Path) -> None:
     assert expected.pop("meta/plan.json")  # it may hold what other releases add
     assert_same_files(version, found, expected)
     assert read_manifest(dest).plan_id.startswith(next(dest.glob("meta/plan/*")).name.partition("-")[0])
+
+
+def test_its_fields_are_read_from_an_original_and_its_copy(tmp_path: Path) -> None:
+    """Of version 2: boxes, masks, key points and texts, as many and the same as in the listing."""
+    load_sources("v2")
+    reshard(options_of("v2", COPY_INTERRUPTED, tmp_path / "out"), engine=SerialEngine())
+    rows = {row["path"]: row for row in map(json.loads, (GOLDEN / "v2/images.jsonl").read_text().splitlines())}
+    for uri in (GOLDEN / "v2" / FIELDS, tmp_path / "out"):
+        dataset = open_dataset(str(uri))
+        read = [sample for split in ("train", "val") for sample in iter_samples(dataset, split, ReadSpec())]
+        assert {sample.key for sample in read} == rows.keys() - {"images/ant/copy.jpg", "images/bee/broken.jpg"}
+        for sample in read:
+            row = rows[sample.key]
+            assert len(sample.extras.get("object", ())) == 4 * len(row["boxes"])
+            assert sample.extras["caption"] == tuple(row["words"])
+            assert sample.extras["pose_visible"] == (2, 0)
+            assert len(sample.pictures["segment"].encoded) > 50
 
 
 @all_versions
