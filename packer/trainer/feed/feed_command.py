@@ -24,6 +24,7 @@ from packer.logs import LogSettings
 from packer.shown_text import shown
 from packer.trainer.core.bucket_options import BucketOptions
 from packer.trainer.feed.batch_host import BatchHost
+from packer.trainer.feed.early_signals import SIGNALS, end_at_signals
 from packer.trainer.feed.flight_host import FlightHost
 from packer.trainer.feed.host_options import PLAIN_FIELDS, HostOptions
 from packer.trainer.struct_command import CommandLook, make_command, pick_fields
@@ -80,11 +81,12 @@ def build_options(given: dict[str, Any]) -> HostOptions:
 
 def _serve(options: HostOptions) -> int:
     """Serve until training is over, and return the exit code."""
-    signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: signals.append(number))
+    end_at_signals()
     host = BatchHost(options)
     server = FlightHost(host, options)
+    signals: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: signals.append(number))
     typer.echo(shown(f"data host of {host.uri} listens on {options.bind}:{server.port}"))
     started_s = time.monotonic()
     while not server.is_finished.wait(_LOOK_EVERY_S):

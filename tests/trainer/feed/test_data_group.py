@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -173,6 +174,33 @@ class TestEnd:
         with started_host(data) as host:
             host.signal(number)
             assert host.finish()[0] == code
+
+    def test_a_host_that_waits_for_its_bucket_ends_at_a_signal(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(LIMIT_S)
+            endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            words = ("-m", "packer.trainer.feed", "--data", "s3://bucket/set", "--endpoint-url", endpoint)
+            keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+            host = subprocess.Popen([sys.executable, *words], env=os.environ | keys, stdout=subprocess.PIPE, text=True)
+            try:
+                with silent.accept()[0]:
+                    host.terminate()
+                    output, _ = host.communicate(timeout=20)  # the bucket would be waited for ten minutes
+            finally:
+                host.kill()
+        assert (host.returncode, output) == (143, "stopped by SIGTERM before it listened\n")
+
+    def test_a_host_takes_signals_before_it_loads_its_libraries(self):
+        """As process 1 of a container it would never hear of them otherwise."""
+        script = """
+import os, runpy, signal, sys, types
+command = types.ModuleType("packer.trainer.feed.feed_command")
+command.main = lambda: os.kill(os.getpid(), signal.SIGTERM)
+sys.modules[command.__name__] = command
+runpy.run_module("packer.trainer.feed", run_name="__main__")
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=LIMIT_S, check=False)
+        assert done.returncode == 143, done.stderr
 
     def test_a_port_that_is_taken(self, data):
         with started_host(data) as host:
