@@ -53,3 +53,43 @@ def test_the_architecture_page_names_every_part_and_only_those() -> None:
     assert named == parts
     for path in re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", text):
         assert (ROOT / "packer" / path).exists() or (ROOT / path).exists(), path
+
+
+def _map() -> list[str]:
+    """Return the lines of README's map, each a row of its table."""
+    table = re.search(r"\| to know \| read \|\n\|---\|---\|\n(.*?)\n\n", (ROOT / "README.md").read_text(), re.S)
+    assert table is not None
+    return table[1].splitlines()
+
+
+def test_the_map_has_ten_lines() -> None:
+    assert len(_map()) == 10
+
+
+SOUGHT = {
+    "the number of shards": "choose_num_shards",
+    "a broken image": "pack_shard",
+    "a container": "Container",
+    "a source": "list_source",
+    "a decoder": "OpenedImage",
+    "an engine": "Engine",
+    "a trainer": "Framework",
+}
+"""What a newcomer seeks, as a page calls it, and the function or class that it is about."""
+
+
+@pytest.mark.parametrize(("sought", "name"), SOUGHT.items())
+def test_what_a_newcomer_seeks_is_at_most_two_files_from_the_map(sought: str, name: str) -> None:
+    """The first file is a page that the map leads to, the second one the code that a row of the page names."""
+    pages = [ROOT / target for target in re.findall(r"\]\(([\w./]+\.md)\)", "\n".join(_map()))]
+    rows = [line for page in pages for line in page.read_text().splitlines() if line.startswith("|") and sought in line]
+    named = [pair for row in rows for pair in re.findall(r"`([\w/]+\.py)`: `(\w+)`", row)]
+    assert name in [found for _, found in named]
+
+
+def test_functions_and_classes_that_the_architecture_page_names_are_there() -> None:
+    named = re.findall(r"`([\w/]+\.py)`: `(\w+)`", (ROOT / "packer/docs/architecture.md").read_text())
+    assert len(named) > 15
+    for path, name in named:
+        code = (ROOT / "packer" / path).read_text()
+        assert re.search(rf"^((def|class) {name}\b|{name}\b.* = )", code, re.M), f"{path} has no {name}"

@@ -174,7 +174,9 @@ def test_its_fields_are_read_from_an_original_and_its_copy(tmp_path: Path) -> No
         assert {sample.key for sample in read} == rows.keys() - {"images/ant/copy.jpg", "images/bee/broken.jpg"}
         for sample in read:
             row = rows[sample.key]
-            assert len(sample.extras.get("object", ())) == 4 * len(row["boxes"])
+            corners = sample.extras.get("object", ())
+            assert isinstance(corners, tuple)
+            assert len(corners) == 4 * len(row["boxes"])
             assert sample.extras["caption"] == tuple(row["words"])
             assert sample.extras["pose_visible"] == (2, 0)
             assert len(sample.pictures["segment"].encoded) > 50
