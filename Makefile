@@ -224,9 +224,11 @@ $(WHEELS): Makefile
 	@touch $@
 
 # Versions 2 and 3 of SageMaker's Python SDK, whose requirements go neither with each other's nor with the trainers'.
+# SageMaker's training toolkit asks for more than the test of its variables needs, so it comes alone.
 $(SDK): tests/tools/sagemaker_sdk.txt
 	$(PYTHON) -m venv .venv-sdk
 	.venv-sdk/bin/python $(PIP) install --requirement tests/tools/sagemaker_sdk.txt
+	.venv-sdk/bin/python $(PIP) install --no-deps sagemaker-training==5.1.4
 	@touch $@
 
 $(SDK3): tests/tools/sagemaker_sdk3.txt

@@ -37,9 +37,12 @@ class JobGroups:
         """Names of the groups that read the data set: SageMaker wants all channels of a job to name groups, or none."""
         return tuple(name for name in (self.train, self.data) if name)
 
-    def find(self, name: str) -> InstanceGroup:
-        """Return the group of a name. Raises StopIteration."""
-        return next(group for group in self.groups if group.name == name)
+    def train_instances(self, given: int | None) -> int | None:
+        """Return the instances that train: those of the train group, or as many as were given. Raises OptionsError."""
+        found = next((group.instances for group in self.groups if group.name == self.train), given)
+        if given not in (None, found):
+            raise OptionsError(f"expected {found} as in `train_group`, got {given}", field="instances")
+        return found
 
 
 ONE_KIND = JobGroups()

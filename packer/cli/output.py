@@ -215,6 +215,7 @@ class Output:
         for rank in result.ranks:
             code = "not known" if rank.exit_code is None else str(rank.exit_code)
             rows.append((str(rank.rank), rank.host, str(rank.local_rank), code))
+        rows += [("data host", data.host, "", str(data.exit_code)) for data in result.data_hosts]
         _print_table(rows)
         for use in result.channels if result.ok or result.stopped_by else ():  # a rank that fails reads nothing more
             if not use.num_bytes:

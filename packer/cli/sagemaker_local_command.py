@@ -12,6 +12,7 @@ import typer
 
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import Cluster
+from packer.channels.instance_groups import choose_groups
 from packer.cli.command_options import READING_FIELDS, place_options, with_pack_options
 from packer.cli.output import Output
 from packer.errors import OptionsError
@@ -35,13 +36,22 @@ A command that looks for /opt/ml itself, and not for SAGEMAKER_BASE_DIR or the S
 there. File mode links the shards of a local data set: a command must not write into its input."""
 
 
+_Instances = Annotated[int | None, typer.Option(help="machines to stand in for [default: 1, or the train group's]")]
+_Groups = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=TYPE:COUNT", help="kind of machines; may be given several times")
+]
+
+
 @partial(with_pack_options, only=READING_FIELDS)
 def sagemaker_local(
     given: dict[str, Any],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="a data set", show_default=False)],
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="what each rank runs", show_default=False)],
-    instances: Annotated[int, typer.Option(help="machines to stand in for")] = 1,
+    instances: _Instances = None,
     gpus_per_instance: Annotated[int, typer.Option(help="ranks of each")] = 1,
+    instance_group: _Groups = None,
+    train_group: Annotated[str | None, typer.Option(metavar="NAME", help="the instance group that trains")] = None,
+    data_group: Annotated[str | None, typer.Option(metavar="NAME", help="the one that makes its batches")] = None,
     mode: Annotated[InputMode, typer.Option(help="how the shards come")] = InputMode.FILE,
     splits: Annotated[str, typer.Option(metavar="NAME,...", help="channels for these alone [default: all]")] = "",
     shuffle_seed: Annotated[int | None, typer.Option(help="ShuffleConfig of training splits (File, Pipe)")] = None,
@@ -61,11 +71,14 @@ def sagemaker_local(
     Each instance is a folder with what a training container has in /opt/ml (SAGEMAKER_BASE_DIR names it): the three
     JSON files, the channels (files, a view of the data set, or real FIFOs), and room for the model. Each rank gets the
     variables of SageMaker's training toolkit, and those of torchrun or, with --mpi, of Open MPI. Exit code 0 when all
-    ranks end with 0; the first that fails ends the others.
+    ranks end with 0; the first that fails ends the others. With instance groups as `shardpack sagemaker` takes them,
+    COMMAND runs on the train group, and a data host, which ends with training, on each machine of the data group.
     """
+    groups = choose_groups(instance_group or (), train_group, data_group)
     job = LocalJob(
         dest=dest,
-        cluster=Cluster(instances=instances, gpus_per_instance=gpus_per_instance),
+        cluster=Cluster(instances=groups.train_instances(instances) or 1, gpus_per_instance=gpus_per_instance),
+        groups=groups,
         mode=mode,
         command=tuple(command),
         splits=tuple(name for name in splits.split(",") if name),

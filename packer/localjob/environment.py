@@ -1,7 +1,8 @@
-"""The variables that a rank sees, from the files of its instance.
+"""The variables that a process of a job sees, from the files of its instance: those of SageMaker's training toolkit.
 
-SageMaker's training toolkit derives SM_* from the three files. Under its MPI launch every rank has those of the first
-host, except that paths mean the rank's own container; so they are made here from two sets of files.
+The toolkit derives SM_* from the three files. Under its MPI launch every rank has those of the first host, except that
+here paths mean the rank's own container; so they are made from two sets of files. A test compares them with what the
+toolkit itself (5.1.4) makes of the same files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from packer.channels.jobfiles import BASE_DIR_VARIABLE, JobFiles
-from packer.localjob.job_spec import Rank
+from packer.localjob.job_spec import DISTRIBUTION_GROUPS, MPI_ENABLED, PROGRAM, Rank
 from packer.parsing import parse_json
 
 JOB_NAME = "sagemaker-local"
@@ -20,14 +21,20 @@ _PLATFORM = {
     "TRAINING_JOB_NAME": JOB_NAME,
     "TRAINING_JOB_ARN": f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{JOB_NAME}",
 }
-_FRAMEWORK_PREFIX = "sagemaker_"
+_TOOLKIT_PREFIX = "sagemaker_"
 """Hyperparameters that are the toolkit's own and not shown to the program."""
+_CONSUMED = (
+    *(PROGRAM, "sagemaker_submit_directory", "sagemaker_enable_cloudwatch_metrics", "sagemaker_region"),
+    *("sagemaker_container_log_level", "sagemaker_job_name", "sagemaker_s3_output"),
+)
+"""Those that have fields of their own; the others are handed on as parameters of the framework."""
+_LOG_LEVEL = 20
 
 
 def instance_variables(
     own: JobFiles, master: JobFiles, hyperparameters: Mapping[str, str], *, num_gpus: int
 ) -> dict[str, str]:
-    """Return what every rank of an instance has: the platform's variables, the base and the toolkit's SM_*.
+    """Return what every process of an instance has: the platform's variables, the base and the toolkit's.
 
     Args:
         own: files of the instance, whose paths count.
@@ -36,29 +43,44 @@ def instance_variables(
         num_gpus: GPUs of an instance.
     """
     decoded = {name: parse_json(text) for name, text in hyperparameters.items()}
-    program = {name: value for name, value in decoded.items() if not name.startswith(_FRAMEWORK_PREFIX)}
-    framework = {name: value for name, value in decoded.items() if name.startswith(_FRAMEWORK_PREFIX)}
-    values: dict[str, object] = {
-        **_resource_values(master, num_gpus),
-        **_path_values(own),
+    program = {name: value for name, value in decoded.items() if not _is_toolkits(name)}
+    paths, channels = _path_values(own), {name: own.folder(name) for name in own.channels}
+    common = {
+        **_resource_values(master, decoded, num_gpus),
+        **paths,
+        **_module_values(decoded, own),
+        "input_data_config": msgspec.to_builtins(own.channels),
+        "log_level": decoded.get("sagemaker_container_log_level", _LOG_LEVEL),
+        "framework_module": None,
+    }
+    framework = {name: value for name, value in decoded.items() if _is_toolkits(name) and name not in _CONSUMED}
+    values = {
+        **common,
         "hps": program,
         "framework_params": framework,
-        "input_data_config": msgspec.to_builtins(own.channels),
-        "channels": sorted(own.channels),
+        "channels": sorted(channels),
         "user_args": program_arguments(hyperparameters),
-        "log_level": 20,
+        "training_env": {
+            **common,
+            **_training_values(master, common),
+            "hyperparameters": program,
+            "additional_framework_parameters": framework,
+            "channel_input_dirs": channels,
+        },
+        **{f"channel_{name}": folder for name, folder in channels.items()},
+        **{f"hp_{name}": value for name, value in program.items()},
     }
-    values["training_env"] = values | {"is_master": own.resources.current_host == master.resources.current_host}
-    values |= {f"channel_{name}": own.folder(name) for name in own.channels}
-    values |= {f"hp_{name}": value for name, value in program.items()}
-    return {BASE_DIR_VARIABLE: own.base_dir, **_PLATFORM, **_as_variables(values)}
+    process = {
+        "CURRENT_HOST": master.resources.current_host,
+        "SAGEMAKER_JOB_NAME": str(decoded.get("sagemaker_job_name", "")),
+        "SAGEMAKER_REGION": str(decoded.get("sagemaker_region", os.environ.get("AWS_DEFAULT_REGION", ""))),
+    }
+    return {BASE_DIR_VARIABLE: own.base_dir, **_PLATFORM, **process, **_as_variables(values)}
 
 
 def program_arguments(hyperparameters: Mapping[str, str]) -> list[str]:
     """Return what the toolkit adds to the program's command line: each hyperparameter but its own as an option."""
-    decoded = {
-        name: parse_json(text) for name, text in hyperparameters.items() if not name.startswith(_FRAMEWORK_PREFIX)
-    }
+    decoded = {name: parse_json(text) for name, text in hyperparameters.items() if not _is_toolkits(name)}
     return [text for name in sorted(decoded) for text in _as_argument(name, decoded[name])]
 
 
@@ -76,24 +98,58 @@ def torchrun_variables(rank: Rank, *, world: int, local_size: int, port: int) ->
     return {name: str(value) for name, value in values.items()}
 
 
-def _resource_values(files: JobFiles, num_gpus: int) -> dict[str, object]:
+def _is_toolkits(name: str) -> bool:
+    return name.startswith(_TOOLKIT_PREFIX) or name in ("_tuning_objective_metric", "default_user_module_name")
+
+
+def _resource_values(files: JobFiles, decoded: Mapping[str, object], num_gpus: int) -> dict[str, object]:
     resources = files.resources
     groups = msgspec.to_builtins(resources.instance_groups)
+    hosts = {group.instance_group_name: list(group.hosts) for group in resources.instance_groups}
+    named = [resources.current_group_name] if decoded.get(MPI_ENABLED) else []
     return {
         "hosts": list(resources.hosts),
         "current_host": resources.current_host,
         "current_instance_type": resources.current_instance_type,
         "current_instance_group": resources.current_group_name,
-        "current_instance_group_hosts": [host for group in resources.instance_groups for host in group.hosts],
-        "instance_groups": [group.instance_group_name for group in resources.instance_groups],
+        "current_instance_group_hosts": hosts.get(resources.current_group_name, []),
+        "instance_groups": list(hosts),
         "instance_groups_dict": {group["instance_group_name"]: group for group in groups},
-        "distribution_instance_groups": [],
-        "is_hetero": False,
+        "distribution_instance_groups": decoded.get(DISTRIBUTION_GROUPS, named),
+        "is_hetero": len(hosts) > 1,
         "network_interface_name": resources.network_interface_name,
         "resource_config": msgspec.to_builtins(resources),
         "num_gpus": num_gpus,
         "num_cpus": os.cpu_count() or 1,
         "num_neurons": 0,
+    }
+
+
+def _training_values(master: JobFiles, common: Mapping[str, object]) -> dict[str, object]:
+    """Return what SM_TRAINING_ENV alone has."""
+    distribution = common["distribution_instance_groups"]
+    named = distribution if isinstance(distribution, list) else []
+    groups = [group for group in master.resources.instance_groups if group.instance_group_name in named]
+    hosts = [host for group in groups for host in group.hosts]
+    first = next(iter(hosts or master.resources.hosts))
+    return {
+        "distribution_hosts": hosts,
+        "master_hostname": first,
+        "is_master": master.resources.current_host == first,
+        "job_name": JOB_NAME,
+        "topology": [],
+        "is_modelparallel_enabled": None,
+        "is_smddprun_installed": False,
+        "is_smddpmprun_installed": False,
+    }
+
+
+def _module_values(decoded: Mapping[str, object], files: JobFiles) -> dict[str, object]:
+    program = str(decoded.get(PROGRAM))
+    return {
+        "user_entry_point": program,
+        "module_name": program.removesuffix(".py"),
+        "module_dir": str(decoded.get("sagemaker_submit_directory", os.path.join(files.base_dir, "code"))),
     }
 
 
@@ -110,7 +166,11 @@ def _path_values(files: JobFiles) -> dict[str, object]:
 
 
 def _as_argument(name: str, value: object) -> tuple[str, str]:
-    return ("--" if len(name) > 1 else "-") + name, "" if value is None else str(value)
+    if isinstance(value, dict):
+        text = ",".join(f"{key}={item}" for key, item in sorted(value.items()))
+    else:
+        text = "" if value is None else str(value)
+    return ("--" if len(name) > 1 else "-") + name, text
 
 
 def _as_variables(values: Mapping[str, object]) -> dict[str, str]:

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import Cluster
+from packer.channels.instance_groups import ONE_KIND, JobGroups
+from packer.channels.jobfiles import InstanceGroup as HostGroup
 from packer.errors import OptionsError
 
+INSTANCE_TYPE = "local"
+GROUP_NAME = "homogeneousCluster"
+"""What SageMaker calls the one group of a job without groups."""
+PROGRAM = "sagemaker_program"
+MPI_ENABLED = "sagemaker_mpi_enabled"
+DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
+"""Hyperparameters by which SageMaker's SDK tells its toolkit what to start, whether under MPI, and on which groups."""
 GRACE_S = 120.0
 """What SageMaker gives a job between SIGTERM and SIGKILL."""
 
@@ -33,6 +42,7 @@ class LocalJob:
     dest: str
     """Path or URI of a finished data set."""
     cluster: Cluster
+    """The instances that train."""
     mode: InputMode
     command: tuple[str, ...]
     """What each rank runs."""
@@ -43,6 +53,8 @@ class LocalJob:
     """Of the rule by which instances get keys; see `packer.channels.assignment`."""
     hyperparameters: tuple[tuple[str, str], ...] = ()
     launch: Launch = Launch.PROCESSES
+    groups: JobGroups = ONE_KIND
+    """Of a heterogeneous cluster: `cluster` is the group that trains; each host of the data group runs a data host."""
     grace_s: float = GRACE_S
 
     def __post_init__(self) -> None:
@@ -67,15 +79,40 @@ def host_names(instances: int) -> tuple[str, ...]:
     return tuple(sorted(f"algo-{number}" for number in range(1, instances + 1)))
 
 
-def group_hosts(instances: int) -> tuple[str, ...]:
-    """Return the names as an instance group lists them: in no order on SageMaker, in the reverse one here."""
-    return host_names(instances)[::-1]
+def list_groups(job: LocalJob) -> tuple[HostGroup, ...]:
+    """Return the job's instance groups as its files list them, their hosts in no order on SageMaker.
+
+    Here hosts are numbered group by group, and stand in the reverse order.
+    """
+    if not job.groups.groups:
+        return (HostGroup(instance_group_name=GROUP_NAME, instance_type=INSTANCE_TYPE, hosts=all_hosts(job)[::-1]),)
+    groups, first = [], 1
+    for group in job.groups.groups:
+        numbers = range(first, first + group.instances)
+        hosts = tuple(sorted((f"algo-{number}" for number in numbers), reverse=True))
+        groups.append(HostGroup(instance_group_name=group.name, instance_type=group.instance_type, hosts=hosts))
+        first += group.instances
+    return tuple(groups)
+
+
+def all_hosts(job: LocalJob) -> tuple[str, ...]:
+    """Return the names of all instances, of whatever group, as SageMaker lists them."""
+    return host_names(sum(group.instances for group in job.groups.groups) or job.cluster.instances)
 
 
 def list_hosts(job: LocalJob) -> tuple[str, ...]:
-    """Return the names in the order of ranks: SageMaker's toolkit gives mpirun the order of the instance group."""
-    names = group_hosts if job.launch is Launch.MPI else host_names
-    return names(job.cluster.instances)
+    """Return those that train in the order of ranks: the toolkit gives mpirun the order of the instance group."""
+    hosts = _hosts_of(job, job.groups.train or GROUP_NAME)
+    return hosts if job.launch is Launch.MPI else tuple(sorted(hosts))
+
+
+def list_data_hosts(job: LocalJob) -> tuple[str, ...]:
+    """Return those that make batches for the ranks; none without a data group."""
+    return tuple(sorted(_hosts_of(job, job.groups.data))) if job.groups.data else ()
+
+
+def _hosts_of(job: LocalJob, name: str) -> tuple[str, ...]:
+    return next(group.hosts for group in list_groups(job) if group.instance_group_name == name)
 
 
 def list_ranks(job: LocalJob) -> tuple[Rank, ...]:

@@ -11,18 +11,19 @@ from functools import partial
 
 from packer.channels.assignment import keys_of_instance
 from packer.channels.channel_names import InputMode
-from packer.channels.channel_plan import ChannelPlan, plan_channels
+from packer.channels.channel_plan import ChannelPlan, feedable, plan_channels
 from packer.channels.jobfiles import JobFiles
 from packer.dataset.load import load_manifest
 from packer.errors import OptionsError
 from packer.localjob.content import Content, fill_channels
+from packer.localjob.data_processes import DataHosts, name_data_hosts
 from packer.localjob.environment import instance_variables, program_arguments
-from packer.localjob.job_spec import Launch, LocalJob, list_hosts, list_ranks
+from packer.localjob.job_spec import Launch, LocalJob, list_data_hosts, list_hosts, list_ranks
 from packer.localjob.mpi import StartedMpi, check_mpirun
 from packer.localjob.pipe_writer import ChannelUse, Piece, PipeChannel, close_channels, concatenate
-from packer.localjob.processes import Guard, Say, StopRequest, relayed, supervise
-from packer.localjob.rank_processes import StartedRanks
-from packer.localjob.tree import describe_instance, list_hyperparameters, make_tree, read_failure
+from packer.localjob.processes import Guard, Say, StopRequest, kill_all, relayed, supervise
+from packer.localjob.rank_processes import StartedRanks, find_free_port
+from packer.localjob.tree import describe_instance, list_hyperparameters, make_tree, put_success, read_failure
 from packer.specs import DEFAULT_STORE, StoreOptions
 from packer.stores.open_store import absolute_uri, is_local, open_store
 
@@ -39,10 +40,20 @@ class RankExit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataHostExit:
+    """How one data host ended."""
+
+    host: str
+    exit_code: int | None
+    """Minus a number for the signal that ended it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalJobResult:
     """How a job ended."""
 
     ranks: tuple[RankExit, ...]
+    data_hosts: tuple[DataHostExit, ...]
     channels: tuple[ChannelUse, ...]
     """Of Pipe mode."""
     failures: tuple[tuple[str, str], ...]
@@ -52,8 +63,9 @@ class LocalJobResult:
 
     @property
     def ok(self) -> bool:
-        """Every rank ended with 0."""
-        return all(rank.exit_code == 0 for rank in self.ranks)
+        """Every rank ended with 0, and no data host with an error of its own; one that was killed costs no sample."""
+        has_failed_host = any((host.exit_code or 0) > 0 for host in self.data_hosts)
+        return all(rank.exit_code == 0 for rank in self.ranks) and not has_failed_host
 
     @property
     def interrupted(self) -> bool:
@@ -81,17 +93,19 @@ def run_local_job(job: LocalJob, base_dir: str, *, say: Say, options: StoreOptio
     plans = plan_channels(
         load_manifest(store), job.cluster, mode=job.mode, splits=job.splits, shuffle_seed=job.shuffle_seed
     )
+    plans = feedable(plans) if job.groups.data else plans
     content = Content(store, plans)
     _check_command(job)
-    stage = _build_stage(job, content, plans, _claim_base(base_dir, job))
+    ports = tuple(find_free_port() for _ in list_data_hosts(job))
+    stage = _build_stage(name_data_hosts(job, ports), content, plans, _claim_base(base_dir, job), ports)
     with StopRequest() as stop, Guard(stage.base) as guard:
         pipes: list[PipeChannel] = []
         try:
             _open_pipes(pipes, stage)
-            codes = _run_ranks(stage, stop, guard, partial(_check_pipes, pipes), say)
+            codes, host_exits = _run_ranks(stage, stop, guard, partial(_check_pipes, pipes), say)
         finally:
             uses = close_channels(pipes)
-    return _summarise(stage, codes, uses, stop)
+    return _summarise(stage, codes, uses, stop, host_exits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,15 +117,23 @@ class _Stage:
     plans: tuple[ChannelPlan, ...]
     content: Content
     trees: tuple[JobFiles, ...]
-    """Of the instances, in the order of ranks."""
+    """Of the instances that train, in the order of ranks."""
+    data_trees: tuple[JobFiles, ...]
+    """Of the instances with data hosts."""
+    ports: tuple[int, ...]
+    """Of the data hosts."""
 
 
-def _build_stage(job: LocalJob, content: Content, plans: tuple[ChannelPlan, ...], base: str) -> _Stage:
-    trees = tuple(describe_instance(job, host, plans, base=base) for host in list_hosts(job))
+def _build_stage(
+    job: LocalJob, content: Content, plans: tuple[ChannelPlan, ...], base: str, ports: tuple[int, ...]
+) -> _Stage:
+    hosts = list_hosts(job)
+    trees = tuple(describe_instance(job, host, plans, base=base) for host in (*hosts, *list_data_hosts(job)))
     for tree in trees:
         make_tree(tree, list_hyperparameters(job))
     fill_channels(content, job, plans, trees, shared_dir=os.path.join(base, "shared"))
-    return _Stage(job=job, base=base, plans=plans, content=content, trees=trees)
+    own, data = trees[: len(hosts)], trees[len(hosts) :]
+    return _Stage(job=job, base=base, plans=plans, content=content, trees=own, data_trees=data, ports=ports)
 
 
 def _check_command(job: LocalJob) -> None:
@@ -153,20 +175,35 @@ def _check_pipes(pipes: Sequence[PipeChannel]) -> None:
 
 def _run_ranks(
     stage: _Stage, stop: StopRequest, guard: Guard, check: Callable[[], None], say: Say
-) -> tuple[int | None, ...]:
-    started = _start(stage)
-    guard.watch(started.processes)
-    with relayed(started.streams, say):
+) -> tuple[tuple[int | None, ...], tuple[DataHostExit, ...]]:
+    """Run the ranks to their ends, and the data hosts for as long; return how both ended."""
+    environments = {tree.resources.current_host: _environment(stage, tree, tree, 0) for tree in stage.data_trees}
+    data = DataHosts(stage.job, stage.ports, environments)
+    try:
+        started = _start(stage)
+    except BaseException:
+        kill_all(data.processes)
+        raise
+    guard.watch([*started.processes, *data.processes])
+    with relayed([*started.streams, *data.streams], say):
         try:
             supervise(started.processes, stop, grace_s=stage.job.grace_s, check=check)
         finally:
             started.end()
-    return started.exit_codes()
+            data.finish()
+    exits = zip(data.hosts, data.exit_codes(), strict=True)
+    return started.exit_codes(), tuple(DataHostExit(host=host, exit_code=code) for host, code in exits)
 
 
 def _start(stage: _Stage) -> StartedRanks | StartedMpi:
     job = stage.job
-    environments = {tree.resources.current_host: _environment(stage, tree) for tree in stage.trees}
+    num_gpus = job.cluster.gpus_per_instance
+    environments = {
+        tree.resources.current_host: _environment(
+            stage, tree, stage.trees[0] if job.launch is Launch.MPI else tree, num_gpus
+        )
+        for tree in stage.trees
+    }
     command = (*job.command, *program_arguments(list_hyperparameters(job)))
     if job.launch is Launch.PROCESSES:
         return StartedRanks(command, list_ranks(job), environments)
@@ -175,19 +212,25 @@ def _start(stage: _Stage) -> StartedRanks | StartedMpi:
     return StartedMpi(command, list_ranks(job), environments, launch_dir=launch_dir)
 
 
-def _environment(stage: _Stage, tree: JobFiles) -> dict[str, str]:
-    master = stage.trees[0] if stage.job.launch is Launch.MPI else tree
-    num_gpus = stage.job.cluster.gpus_per_instance
+def _environment(stage: _Stage, tree: JobFiles, master: JobFiles, num_gpus: int) -> dict[str, str]:
     return {**os.environ, **instance_variables(tree, master, list_hyperparameters(stage.job), num_gpus=num_gpus)}
 
 
 def _summarise(
-    stage: _Stage, codes: Sequence[int | None], uses: tuple[ChannelUse, ...], stop: StopRequest
+    stage: _Stage,
+    codes: Sequence[int | None],
+    uses: tuple[ChannelUse, ...],
+    stop: StopRequest,
+    data_hosts: tuple[DataHostExit, ...],
 ) -> LocalJobResult:
     exits = tuple(
         RankExit(rank=rank.rank, host=rank.host, local_rank=rank.local_rank, exit_code=code)
         for rank, code in zip(list_ranks(stage.job), codes, strict=True)
     )
+    bad = {rank.host for rank in exits if rank.exit_code != 0} | {host.host for host in data_hosts if host.exit_code}
+    for tree in (*stage.trees, *stage.data_trees):
+        if tree.resources.current_host not in bad:
+            put_success(tree)
     failures = tuple((tree.resources.current_host, text) for tree in stage.trees if (text := read_failure(tree)))
     stopped_by = stop.signals[0] if stop.signals else 0
-    return LocalJobResult(ranks=exits, channels=uses, failures=failures, stopped_by=stopped_by)
+    return LocalJobResult(ranks=exits, data_hosts=data_hosts, channels=uses, failures=failures, stopped_by=stopped_by)

@@ -72,7 +72,8 @@ class StartedMpi:
         _write_agent(launch_dir)
         for host, environment in environments.items():
             own = {**environment, _SESSION_FOLDER: _make_folder(launch_dir, host)}
-            with open(os.path.join(launch_dir, mpi_agent.environment_name(host)), "wb") as file:
+            path = os.path.join(launch_dir, mpi_agent.environment_name(host))
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # it may hold secrets
                 file.write(msgspec.json.encode(_add_to_path(launch_dir, own)))
         first = {**environments[ranks[0].host], "TMPDIR": _make_folder(launch_dir, "mpirun")}
         self._words, self._held = _open_words(launch_dir, len(ranks))

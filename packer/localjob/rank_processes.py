@@ -27,7 +27,7 @@ class StartedRanks:
             OptionsError: the command cannot be started.
         """
         local_size = max(rank.local_rank for rank in ranks) + 1
-        port = _find_free_port()
+        port = find_free_port()
         self.processes: list[ProcessGroup] = []
         try:
             for rank in ranks:
@@ -56,7 +56,8 @@ class StartedRanks:
         return tuple(process.exit_code for process in self.processes)
 
 
-def _find_free_port() -> int:
+def find_free_port() -> int:
+    """Return a port of this machine that nobody listens on at the moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

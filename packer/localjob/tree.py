@@ -10,21 +10,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan
 from packer.channels.jobfiles import (
     ChannelConfig,
-    InstanceGroup,
     JobFiles,
     ResourceConfig,
     encode_hyperparameters,
     write_job_files,
 )
-from packer.localjob.job_spec import Launch, LocalJob, group_hosts, host_names
+from packer.localjob.job_spec import (
+    DISTRIBUTION_GROUPS,
+    MPI_ENABLED,
+    PROGRAM,
+    Launch,
+    LocalJob,
+    all_hosts,
+    list_groups,
+)
 
-INSTANCE_TYPE = "local"
-GROUP_NAME = "homogeneousCluster"
-"""What SageMaker calls the one group of a job without groups."""
 NETWORK_INTERFACE = "lo"
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints", "code")
 _FAILURE_CHARS = 1024
@@ -33,14 +39,14 @@ _FAILURE_CHARS = 1024
 
 def describe_instance(job: LocalJob, host: str, plans: Sequence[ChannelPlan], *, base: str) -> JobFiles:
     """Return what an instance is told, whose folder is below `base`."""
-    instances = job.cluster.instances
-    group = InstanceGroup(instance_group_name=GROUP_NAME, instance_type=INSTANCE_TYPE, hosts=group_hosts(instances))
+    groups = list_groups(job)
+    own = next(group for group in groups if host in group.hosts)
     resources = ResourceConfig(
         current_host=host,
-        hosts=host_names(instances),
-        current_instance_type=INSTANCE_TYPE,
-        current_group_name=GROUP_NAME,
-        instance_groups=(group,),
+        hosts=all_hosts(job),
+        current_instance_type=own.instance_type,
+        current_group_name=own.instance_group_name,
+        instance_groups=groups,
         network_interface_name=NETWORK_INTERFACE,
     )
     channels = {plan.name: _describe_channel(plan) for plan in plans}
@@ -48,14 +54,21 @@ def describe_instance(job: LocalJob, host: str, plans: Sequence[ChannelPlan], *,
 
 
 def list_hyperparameters(job: LocalJob) -> dict[str, str]:
-    """Return the hyperparameters as they stand in the file, with those by which SageMaker's SDK asks for MPI."""
-    own = encode_hyperparameters(dict(job.hyperparameters))
+    """Return the hyperparameters as they stand in the file, with those by which SageMaker's SDK says what to start."""
+    program = next((word for word in job.command if word.endswith(".py")), job.command[0])
+    own = {PROGRAM: _as_json(os.path.basename(program)), **encode_hyperparameters(dict(job.hyperparameters))}
+    if job.groups.train:
+        own |= {DISTRIBUTION_GROUPS: _as_json([job.groups.train])}
     if job.launch is not Launch.MPI:
         return own
     return own | {
-        "sagemaker_mpi_enabled": "true",
+        MPI_ENABLED: "true",
         "sagemaker_mpi_num_of_processes_per_host": str(job.cluster.gpus_per_instance),
     }
+
+
+def _as_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def make_tree(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
@@ -63,6 +76,12 @@ def make_tree(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
     for folder in _FOLDERS:
         os.makedirs(os.path.join(files.base_dir, folder))
     write_job_files(files, hyperparameters)
+
+
+def put_success(files: JobFiles) -> None:
+    """Write the file that SageMaker's toolkit leaves on a host whose work went well. Raises OSError."""
+    with open(os.path.join(files.base_dir, "output", "success"), "wb"):
+        pass
 
 
 def read_failure(files: JobFiles) -> str:

@@ -87,12 +87,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Return the instances that train. Raises OptionsError."""
         from packer.channels.channel_plan import Cluster
 
-        groups = self.groups()
-        instances = self.instances
-        if groups.train:
-            instances = groups.find(groups.train).instances
-            if self.instances not in (None, instances):
-                raise OptionsError(f"expected {instances} as in `train_group`, got {self.instances}", field="instances")
+        instances = self.groups().train_instances(self.instances)
         if instances is None or self.gpus_per_instance is None:
             missing = "instances" if instances is None else "gpus_per_instance"
             raise OptionsError("expected the instances that train and the ranks on each, got none", field=missing)

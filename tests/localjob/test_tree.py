@@ -75,6 +75,7 @@ def test_hyperparameters_are_json_in_texts(tmp_path: Path) -> None:
         "name": '"a b"',
         "text": '"4"',
         "sagemaker_mpi_enabled": "true",
+        "sagemaker_program": '"true"',
         "sagemaker_mpi_num_of_processes_per_host": "2",
     }
 
