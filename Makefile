@@ -101,9 +101,9 @@ test-spark4: $(SPARK4)
 test-spark40: $(SPARK40)
 	.venv-spark40/bin/python -m pytest -q -m spark $(SPARK_TESTS) $(PYTEST_OPTIONS)
 
-# The last lines list each skipped test with its reason, then the counts.
+# The last lines list the slowest tests, each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(SDK3) $(PHOTOGRAPHS)/.downloaded
-	.venv-test/bin/python -m pytest -m "not torch and not browser and not croissant and not readers" $(PYTEST_OPTIONS)
+	.venv-test/bin/python -m pytest -q --numprocesses 2 --dist loadfile --durations=25 -m "not torch and not browser and not croissant and not readers" $(PYTEST_OPTIONS)
 
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
 endurance: $(LATEST)
