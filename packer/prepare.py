@@ -19,7 +19,7 @@ from packer.errors import OptionsError, SourceError
 from packer.formats.features import check_extra_names
 from packer.measuring import Measured, kept_sizes, measure
 from packer.options import PackOptions
-from packer.packing.encoder import report_encoder
+from packer.packing.encoder import EncoderSpec, report_encoder
 from packer.plan_request import plan_document, plan_request, tell_findings
 from packer.planning.balance import KnownSizes
 from packer.planning.class_findings import planned_classes
@@ -187,7 +187,8 @@ def plan_listed(run: Run[PackOptions], ready: ReadyItems, measured: list[int]) -
     sizes: SizeEstimate | KnownSizes = estimate_size(measured)
     if options.image_spec().keeps_all:
         sizes = kept_sizes(ordered, added_bytes=sum(measured) // len(measured))
-    (encoder,) = run.engine.run(report_encoder, options.image_spec(), [0], run.progress.advance)
+    asked = EncoderSpec(image=options.image_spec(), format=options.format)
+    (encoder,) = run.engine.run(report_encoder, asked, [0], run.progress.advance)
     request = plan_request(
         options, encoder, label_kind=listing.label_kind, class_names=listing.class_names, fields=listing.fields
     )

@@ -20,7 +20,7 @@ def pack(
     instances: int = 1,
     gpus_per_instance: int = 1,
     gpus: int | None = None,
-    format: Literal["tfrecord", "recordio", "webdataset"] = "tfrecord",
+    format: Literal["tfrecord", "recordio", "webdataset", "parquet"] = "tfrecord",
     shard_size: str = "100MB",
     split: str | Mapping[str, float] = "train=1",
     stratify: bool = False,

@@ -19,14 +19,18 @@ from packer.dataset.commit import Closing, Inherited
 from packer.dataset.copies import copies_digest, left_out, load_copies
 from packer.dataset.itemcheck import check_fields, check_items
 from packer.dataset.load import load_labels, load_manifest
-from packer.dataset.manifest import Manifest
+from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.recordstable import decode_records
 from packer.dataset.shardcheck import manifest_shards
+from packer.dataset.sidefiles import load_places
 from packer.engines.engine import Engine
 from packer.errors import DataSetError
+from packer.formats.container import Container, RecordPlaces
+from packer.formats.registry import get_format
 from packer.options import PackOptions, parse_options
 from packer.packing.assemble import ShardSummary
+from packer.packing.encoder import in_container
 from packer.packing.reshard import SOURCE_NUM_BYTES, SOURCE_SHA256, ReshardContext, added_bytes, reshard_shard
 from packer.pipeline import PackResult, closing, count_reused, make_dataset, open_run
 from packer.plan_request import lasting_options
@@ -36,7 +40,8 @@ from packer.planning.plan import Plan, PlanRequest, build_plan, order_items
 from packer.planning.shard_count import SizeEstimate
 from packer.progress import Progress
 from packer.run import Run, Work
-from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES
+from packer.sources.items import NUM_BYTES
+from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES, picture_column
 from packer.stores.open_store import open_store, share_options
 from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
@@ -123,15 +128,19 @@ class _Copying:
 
 
 def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan, PlanDocument]:
-    shards = manifest_shards(manifest)
-    table = pa.concat_tables(read_in_order(source, shards, lambda found: _items(source, found[0], found[1].key)))
+    shards, container = manifest_shards(manifest), get_format(manifest.format)
+    table = pa.concat_tables(read_in_order(source, shards, lambda found: _items(source, *found, container)))
     ordered = order_items(table, seed=manifest.seed)
     check_items(ordered, options.format)
     check_fields(manifest.declared, options.format)
+    original = load_plan(source)
+    if original is None:
+        raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
+    encoder = in_container(original.encoder, options.format)
     request = PlanRequest(
         format=options.format,
         image=manifest.image,
-        encoder_sha256=manifest.encoder_sha256,
+        encoder_sha256=encoder.sha256,
         seed=manifest.seed,
         sharding=msgspec.structs.replace(options.shard_spec(), stratify=manifest.stratify),
         splits=(),
@@ -146,13 +155,10 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     copies = left_out(load_copies(source))
     if copies.num_rows:
         plan = replace(plan, copies=copies)
-    original = load_plan(source)
-    if original is None:
-        raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
     document = PlanDocument(
         plan_id=plan.plan_id,
         header=plan.header,
-        encoder=original.encoder,
+        encoder=encoder,
         source_root=source.uri,
         options=lasting_options(options),
         command="reshard",
@@ -174,23 +180,33 @@ def _record_sizes(ordered: pa.Table, added: int, *, keeps_all: bool) -> SizeEsti
     return SizeEstimate(mean_bytes=mean_bytes, spread_bytes=int(np.std(sizes)), num_probed=len(sizes))
 
 
-def _items(source: Store, split: str, shard_key: str) -> pa.Table:
-    """Return a shard's records as items that lie in it; fills are left out."""
-    key = records_key(split, stem_of(shard_key))
+def _items(source: Store, split: str, shard: ShardEntry, container: Container) -> pa.Table:
+    """Return a shard's records as items that lie in it, where its index says; fills are left out."""
+    key = records_key(split, stem_of(shard.key))
     table = decode_records(source.get(key), name=f"{source.uri}/{key}")
-    sizes = table.column("num_bytes").to_numpy()
+    places = load_places(source, container, split, shard)
     num = table.num_rows
     table = table.rename_columns([_RENAMED.get(name, name) for name in table.column_names])
-    located = {
-        ARCHIVE: pa.array([shard_key] * num, pa.large_string()),
-        OFFSET_BYTES: pa.array(np.cumsum(sizes) - sizes, pa.int64()),
-        STORED_BYTES: pa.array(sizes, pa.int64()),
-        METHOD: pa.array([STORED] * num, pa.int64()),
-        _SPLIT: pa.array([split] * num, pa.large_string()),
-    }
+    sizes = pa.array(places.sizes_bytes, pa.int64())
+    table = table.set_column(table.schema.get_field_index("num_bytes"), "num_bytes", sizes)
+    located = _located(places, shard.key) | {_SPLIT: pa.array([split] * num, pa.large_string())}
+    for name, picture in places.pictures.items():
+        columns = {NUM_BYTES: pa.array(picture.sizes_bytes, pa.int64())} | _located(picture, shard.key)
+        located |= {picture_column(name, column): values for column, values in columns.items()}
     for name, column in located.items():
         table = table.append_column(name, column)
     return table.filter(pc.invert(table.column("is_fill"))).drop_columns(["is_fill"])
+
+
+def _located(places: RecordPlaces, shard_key: str) -> dict[str, pa.Array]:
+    """Return the columns that say where records lie, as members of the shard."""
+    num = len(places.offsets_bytes)
+    return {
+        ARCHIVE: pa.array([shard_key] * num, pa.large_string()),
+        OFFSET_BYTES: pa.array(places.offsets_bytes, pa.int64()),
+        STORED_BYTES: pa.array(places.sizes_bytes, pa.int64()),
+        METHOD: pa.array([STORED] * num, pa.int64()),
+    }
 
 
 _RENAMED = {"source_num_bytes": SOURCE_NUM_BYTES, "source_sha256": SOURCE_SHA256}

@@ -46,6 +46,7 @@ class FormatName(enum.StrEnum):
     TFRECORD = "tfrecord"
     RECORDIO = "recordio"
     WEBDATASET = "webdataset", 2
+    PARQUET = "parquet", 2
 
 
 class Fit(enum.StrEnum):

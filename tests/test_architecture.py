@@ -51,8 +51,10 @@ def test_a_worker_loads_what_it_packs_with_and_nothing_for_other_places() -> Non
         "from packer.packing import TASK_MODULES\n"
         "for name in TASK_MODULES: importlib.import_module(name)\n"
         "from packer.options import PackOptions\n"
-        "from packer.packing.encoder import report_encoder\n"
-        "report_encoder(PackOptions(source='a', dest='b').image_spec(), 0, lambda items, size: None)"
+        "from packer.packing.encoder import EncoderSpec, report_encoder\n"
+        "options = PackOptions(source='a', dest='b')\n"
+        "asked = EncoderSpec(image=options.image_spec(), format=options.format)\n"
+        "report_encoder(asked, 0, lambda items, size: None)"
     )
     assert {"PIL", "cykooz_resizer", "simplejpeg", "pyarrow"} <= loaded
     assert loaded & {*HEAVY - {"PIL", "cykooz_resizer", "pyarrow"}, "fsspec", "typer", "rich", "email"} == set()

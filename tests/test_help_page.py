@@ -116,7 +116,7 @@ def test_both_flags_for_help(capfd, name: str, flag: str) -> None:
         (("pa",), {"pack"}),
         (("pack", "--shard"), {"--shard-size"}),
         (("pack", "--fit", "co"), {"cover", "contain"}),
-        (("pack", "--format", ""), {"tfrecord", "recordio", "webdataset"}),
+        (("pack", "--format", ""), {"tfrecord", "recordio", "webdataset", "parquet"}),
     ],
 )
 def test_a_shell_completes_commands_options_and_values(words: tuple[str, ...], expected: set[str]) -> None:

@@ -21,6 +21,7 @@ from packer.channels.channel_names import META_CHANNEL, InputMode, channel_name,
 from packer.channels.key_lists import keys_of_local_rank
 from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
+from packer.formats.registry import check_streamed
 from packer.planning.layout import MANIFEST_KEY, channel_manifest_key
 from packer.specs import is_training_split
 
@@ -82,7 +83,7 @@ def plan_channels(
     Raises:
         DataSetError: there is no such split.
         OptionsError: the shards do not fit the cluster, a channel's name cannot be used, there are too many channels,
-            or SageMaker does not shuffle in this mode.
+            SageMaker does not shuffle in this mode, or the shards cannot be read from a Pipe.
     """
     if shuffle_seed is not None and mode not in (InputMode.FILE, InputMode.PIPE):
         raise OptionsError(
@@ -90,6 +91,8 @@ def plan_channels(
             "trainer's own `seed` shuffles the shards of each rank",
             field="shuffle_seed",
         )
+    if mode is InputMode.PIPE:
+        check_streamed(manifest.format, uri=MANIFEST_KEY, reader="Pipe mode")
     plans = []
     for split in splits or tuple(manifest.splits):
         check_fits(manifest, split, cluster)

@@ -46,7 +46,7 @@ from packer.errors import WorkerError
 from packer.formats.features import check_extra_names
 from packer.measuring import Measured, check_largest, measure
 from packer.options import PackOptions
-from packer.packing.encoder import report_encoder
+from packer.packing.encoder import EncoderSpec, report_encoder
 from packer.plan_request import plan_document, plan_request, tell_findings
 from packer.planning.class_findings import ClassCounts
 from packer.planning.layout import plan_part_key, planned_copies_key
@@ -146,7 +146,8 @@ def plan_rows(
     if options.dedupe:
         ordered = _without_copies(run, engine, ordered, maker)
     measured = measure(ordered, Measured(place=maker.place, class_names=maker.class_names), run)
-    (encoder,) = engine.run(report_encoder, options.image_spec(), [0], run.progress.advance)
+    asked = EncoderSpec(image=options.image_spec(), format=options.format)
+    (encoder,) = engine.run(report_encoder, asked, [0], run.progress.advance)
     request = plan_request(options, encoder, label_kind=maker.label_kind, class_names=maker.class_names)
     with run.progress.phase("planning", total=None):
         planned = _Planning(engine, ordered, request).plan(measured, keeps_all=options.image_spec().keeps_all)

@@ -16,20 +16,19 @@ import msgspec
 
 from packer.dataset.manifest import Manifest
 from packer.errors import OptionsError
+from packer.formats.registry import get_format
 from packer.parsing import ParseError, parse_json
 from packer.planning.layout import CARD_KEY, CROISSANT_KEY
 from packer.shown_text import counted
-from packer.specs import FieldKind, FieldSpec, FormatName, is_training_split
+from packer.specs import FieldKind, FieldSpec, is_training_split
 from packer.stores.store import ObjectNotFoundError, Store
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 _TABLES = "record-tables"
 _PERSON = "person:"
-_MEDIA_TYPES = {FormatName.WEBDATASET: "application/x-tar"}
-"""Of the containers that have one; the others are files of bytes."""
-_SPLIT_IN_PATH = "^(?:meta/records/)?([^/]+)(?:/.+parquet)?$"
-"""Takes ``train`` out of a table's path. Readers apply it to its own result, ``train``, too, and find the files
-of one split with it, which must not be its shards."""
+_SPLIT_IN_PATH = r"^(?:meta/records/.+/)?([a-z][a-z0-9-]*)(?:-.+-of-.+\.parquet)?$"
+"""Takes ``train`` out of a table's path. Readers apply it to its own result, ``train``, too. And they make globs of
+it, with and without each part that may be missing, to find the tables of one split: none of these fits a shard."""
 _WRITE_ANEW = "write it anew with shardpack croissant, or remove it"
 _CARD_MARK = "<!-- written by shardpack croissant -->"
 _SPLIT_TYPES = {"val": "cr:ValidationSplit", "valid": "cr:ValidationSplit", "validation": "cr:ValidationSplit"}
@@ -117,7 +116,7 @@ def _shards(manifest: Manifest) -> Iterator[dict[str, Any]]:
                 "name": shard.key,
                 "contentUrl": shard.key,
                 "contentSize": f"{shard.num_bytes} B",
-                "encodingFormat": _MEDIA_TYPES.get(manifest.format, "application/octet-stream"),
+                "encodingFormat": get_format(manifest.format).media_type,
                 "sha256": shard.sha256,
             }
 

@@ -62,6 +62,9 @@ class FieldCheck:
             return None
         return f"expected the label {list(expected)} of its boxes, found {list(found)}"
 
+    def _size_of(self, sample: Sample) -> tuple[int, int]:
+        return (sample.width, sample.height) if self._container.holds_size else read_size(sample.encoded)[:2]
+
     def _picture_fault(self, sample: Sample) -> str | None:
         for spec in self._fields:
             if spec.name not in sample.pictures:
@@ -70,8 +73,8 @@ class FieldCheck:
                 size = check_decodes(sample.pictures[spec.name].encoded)
             except RejectError as error:
                 return f"its {spec.kind} {spec.name} does not decode: {error}"
-            if spec.kind is FieldKind.MASK and size != (sample.width, sample.height):
-                return f"its mask {spec.name} is {size[0]}x{size[1]}, its picture {sample.width}x{sample.height}"
+            if spec.kind is FieldKind.MASK and size != (wanted := self._size_of(sample)):
+                return f"its mask {spec.name} is {size[0]}x{size[1]}, its picture {wanted[0]}x{wanted[1]}"
         return None
 
 

@@ -30,12 +30,23 @@ def _first_not_finite(items: pa.Table) -> tuple[str, str] | None:
 
 def check_fields(fields: Sequence[FieldSpec], container: FormatName) -> None:
     """Raise OptionsError for a field that a container has no room for."""
+    taken = get_format(container).limits.taken_names
+    _check_names([spec.name for spec in fields], taken, f"`format={container}`: the field")
     for spec in fields:
         if spec.is_picture and not get_format(container).holds_pictures:
             raise OptionsError(
                 f"`format={container}`: expected no masks and no further images, got the field {spec.name!r}; leave it "
-                "out, or use `format=tfrecord` or webdataset"
+                "out, or use `format=tfrecord`, webdataset or parquet"
             )
+
+
+def _check_names(names: Sequence[str], taken: frozenset[str], what: str) -> None:
+    unfit = sorted(taken.intersection(names))
+    if unfit:
+        raise OptionsError(
+            f"{what} {', '.join(unfit)}: expected other names than those that each record has "
+            f"({', '.join(sorted(taken))}); rename it"
+        )
 
 
 def check_items(items: pa.Table, container: FormatName) -> None:
@@ -45,6 +56,12 @@ def check_items(items: pa.Table, container: FormatName) -> None:
         OptionsError: some do not fit; the text has their number and the first in the order of the table.
     """
     limits = get_format(container).limits
+    own = {"key", "label"}
+    _check_names(
+        [name for name in items.column_names if name not in own],
+        limits.taken_names,
+        f"`format={container}`: the column",
+    )
     keys = items.column("key")
     if limits.unfit_key:
         unfit = pc.match_substring_regex(keys, limits.unfit_key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate
 
 import msgspec
 import pyarrow as pa
@@ -15,7 +14,7 @@ from packer.dataset.fieldcheck import FieldCheck
 from packer.dataset.manifest import Manifest, ShardEntry
 from packer.dataset.planfile import PlanDocument, load_shard_items
 from packer.dataset.recordstable import decode_records, is_same_file
-from packer.dataset.sidefiles import side_files
+from packer.dataset.sidefiles import load_places, side_files
 from packer.engines.engine import Tick
 from packer.errors import CorruptRecordError, DataSetError, PackerError, StoreError
 from packer.formats.container import Record, Sample
@@ -201,12 +200,21 @@ class _ShardCheck:
         if len(records) != self._shard.num_records:
             yield f"expected {self._shard.num_records:,} records, found {len(records):,}"
         elif table is not None and table.num_rows == len(records):
-            yield from self._span_faults(records, table)
+            yield from self._size_faults(records, table)
             yield from self._sample_faults(records, table)
 
-    def _span_faults(self, records: list[Record], table: pa.Table) -> Iterator[str]:
-        sizes = table.column("num_bytes").to_pylist()
-        for record, offset, size in zip(records, accumulate(sizes, initial=0), sizes, strict=False):
+    def _size_faults(self, records: list[Record], table: pa.Table) -> Iterator[str]:
+        """Compare the records' sizes with the table, and where they begin with the index."""
+        try:
+            starts = load_places(self._store, self._container, self._split, self._shard).offsets_bytes
+        except StoreError:
+            raise
+        except (CorruptRecordError, OSError):  # told of the index
+            starts = [record.offset_bytes for record in records]
+        if len(starts) != len(records):
+            yield f"expected {len(records):,} records in its index, found {len(starts):,}"
+            return
+        for record, offset, size in zip(records, starts, table.column("num_bytes").to_pylist(), strict=True):
             if (record.offset_bytes, record.num_bytes) != (offset, size):
                 yield f"{_place(record)}: expected {size:,} bytes at {offset:,}, found {record.num_bytes:,}"
                 return

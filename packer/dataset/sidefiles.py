@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from packer.dataset.manifest import ShardEntry
-from packer.formats.container import Container, Label, ShardIndex
+from packer.formats.container import Container, Label, RecordPlaces, ShardIndex
 from packer.planning.layout import index_key, side_key, stem_of
 from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
@@ -34,8 +34,17 @@ def iter_split_index(
     if container.index_split is None:
         return None
 
-    def load(shard: ShardEntry) -> ShardIndex:
-        key = index_key(split, stem_of(shard.key))
-        return ShardIndex(content=store.get(key), num_bytes=shard.num_bytes, name=f"{store.uri}/{key}")
+    return container.index_split(read_in_order(store, shards, lambda shard: _load_index(store, split, shard)))
 
-    return container.index_split(read_in_order(store, shards, load))
+
+def load_places(store: Store, container: Container, split: str, shard: ShardEntry) -> RecordPlaces:
+    """Return where a shard's records lie, as its index says.
+
+    Raises CorruptRecordError or OSError.
+    """
+    return container.record_places(_load_index(store, split, shard))
+
+
+def _load_index(store: Store, split: str, shard: ShardEntry) -> ShardIndex:
+    key = index_key(split, stem_of(shard.key))
+    return ShardIndex(content=store.get(key), num_bytes=shard.num_bytes, name=f"{store.uri}/{key}")

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, TypeAlias
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import msgspec
 
 from packer.specs import FieldSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # a loader does without
 
 ExtraValue: TypeAlias = (
     "int | float | str | bytes | tuple[int, ...] | tuple[float, ...] | tuple[str, ...] | tuple[bytes, ...]"
@@ -62,16 +66,60 @@ class Sample:
     """What some of the extras and pictures are, for a writer; empty where a sample was read."""
 
 
+Payload: TypeAlias = "bytes | memoryview | Sample"
+"""A sample in its container's serialisation; the sample itself, where the values of many lie side by side."""
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One framed record as read: its span in the file is ``[offset_bytes, offset_bytes + num_bytes)``."""
+    """One record as read."""
 
     index: int
     """Position in the file, from 0."""
     offset_bytes: int
+    """Where it begins in the file: its first byte, or that of its picture where a record is no run of bytes."""
     num_bytes: int
-    """Framed size: header, payload, padding or checksums."""
-    payload: bytes | memoryview
+    """Framed size: header, payload, padding or checksums. Where a record is no run of bytes: the size of its values."""
+    payload: Payload
     """May be a view of all that was read at once, up to 512 KiB, or of a whole file: who keeps many, copies them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPlaces:
+    """Where what can be read of a shard's records lies: of record i ``[offsets[i], offsets[i] + sizes[i])``."""
+
+    offsets_bytes: Sequence[int]
+    """In the file, in the order of the records."""
+    sizes_bytes: Sequence[int]
+    pictures: Mapping[str, RecordPlaces] = field(default_factory=dict)
+    """Where masks and further images lie that are no part of the above, by the names of their fields."""
+
+    def spans_of(self, record: int) -> Iterator[tuple[int, int]]:
+        """Yield offset and size in bytes of what lies elsewhere of a record: of itself, then of each of `pictures`."""
+        for places in (self, *self.pictures.values()):
+            yield places.offsets_bytes[record], places.sizes_bytes[record]
+
+
+def places_between(starts: Sequence[int], end: int) -> RecordPlaces:
+    """Return the places of records that follow one another, the last one up to `end`, in bytes of the file."""
+    sizes = [stop - start for start, stop in pairwise(chain(starts, (end,)))]
+    return RecordPlaces(offsets_bytes=starts, sizes_bytes=sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSchema:
+    """What is the same for all records of a data set."""
+
+    label_kind: str = "none"
+    """``none``, ``class`` or ``floats``."""
+    num_classes: int = 0
+    class_names: Sequence[str] = ()
+    """By class id; empty where classes have no names, and of some ids where those have none."""
+    columns: pa.Schema | None = None
+    """Extra columns with their types, those of fields but not of pictures among them; None: there are none."""
+    fields: Sequence[FieldSpec] = ()
+
+
+NO_SCHEMA = RecordSchema()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +134,8 @@ class ItemLimits:
     class_rule: str = ""
     finite_rule: str = ""
     """Empty where numbers need not be finite."""
+    taken_names: frozenset[str] = frozenset()
+    """Names that neither an extra column nor a field may have."""
 
 
 NO_LIMITS = ItemLimits()
@@ -111,7 +161,7 @@ class ShardWriter(Protocol):
 
     @property
     def num_bytes(self) -> int:
-        """Size of the file, were it finished now."""
+        """Size of the file, were it finished now; at least that, where it is known only once the file is finished."""
 
     def add(self, sample: Sample, position: int) -> int:
         """Append a sample as the record at `position`, the number of those before it; return its size in bytes.
@@ -145,7 +195,7 @@ class ShardReader(Protocol):
         """
 
     def decode_sample(
-        self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+        self, payload: Payload, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
     ) -> Sample:
         """Parse the payload of a record that was read.
 
@@ -153,11 +203,18 @@ class ShardReader(Protocol):
         """
 
     def decode_record(
-        self, record: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+        self,
+        record: bytes | memoryview,
+        *,
+        pictures: Mapping[str, bytes] | None = None,
+        name: str = "",
+        record_index: int = 0,
+        offset_bytes: int = 0,
     ) -> Sample:
-        """Check and parse one record by itself: the bytes ``[offset_bytes, offset_bytes + num_bytes)`` of its file.
+        """Check and parse one record by itself: what lies at its place (`record_places`), and at those of `pictures`.
 
-        Checksums are verified, and the record must fill its bytes. Raises as `decode_sample`.
+        Checksums are verified, and the record must fill its bytes. Where a record is no run of bytes this gives its
+        pictures alone; all else is in the table of records. Raises as `decode_sample`.
         """
 
 
@@ -193,8 +250,20 @@ class Container(ShardReader, Protocol):
         """Its files are those of TensorFlow's TFRecordDataset, each payload a tf.train.Example."""
 
     @property
+    def is_streamed(self) -> bool:
+        """Records are runs of bytes that follow one another, so one is read by itself, and all from a Pipe."""
+
+    @property
+    def made_by(self) -> str:
+        """Library and version that decide the bytes of a shard, beside its samples; empty: nothing else does."""
+
+    @property
+    def media_type(self) -> str:
+        """Of its files."""
+
+    @property
     def mark_bytes(self) -> int:
-        """What stands in a file behind its last record, in bytes."""
+        """What stands in a file behind its last record, in bytes; 0 where records are no runs of bytes."""
 
     @property
     def is_padded(self) -> bool:
@@ -208,14 +277,14 @@ class Container(ShardReader, Protocol):
     def index_split(self) -> SplitIndexer | None:
         """Makes the index over all shards of a split; None where nobody reads one."""
 
-    def record_starts(self, index: ShardIndex) -> Sequence[int]:
-        """Return where a shard's records begin, in bytes and in their order, as its ``.idx`` says.
+    def record_places(self, index: ShardIndex) -> RecordPlaces:
+        """Return where a shard's records lie, as its ``.idx`` says. Raises CorruptRecordError where that cannot be."""
 
-        Raises CorruptRecordError where it makes no sense.
+    def open_writer(self, split: str, shard_index: int, schema: RecordSchema = NO_SCHEMA) -> ShardWriter:
+        """Return an empty shard of a split, whose samples are as `schema` says.
+
+        Without a schema it tells sizes and cannot be finished, where all shards must have the same columns.
         """
-
-    def open_writer(self, split: str, shard_index: int) -> ShardWriter:
-        """Return an empty shard of a split."""
 
     def side_files(self, keys: Sequence[str], labels: Sequence[Label]) -> dict[str, bytes]:
         """Return the files beside a shard that follow from its records' keys and labels, by suffix."""

@@ -5,21 +5,26 @@ A container of this kind is a framing and a serialisation, each a few functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from packer.errors import CorruptRecordError
 from packer.formats.container import (
     NO_LIMITS,
+    NO_SCHEMA,
     Container,
     ItemLimits,
     Label,
+    Payload,
     Record,
+    RecordPlaces,
+    RecordSchema,
     Sample,
     ShardIndex,
     ShardWriter,
     SplitIndexer,
+    places_between,
 )
 from packer.formats.framing import Chunk, MalformedError, More, more_from_stream, no_more
 
@@ -65,16 +70,20 @@ class FramedContainer:
     holds_columns: bool = True
     holds_pictures: bool = True
     holds_examples: bool = False
+    is_streamed: bool = True
+    made_by: str = ""
+    media_type: str = "application/octet-stream"
     mark_bytes: int = 0
     is_padded: bool = False
     side_suffixes: tuple[str, ...] = ()
     index_split: SplitIndexer | None = None
     make_side_files: Callable[[Sequence[str], Sequence[Label]], dict[str, bytes]] = no_side_files
 
-    def record_starts(self, index: ShardIndex) -> Sequence[int]:
-        return self.parse_index(index.content.decode("ascii", "replace"), index.name)
+    def record_places(self, index: ShardIndex) -> RecordPlaces:
+        starts = self.parse_index(index.content.decode("ascii", "replace"), index.name)
+        return places_between(starts, index.num_bytes)
 
-    def open_writer(self, split: str, shard_index: int) -> ShardWriter:
+    def open_writer(self, split: str, shard_index: int, schema: RecordSchema = NO_SCHEMA) -> ShardWriter:
         return _FramedWriter(self)
 
     def side_files(self, keys: Sequence[str], labels: Sequence[Label]) -> dict[str, bytes]:
@@ -87,16 +96,23 @@ class FramedContainer:
         return self.iter_records(b"", more_from_stream(stream), name=name, check=check)
 
     def decode_sample(
-        self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+        self, payload: Payload, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
     ) -> Sample:
         """`offset_bytes`: where the record starts in the file, for the error alone."""
+        assert not isinstance(payload, Sample)
         try:
             return self.parse_payload(payload)
         except MalformedError as error:
             raise CorruptRecordError(name, record_index, offset_bytes, str(error)) from None
 
     def decode_record(
-        self, record: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+        self,
+        record: bytes | memoryview,
+        *,
+        pictures: Mapping[str, bytes] | None = None,
+        name: str = "",
+        record_index: int = 0,
+        offset_bytes: int = 0,
     ) -> Sample:
         try:
             found = next(self.iter_records(record, no_more, name=name, check=True), None)

@@ -15,12 +15,26 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from packer.errors import CorruptRecordError
-from packer.formats.container import Container, ItemLimits, Label, Record, Sample, ShardIndex, ShardWriter, SplitIndexer
+from packer.formats.container import (
+    NO_SCHEMA,
+    Container,
+    ItemLimits,
+    Label,
+    Payload,
+    Record,
+    RecordPlaces,
+    RecordSchema,
+    Sample,
+    ShardIndex,
+    ShardWriter,
+    SplitIndexer,
+    places_between,
+)
 from packer.formats.framing import Chunk, MalformedError, More, more_from_stream, no_more
 from packer.formats.sample_members import Members, decode_members, encode_members
 
@@ -235,15 +249,18 @@ class WebDataset:
     holds_columns: bool = True
     holds_pictures: bool = True
     holds_examples: bool = False
+    is_streamed: bool = True
+    made_by: str = ""
+    media_type: str = "application/x-tar"
     mark_bytes: int = MARK_BYTES
     is_padded: bool = True
     side_suffixes: tuple[str, ...] = ()
     index_split: SplitIndexer | None = None
 
-    def record_starts(self, index: ShardIndex) -> Sequence[int]:
-        return _parse_index(index)
+    def record_places(self, index: ShardIndex) -> RecordPlaces:
+        return places_between(_parse_index(index), index.num_bytes - MARK_BYTES)
 
-    def open_writer(self, split: str, shard_index: int) -> ShardWriter:
+    def open_writer(self, split: str, shard_index: int, schema: RecordSchema = NO_SCHEMA) -> ShardWriter:
         return _Writer(f"{split}-{shard_index:05d}")
 
     def side_files(self, keys: Sequence[str], labels: Sequence[Label]) -> dict[str, bytes]:
@@ -256,15 +273,22 @@ class WebDataset:
         return _iter_records(b"", more_from_stream(stream), name=name, check=check)
 
     def decode_sample(
-        self, payload: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+        self, payload: Payload, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
     ) -> Sample:
+        assert not isinstance(payload, Sample)
         try:
             return decode_members(_split_record(payload, check=False))
         except MalformedError as error:
             raise CorruptRecordError(name, record_index, offset_bytes, str(error)) from None
 
     def decode_record(
-        self, record: bytes | memoryview, *, name: str = "", record_index: int = 0, offset_bytes: int = 0
+        self,
+        record: bytes | memoryview,
+        *,
+        pictures: Mapping[str, bytes] | None = None,
+        name: str = "",
+        record_index: int = 0,
+        offset_bytes: int = 0,
     ) -> Sample:
         try:
             return decode_members(_split_record(record, check=True))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from packer.imaging.field_geometry import PictureMove
 
@@ -48,3 +50,7 @@ class EncoderFingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """Processor architecture, such as x86_64."""
     decoders: tuple[str, ...] = ()
     """Libraries that Pillow decodes with, by its own names, such as avif."""
+    made_by: Annotated[str | msgspec.UnsetType, Meta(extra={"since": 2})] = msgspec.UNSET
+    """Library and version that decide the bytes of a shard beside its images; set for containers that have such."""
+    images_sha256: Annotated[str | msgspec.UnsetType, Meta(extra={"since": 2})] = msgspec.UNSET
+    """Digest of the encodings alone, where `sha256` is of `made_by`, too."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from packer.dataset.manifest import Manifest
 from packer.errors import DataSetError, OptionsError
+from packer.formats.registry import check_streamed
 from packer.loading.loader_spec import ChannelInput, LoaderInput, LoaderSpec
 from packer.reading.dataset import DataSet, open_dataset
 from packer.reading.job_channels import ChannelSource, Place, open_channels
@@ -50,11 +51,15 @@ class InputShards:
 def open_source(given: LoaderInput, spec: LoaderSpec) -> RecordSource:
     """Open the data set or the job's channels.
 
-    Raises as `open_dataset` and `open_channels`.
+    Raises as `open_dataset` and `open_channels`, also OptionsError for shards of which no record is read by itself.
     """
+    source: RecordSource
     if isinstance(given.source, str):
-        return open_dataset(given.source, given.store)
-    return _open_channels(given.source, spec, given)
+        source = open_dataset(given.source, given.store)
+    else:
+        source = _open_channels(given.source, spec, given)
+    check_streamed(source.manifest.format, uri=source.uri, reader="the loader")
+    return source
 
 
 def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards:

@@ -83,8 +83,8 @@ class ShardOffsets:
                 "shardpack verify lists all such files"
             )
         container = get_format(file.format)
-        starts = container.record_starts(ShardIndex(content=data, num_bytes=file.entry.num_bytes, name=name))
-        return array("q", [*starts, file.entry.num_bytes - container.mark_bytes])
+        places = container.record_places(ShardIndex(content=data, num_bytes=file.entry.num_bytes, name=name))
+        return array("q", [*places.offsets_bytes, file.entry.num_bytes - container.mark_bytes])
 
     def _scan(self, shard: int) -> array[int]:
         """Return the offsets by reading the shard once from start to end."""

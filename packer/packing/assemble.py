@@ -23,7 +23,7 @@ from packer.dataset.receipt import Receipt, RejectedItem, load_receipt, put_rece
 from packer.dataset.recordstable import RecordRow, build_records, decode_records, encode_records, is_same_file
 from packer.dataset.sidefiles import side_files
 from packer.errors import DataSetError, NewerVersionError, PackerError, StoreError
-from packer.formats.container import Sample
+from packer.formats.container import RecordSchema, Sample
 from packer.formats.registry import get_format
 from packer.imaging.rejects import RejectError
 from packer.packing.sample import ItemRow
@@ -46,16 +46,16 @@ class ShardSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenShard:
-    """A shard that is being filled with the samples of its items, in their order."""
+    """A shard that is being filled with the samples of its items, in their order; `columns` are those of the plan."""
 
-    def __init__(self, plan: PlanDocument, task: int, items: Sequence[ItemRow]) -> None:
+    def __init__(self, plan: PlanDocument, task: int, items: Sequence[ItemRow], columns: pa.Schema) -> None:
         self.plan_id = plan.plan_id
         self.header = plan.header
         self.items = items
         self.split, shard_index = self.header.locate(task)
         self.stem = shard_stem(self.split.name, shard_index, self.split.num_shards)
         self.container = get_format(self.header.format)
-        self.writer = self.container.open_writer(self.split.name, shard_index)
+        self.writer = self.container.open_writer(self.split.name, shard_index, _record_schema(self.header, columns))
         self.rows: list[RecordRow] = []
         self.rejected: list[tuple[ItemRow, RejectError]] = []
         self._moved = [name for spec in self.header.declared if spec.is_moved for name in spec.columns]
@@ -110,6 +110,18 @@ class OpenShard:
                 f"shard {self.stem} passes {MAX_SHARD_BYTES // 10**6} MB, since its samples are larger than those that "
                 f"were measured for the plan: start anew with a smaller `shard_size` and `overwrite=True`"
             )
+
+
+def _record_schema(header: PlanHeader, columns: pa.Schema) -> RecordSchema:
+    """Return what all records of a plan have, from its header and the columns of its items."""
+    pictures = {spec.name for spec in header.declared if spec.is_picture}
+    return RecordSchema(
+        label_kind=header.label_kind,
+        num_classes=header.num_classes,
+        class_names=header.class_names,
+        columns=pa.schema([columns.field(name) for name in header.extra_names if name not in pictures]),
+        fields=header.declared,
+    )
 
 
 def finish_shard(dest: Store, task: int, shard: OpenShard, table: pa.Table) -> ShardSummary:

@@ -19,8 +19,9 @@ from packer.formats.registry import get_format
 from packer.imaging.check import read_size
 from packer.imaging.rejects import RejectError
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
-from packer.packing.fetch import fetch_ahead
-from packer.packing.sample import ItemRow, RowNames, item_rows
+from packer.packing.encoder import check_container
+from packer.packing.fetch import fetch_files
+from packer.packing.sample import ItemFiles, ItemRow, RowNames, item_rows
 from packer.planning.plan import extra_names
 from packer.specs import DEFAULT_STORE, FieldSpec, FormatName, StoreOptions
 from packer.stores.open_store import open_store
@@ -55,16 +56,17 @@ def reshard_shard(context: ReshardContext, task: int, tick: Tick) -> ShardSummar
     if context.resume and (summary := reuse_shard(dest, plan, task)):
         return summary
     header = plan.header
+    check_container(header.format, plan.encoder)
     table = load_shard_items(dest, plan, task)
     columns = table.to_pydict()
     items = item_rows(columns, RowNames(header.extra_names, header.class_names, header.declared))
-    shard = OpenShard(plan, task, items)
-    fetched = fetch_ahead(open_store(context.source, context.source_store), items)
+    shard = OpenShard(plan, task, items, table.schema)
+    fetched = fetch_files(open_store(context.source, context.source_store), items)
     for index, (item, data, digest) in enumerate(zip(items, fetched, columns[SOURCE_SHA256], strict=True)):
         if isinstance(data, RejectError):
             raise DataSetError(f"{context.source}: the record of {item.key} cannot be read: {data}")
         shard.add(index, _sample(context, item, data, digest))
-        tick(1, item.num_bytes)
+        tick(1, item.num_bytes_of_all)
     return finish_shard(dest, task, shard, _records_table(table))
 
 
@@ -80,25 +82,30 @@ def added_bytes(
         fields: what some of its columns are.
     """
     before, after = map(get_format, containers)
-    if before is after or not (fields or before.is_padded or after.is_padded):
+    if before.is_streamed and (before is after or not (fields or before.is_padded or after.is_padded)):
         return 0
     table = ordered.slice(0, _NUM_MEASURED)
     columns = table.to_pydict()
     items = item_rows(columns, RowNames(extra_names(table), (), fields))
     added = 0
-    for item, data, digest in zip(items, fetch_ahead(source, items), columns[SOURCE_SHA256], strict=True):
+    for item, data, digest in zip(items, fetch_files(source, items), columns[SOURCE_SHA256], strict=True):
         if isinstance(data, RejectError):
             raise DataSetError(f"{source.uri}: the record of {item.key} cannot be read: {data}")
-        sample = _complete(before.decode_record(data, name=source.uri), item, digest, after)
-        added += after.open_writer("train", 0).add(sample, 0) - len(data)
+        sample = _complete(_decode(before, data, source.uri), item, digest, after)
+        added += after.open_writer("train", 0).add(sample, 0) - item.num_bytes
     return added // max(1, len(items))
 
 
-def _sample(context: ReshardContext, item: ItemRow, record: bytes, source_sha256: bytes) -> Sample:
+def _decode(container: Container, record: bytes | ItemFiles, name: str) -> Sample:
+    files = ItemFiles(record, {}) if isinstance(record, bytes) else record
+    return container.decode_record(files.data, pictures=files.pictures, name=name)
+
+
+def _sample(context: ReshardContext, item: ItemRow, record: bytes | ItemFiles, source_sha256: bytes) -> Sample:
     """Return the sample in a record, with what its container may not hold taken from the table of records."""
     assert item.member is not None
     name = f"{context.source}/{item.member.archive} from byte {item.member.offset_bytes:,}"
-    found = get_format(context.source_format).decode_record(record, name=name)
+    found = _decode(get_format(context.source_format), record, name)
     return _complete(found, item, source_sha256, get_format(context.plan.header.format))
 
 

@@ -14,7 +14,7 @@ from packer.engines.engine import Tick
 from packer.errors import PackerError
 from packer.imaging.rejects import RejectError
 from packer.packing.assemble import OpenShard, ShardSummary, finish_shard, reuse_shard
-from packer.packing.encoder import check_encoder
+from packer.packing.encoder import EncoderSpec, check_encoder
 from packer.packing.fetch import fetch_files
 from packer.packing.sample import RowNames, item_rows
 from packer.packing.samples import BuiltSample, build_samples
@@ -55,10 +55,10 @@ def pack_shard(context: PackContext, task: int, tick: Tick) -> ShardSummary:
     # One with rejects is packed again where these fail the run: the error then names the first.
     if summary is not None and not (context.fail_on_reject and summary.num_rejects):
         return summary
-    check_encoder(header.image, plan.encoder)
+    check_encoder(EncoderSpec(image=header.image, format=header.format), plan.encoder)
     table = load_shard_items(dest, plan, task)
     items = item_rows(table.to_pydict(), RowNames(header.extra_names, header.class_names, header.declared))
-    shard = OpenShard(plan, task, items)
+    shard = OpenShard(plan, task, items, table.schema)
     source = open_store(plan.source_root, context.source_store)
 
     def take(index: int, outcome: BuiltSample | RejectError) -> None:

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from packer.channels.channel_names import META_CHANNEL
 from packer.channels.jobfiles import JobFiles
 from packer.channels.key_lists import keys_of_local_rank
 from packer.dataset.manifest import ShardEntry
 from packer.errors import DataSetError
 from packer.formats.container import Record
-from packer.formats.registry import get_format
+from packer.formats.registry import check_streamed, get_format
 from packer.reading.fifo import FifoStream
 from packer.reading.read_spec import ReadSpec
 from packer.specs import FormatName
@@ -71,9 +72,11 @@ def iter_epoch(channel: PipeChannel, plan: StreamPlan, spec: ReadSpec) -> Iterat
     """Yield the records of the channel's next epoch with the FIFO's path. Closing the iterator closes the FIFO.
 
     Raises:
+        OptionsError: shards of the container cannot be read from a Pipe.
         DataSetError: nobody feeds the channel, or what comes is not what `plan` says.
         CorruptRecordError: a record's framing or checksum is wrong, or the stream ends in the middle of a record.
     """
+    check_streamed(plan.format, uri=META_CHANNEL, reader="Pipe mode")
     with channel.next_epoch(timeout_s=spec.pipe_timeout_s) as (path, stream):
         records = get_format(plan.format).iter_stream(stream, name=path, check=spec.check)
         check = _check_training if plan.training else _check_evaluation

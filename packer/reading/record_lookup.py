@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from packer.dataset.manifest import ShardEntry
 from packer.dataset.recordstable import decode_records
+from packer.dataset.sidefiles import load_places
 from packer.errors import OptionsError
 from packer.formats.container import Sample
 from packer.formats.registry import get_format
@@ -55,7 +56,7 @@ def find_record(dataset: DataSet, wanted: str, *, split: str | None = None) -> F
 
     Raises:
         OptionsError: there is no such record.
-        DataSetError: the split, a table or the record cannot be read.
+        DataSetError: the split, a table, an index or the record cannot be read.
         OSError: the store failed.
     """
     names = [split] if split is not None else list(dataset.manifest.splits)
@@ -99,11 +100,19 @@ def _load_table(dataset: DataSet, split: str, shard: ShardEntry) -> pa.Table:
 
 
 def _load(dataset: DataSet, place: _Place) -> FoundRecord:
-    sizes = place.table.column("num_bytes").to_pylist()
-    start, num_bytes = sum(sizes[: place.position]), sizes[place.position]
-    data = dataset.store.get_range(place.shard.key, start, start + num_bytes)
-    sample = get_format(dataset.manifest.format).decode_record(
-        data, name=f"{dataset.uri}/{place.shard.key}", record_index=place.position, offset_bytes=start
+    container = get_format(dataset.manifest.format)
+    places = load_places(dataset.store, container, place.split, place.shard)
+    data, *pictures = (
+        dataset.store.get_range(place.shard.key, start, start + num_bytes)
+        for start, num_bytes in places.spans_of(place.position)
+    )
+    start, num_bytes = places.offsets_bytes[place.position], len(data)
+    sample = container.decode_record(
+        data,
+        pictures=dict(zip(places.pictures, pictures, strict=True)),
+        name=f"{dataset.uri}/{place.shard.key}",
+        record_index=place.position,
+        offset_bytes=start,
     )
     return FoundRecord(
         split=place.split,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -9,7 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from packer.dataset.manifest import Manifest
+from packer.dataset.shardcheck import manifest_shards
+from packer.dataset.sidefiles import load_places
 from packer.errors import PackerError
+from packer.formats.container import RecordPlaces
 from packer.formats.registry import get_format
 from packer.imaging.thumbnails import Thumbnail, make_partial_thumbnail, make_thumbnail
 from packer.stores.readahead import read_in_order
@@ -51,11 +55,18 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
     rows = choose_rows(table)
     reader = get_format(manifest.format)
 
+    entries = {entry.key: (split, entry) for split, entry in manifest_shards(manifest)}
+
+    @functools.lru_cache(maxsize=_MAX_PICTURES)
+    def places_in(shard: str) -> RecordPlaces:
+        return load_places(store, reader, *entries[shard])
+
     def draw(row: dict[str, object]) -> SheetPicture | None:
-        start, num_bytes, name = int(str(row["offset"])), int(str(row["num_bytes"])), str(row["shard"])
-        record = store.get_range(name, start, start + num_bytes)
+        name, position = str(row["shard"]), int(str(row["position"]))
         try:
-            sample = reader.decode_record(record, name=name, record_index=int(str(row["position"])), offset_bytes=start)
+            places = places_in(name)
+            record, *pictures = (store.get_range(name, at, at + size) for at, size in places.spans_of(position))
+            sample = reader.decode_record(record, pictures=dict(zip(places.pictures, pictures, strict=True)), name=name)
         except PackerError:
             return None  # `verify` says what is wrong with it
         thumbnail = make_thumbnail(sample.encoded, side_px=SIDE_PX)
@@ -66,7 +77,7 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
             split=str(row["split"]),
             label_text=str(row["label_text"] or ""),
             source_num_bytes=int(str(row["source_num_bytes"])),
-            num_bytes=num_bytes,
+            num_bytes=int(str(row["num_bytes"])),
             thumbnail=thumbnail,
         )
 

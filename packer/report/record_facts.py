@@ -41,7 +41,7 @@ class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in the tables that were read."""
 
     table: pa.Table
-    """Columns ``split shard position key label_text source_num_bytes num_bytes offset is_fill``, a row a record."""
+    """Columns ``split shard position key label_text source_num_bytes num_bytes is_fill``, a row a record."""
     num_records: int
     """Records in all tables of the data set, read or not."""
     num_crossing: int
@@ -98,8 +98,6 @@ def _read_table(store: Store, shard: ShardRef) -> pa.Table:
     key = records_key(shard.split, stem)
     table = decode_records(store.view(key), name=f"{store.uri}/{key}")
     num_rows = table.num_rows
-    sizes = table.column("num_bytes").combine_chunks()
-    ends = pc.cumulative_sum(sizes) if num_rows else sizes
     columns = {
         "split": pa.array([shard.split] * num_rows, pa.string()).dictionary_encode(),
         "shard": pa.array([shard.entry.key] * num_rows, pa.string()).dictionary_encode(),
@@ -108,7 +106,6 @@ def _read_table(store: Store, shard: ShardRef) -> pa.Table:
         "label_text": label_texts(table),
         "source_num_bytes": table.column("source_num_bytes"),
         "num_bytes": table.column("num_bytes"),
-        "offset": pc.subtract(ends, sizes),
         "is_fill": table.column("is_fill"),
         "source_sha256": table.column("source_sha256"),
     }

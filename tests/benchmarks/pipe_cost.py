@@ -30,6 +30,7 @@ from packer.specs import FormatName
 from tests.benchmarks.measure import create_parser, in_turns, median, report
 from tests.reading.containers import place_shards, write_job
 from tests.reading.make_dataset import deal, make_dataset
+from tests.tools.datasets import STREAMED
 
 WANTED_RATIO = 0.8
 """Of the speed of files, from a feeder that is no bound itself."""
@@ -68,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     figures: dict[str, Any] = {"num_records": given.records, "image_bytes": given.image_bytes}
     rows = []
-    for container in FormatName:
+    for container in STREAMED:
         with tempfile.TemporaryDirectory() as folder:
             costs = _measure(Path(folder), container, given)
         figures[container.value] = costs

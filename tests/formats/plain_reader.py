@@ -1,19 +1,23 @@
 """A reader of data sets written from packer/docs/format.md alone: it imports nothing of shardpack and no framework."""
 
+import io
 import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 
 def read_shards(root: Path, split: str) -> Iterator[dict]:
     """Yield each record of a split as its features, the image as `image/encoded`."""
     manifest = json.loads((root / "manifest.json").read_bytes())
     assert manifest["version"] in (1, 2)
-    parse = {"tfrecord": parse_tfrecord, "recordio": parse_recordio, "webdataset": parse_webdataset}[manifest["format"]]
+    kinds = {"tfrecord": parse_tfrecord, "recordio": parse_recordio, "webdataset": parse_webdataset}
+    kinds["parquet"] = parse_parquet
     for shard in manifest["splits"][split]["shards"]:
-        yield from parse((root / shard["key"]).read_bytes())
+        yield from kinds[manifest["format"]]((root / shard["key"]).read_bytes())
 
 
 def parse_tfrecord(data: bytes) -> Iterator[dict]:
@@ -93,3 +97,9 @@ def parse_webdataset(data: bytes) -> Iterator[dict]:
             features["image/class/label"] = int(members.pop("cls"))
         (features["image/encoded"],) = members.values()
         yield features
+
+
+def parse_parquet(data: bytes) -> Iterator[dict]:
+    for row in pq.read_table(io.BytesIO(data)).to_pylist():
+        own = {"image/encoded": row.pop("image")["bytes"], "image/class/label": row.pop("label")}
+        yield own | {"image/filename": row.pop("key"), "image/key/sha256": row.pop("source_sha256")} | row

@@ -15,12 +15,12 @@ from packer.reading.dataset import open_dataset
 from packer.specs import FormatName
 from tests.reading.containers import feeding, place_shards, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
-from tests.tools.datasets import pack_small, write_images
+from tests.tools.datasets import STREAMED, pack_small, write_images
 
 NUM_TRAIN, NUM_VAL = 48, 13
 
 
-@pytest.fixture(scope="module", params=list(FormatName))
+@pytest.fixture(scope="module", params=STREAMED)
 def data(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("data")
     splits = {"train": deal(make_samples(NUM_TRAIN), 4), "val": deal(make_samples(NUM_VAL, first=1), 4)}
@@ -138,7 +138,7 @@ class TestTraining:
             images = np.concatenate([batch.images for batch in take(loader, loader.steps)])
         assert images.std() > 10
 
-    @pytest.mark.parametrize("container", list(FormatName))
+    @pytest.mark.parametrize("container", STREAMED)
     def test_vectors_of_floats_as_labels(self, tmp_path, container):
         samples = [dataclasses.replace(s, label=(s.label, 0.5, -1.0)) for s in make_samples(6)]
         make_dataset(
@@ -312,7 +312,7 @@ class TestOutputs:
         assert list(batch.columns["boxes"]) == [(0.5, label) for label in batch.labels]
         assert list(batch.columns["none"]) == [None] * 8
 
-    @pytest.mark.parametrize("container", list(FormatName))
+    @pytest.mark.parametrize("container", STREAMED)
     def test_keys_and_columns_of_every_container(self, tmp_path, container):
         folder = write_images(tmp_path / "source", 24)
         listing = tmp_path / "listing.csv"

@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_pipemode_dataset_reads_the_records_that_were_packed(
         return (tmp_path / "set" / shard.key).read_bytes()
 
     packed = Counter(
-        bytes(record.payload)
+        bytes(cast("bytes", record.payload))
         for shard in manifest.split("train").shards
         for record in get_format(container).iter_buffer(memoryview(read(shard)), name=shard.key)
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from packer.specs import FormatName
 from tests.localjob.jobs import FIRST_VAL, NUM_TRAIN, NUM_VAL, make_small, result_of, run
+from tests.tools.datasets import STREAMED
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(FormatName))
+@pytest.fixture(scope="module", params=STREAMED)
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     make_small(folder, container=request.param)

@@ -22,7 +22,7 @@ def samples_of(dest: Path):
     shards = [shard for split in dataset.manifest.splits.values() for shard in split.shards]
     container = get_format(dataset.manifest.format)
     return [
-        container.decode_sample(bytes(record.payload), name=shard.key)
+        container.decode_sample(record.payload, name=shard.key)
         for shard in shards
         for record in iter_shard(dataset.shard_file(shard))
     ]

@@ -8,16 +8,16 @@ from packer.errors import DataSetError, NotADataSetError, OptionsError
 from packer.reading.dataset import open_dataset
 from packer.reading.job_channels import Place, find_channel, open_channels
 from packer.reading.records import ReadSpec, iter_samples
-from packer.specs import FormatName
 from tests.reading.containers import place_shards, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.tools.datasets import STREAMED
 
 HOSTS = ("algo-1", "algo-2")
 WHOLE = {"train": ("File", "FullyReplicated"), "val": ("File", "FullyReplicated")}
 SHARDED = {"train": ("File", "ShardedByS3Key"), "val": ("File", "ShardedByS3Key")}
 
 
-@pytest.fixture(params=list(FormatName))
+@pytest.fixture(params=STREAMED)
 def data(tmp_path, request):
     root = tmp_path / "data"
     splits = {"train": deal(make_samples(24), 8), "val": deal(make_samples(21), 8)}

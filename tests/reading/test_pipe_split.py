@@ -23,6 +23,7 @@ from packer.reading.shard_file import iter_shard
 from packer.specs import FormatName
 from tests.reading.containers import feeding, shard_bytes, write_job
 from tests.reading.make_dataset import deal, make_dataset, make_samples
+from tests.tools.datasets import STREAMED
 
 HOSTS = ("algo-1", "algo-2")
 PIPES = dict.fromkeys(("train0", "train1", "val0", "val1"), ("Pipe", "ShardedByS3Key"))
@@ -270,7 +271,7 @@ def test_a_stream_that_is_torn_anywhere_is_an_error_with_the_torn_record(tmp_pat
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pieces_make_no_difference(tmp_path_factory, data):
     channels = Channels(
-        tmp_path_factory.mktemp("b") / "base", tmp_path_factory.mktemp("d"), data.draw(st.sampled_from(FormatName))
+        tmp_path_factory.mktemp("b") / "base", tmp_path_factory.mktemp("d"), data.draw(st.sampled_from(STREAMED))
     )
     content = channels.bytes_of(5, 1)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=8)))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from packer.dataset.manifest import Manifest, decode_manifest
+from packer.formats.registry import get_format
 from packer.options import PackOptions, parse_options
 from packer.pipeline import PackResult, pack
 from packer.progress import SilentProgress
@@ -25,6 +26,8 @@ from packer.stores.open_store import open_store
 
 ROOT = Path(__file__).parents[2]
 FORMATS = tuple(FormatName)
+STREAMED = tuple(name for name in FORMATS if get_format(name).is_streamed)
+"""The containers that loaders and Pipes read."""
 DIFFERS_BY_RUN = frozenset({"meta/run.json"})
 """Times and hosts: the one file that may differ between runs."""
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from packer.reading.dataset import open_dataset
-from packer.specs import FormatName
 from tests.reading.containers import feeding, shard_bytes, write_job
+from tests.tools.datasets import STREAMED
 from tests.trainer import rank_jobs
 from tests.trainer.rank_jobs import HOROVODRUN, MPIRUN, learnable
 
@@ -39,7 +39,7 @@ def launch(request):
 SMALL = ("--framework", "keras", "--loader", "process", "--image-size", "16", "--batch-size", "8")
 
 
-@pytest.mark.parametrize("container", list(FormatName))
+@pytest.mark.parametrize("container", STREAMED)
 def test_both_ranks_run_equal_steps_and_the_loss_falls(launch, tmp_path, container):
     data = learnable(tmp_path / "data", container=container)
     status, lines = launch(

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from PIL import Image, ImageOps
 
@@ -101,7 +102,7 @@ def _from_tfrecords(dest: Path) -> Iterator[tuple[str, bytes]]:
     store = LocalStore(dest)
     for key in sorted(found.key for found in store.list() if ".tfrecord" in found.key):
         for record in get_format(FormatName.TFRECORD).iter_buffer(store.view(key), name=key):
-            features = decode_example(record.payload)
+            features = decode_example(cast("bytes", record.payload))
             name, data = _first(features, _NAME_FEATURES), _first(features, _IMAGE_FEATURES)
             yield Path(name.decode()).name, data
 
@@ -117,7 +118,7 @@ def _from_recordio(dest: Path) -> Iterator[tuple[str, bytes]]:
     store = LocalStore(dest)
     for key in sorted(found.key for found in store.list() if found.key.endswith(".rec")):
         for record in get_format(FormatName.RECORDIO).iter_buffer(store.view(key), name=key):
-            payload = bytes(record.payload)
+            payload = bytes(cast("bytes", record.payload))
             index = int.from_bytes(payload[8:16], "little")
             yield f"{index:06d}.jpg", decode_image_record(payload).encoded
 
