@@ -29,8 +29,8 @@ EPILOG = """Examples:
 
   shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode Pipe
   shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode FastFile --job job.json \\
-    --image IMAGE --role ROLE --output s3://bucket/out --instance-type ml.p4d.24xlarge
-  shardpack sagemaker --check job.json"""
+    --image IMAGE --role ROLE --output s3://bucket/out --instance-type ml.c5.18xlarge
+  shardpack sagemaker s3://bucket/shards --check job.json"""
 
 
 @partial(with_fields, fields=_FIELDS)
@@ -46,7 +46,7 @@ def sagemaker(
     rest = {name: value for name, value in given.items() if name not in STORE_FIELDS}
     options = convert_options(rest, SageMakerOptions)
     if options.check is not None:
-        _check(options.check, as_json=json)
+        _check(options, place_options(options.dest or ".", reach), as_json=json)
         return
     check_hyperparameters(options.hyperparameter)
     from packer.sagemaker.documents import make_requests
@@ -77,15 +77,19 @@ def check_hyperparameters(texts: Sequence[str]) -> None:
             )
 
 
-def _check(path: str, *, as_json: bool) -> None:
+def _check(options: SageMakerOptions, reach: PackOptions, *, as_json: bool) -> None:
     """Print what is wrong with the document in a file. Raises OptionsError, or Exit(1) where something is."""
+    from packer.dataset.load import load_manifest
     from packer.sagemaker.documents import advise_on, check_document
+    from packer.stores.open_store import open_store
 
+    path = str(options.check)
     try:
         document = parse_json(Path(path).read_bytes())
     except (OSError, ParseError) as error:
         raise OptionsError(f"--check: expected a JSON file, but {path} cannot be read: {error}") from None
     faults = check_document(document)
-    Output(as_json=as_json).checked(path, faults, advise_on(document))
+    manifest = load_manifest(open_store(options.dest, reach.source_store())) if options.dest else None
+    Output(as_json=as_json).checked(path, faults, advise_on(document, manifest))
     if faults:
         raise typer.Exit(1)

@@ -15,10 +15,12 @@ from packer.dataset.manifest import Manifest
 from packer.errors import DataSetError, OptionsError
 from packer.options import PackOptions
 from packer.parsing import ParseError, parse_json
+from packer.sagemaker.house_rules import channel_list_departures
 from packer.sagemaker.input_data import build_channels
 from packer.sagemaker.job_advice import training_job_advice
 from packer.sagemaker.job_options import SageMakerOptions
-from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from packer.sagemaker.pipeline_rules import pipeline_advice, pipeline_faults
+from packer.sagemaker.pipelines import EXECUTION, PipelineSpec, build_pipeline
 from packer.sagemaker.published_lists import check_key_lists, upload_key_lists
 from packer.sagemaker.repacking import repacking_arguments
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
@@ -27,6 +29,7 @@ from packer.sagemaker.sdk3 import format_sdk3_source
 from packer.sagemaker.training_request import build_job, splits_read
 from packer.sagemaker.unused_options import check_all_is_used
 from packer.sagemaker.validation import request_faults
+from packer.sagemaker.volume_rule import channel_bytes, volume_departures
 from packer.stores.open_store import open_store
 from packer.stores.store import Store
 
@@ -79,7 +82,7 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
 
 def check_document(document: object) -> list[str]:
     """Return what is wrong with channels, a list of shards, a pipeline or a CreateTrainingJob request."""
-    if isinstance(document, list) and isinstance(document[0] if document else None, dict) and "prefix" in document[0]:
+    if isinstance(document, list) and _is_key_list(document):
         return _key_list_faults(document)
     if isinstance(document, list):
         return channel_list_faults(document)
@@ -90,10 +93,26 @@ def check_document(document: object) -> list[str]:
     return training_job_faults(document)
 
 
-def advise_on(document: object) -> list[str]:
-    """Return what is doubtful in a CreateTrainingJob request though SageMaker takes it; nothing of other documents."""
-    is_job = isinstance(document, dict) and not {"Steps", "PipelineName"} & set(document)
-    return training_job_advice(document) if is_job else []
+def advise_on(document: object, manifest: Manifest | None = None) -> list[str]:
+    """Return what is doubtful in such a document though SageMaker takes it; `manifest` is of the data set it reads."""
+    if isinstance(document, list):
+        return [] if _is_key_list(document) else channel_list_departures(document)
+    if isinstance(document, dict) and "Steps" in document:
+        return pipeline_advice(document)
+    if isinstance(document, dict) and "PipelineName" in document:
+        return _pipeline_request_advice(document)
+    sizes = {} if manifest is None else channel_bytes(manifest)
+    return [*training_job_advice(document), *volume_departures(document, sizes)]
+
+
+def _is_key_list(document: list[Any]) -> bool:
+    return isinstance(document[0] if document else None, dict) and "prefix" in document[0]
+
+
+def _pipeline_request_advice(request: dict[str, Any]) -> list[str]:
+    if _pipeline_request_faults(request) or "PipelineDefinition" not in request:
+        return []
+    return [f"PipelineDefinition: {text}" for text in pipeline_advice(parse_json(request["PipelineDefinition"]))]
 
 
 def _key_list_faults(document: list[object]) -> list[str]:
@@ -124,6 +143,8 @@ def _documents(
         name = f"shardpack-{manifest.digest[:_DIGEST_DIGITS]}"
         spec = options.job_spec(default_name=name, kms_key=reach.kms_key or "")
         job = build_job(spec, plans, options.place(store.uri), options.cluster())
+        for problem in volume_departures(job, channel_bytes(manifest)):
+            raise OptionsError(f"the training job: {problem}", field="volume_gb")
         if options.job is not None:
             documents[options.job] = _as_json(job)
         if options.sdk is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from packer.channels.channel_names import META_CHANNEL, InputMode
 from packer.channels.channel_plan import ChannelPlan
 from packer.errors import OptionsError
+from packer.sagemaker.house_rules import channel_list_departures
 from packer.sagemaker.rules import channel_list_faults
 
 
@@ -47,7 +48,7 @@ def build_channels(plans: Sequence[ChannelPlan], place: DataPlace) -> list[dict[
         OptionsError: SageMaker would not take it, such as for a place that is too long or no place in S3.
     """
     channels = [_channel(plan, place) for plan in plans]
-    faults = channel_list_faults(channels)
+    faults = channel_list_faults(channels) or channel_list_departures(channels)
     if faults:
         raise OptionsError(f"channels for {place.root}: {faults[0]}")
     return channels

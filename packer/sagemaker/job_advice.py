@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from packer.sagemaker.house_rules import training_job_departures
 from packer.sagemaker.instance_types import num_gpus
 from packer.sagemaker.validation import request_faults, show
 
 _RANKS = "sagemaker_mpi_num_of_processes_per_host"
+_MPI_GROUPS = "sagemaker_distribution_instance_groups"
+_FOR_CPUS = re.compile(r"(?:^|[^a-z0-9])cpu(?:[^a-z]|$)")
 _SECRET_NAMES = re.compile(r"secret|password|passwd|token$|api_?-?key|access_?-?key", re.IGNORECASE)
 _SECRET_VALUES = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
@@ -24,22 +27,15 @@ def training_job_advice(request: Any) -> list[str]:
     channels = request.get("InputDataConfig", [])
     job_mode = request.get("AlgorithmSpecification", {}).get("TrainingInputMode", "File")
     return [
-        *_group_advice(channels),
+        *training_job_departures(request),
         *_pipe_advice(channels, job_mode, request.get("HyperParameters", {})),
         *_shuffle_advice(channels, job_mode),
         *_gpu_advice(request),
+        *_image_advice(request),
         *_secret_advice(request.get("HyperParameters", {}), "HyperParameters"),
         *_secret_advice(request.get("Environment", {}), "Environment"),
         *_spot_advice(request),
     ]
-
-
-def _group_advice(channels: list[dict[str, Any]]) -> Iterator[str]:
-    sources = {channel["ChannelName"]: channel["DataSource"].get("S3DataSource") for channel in channels}
-    named = {name: bool(source.get("InstanceGroupNames")) for name, source in sources.items() if source}
-    if len(set(named.values())) > 1:
-        without = ", ".join(name for name, is_named in named.items() if not is_named)
-        yield f"InputDataConfig: expected InstanceGroupNames in all channels or in none, found none in {without}"
 
 
 def _pipe_advice(channels: list[dict[str, Any]], job_mode: str, hyperparameters: Mapping[str, str]) -> Iterator[str]:
@@ -70,16 +66,36 @@ def _shuffle_advice(channels: list[dict[str, Any]], job_mode: str) -> Iterator[s
 
 def _gpu_advice(request: dict[str, Any]) -> Iterator[str]:
     ranks = _number(request.get("HyperParameters", {}).get(_RANKS))
-    resources = request.get("ResourceConfig", {})
-    if ranks is None or "InstanceType" not in resources:
+    if ranks is None:
         return
-    gpus = num_gpus(resources["InstanceType"])
-    if gpus and ranks != gpus:
-        what = "two ranks would share one" if ranks > gpus else "some would idle"
+    for name in _training_types(request):
+        gpus = num_gpus(name)
+        if gpus and ranks != gpus:
+            what = "two ranks would share one" if ranks > gpus else "some would idle"
+            yield f"HyperParameters['{_RANKS}']: expected {gpus}, the GPUs of {name}, found {ranks}: {what}"
+
+
+def _image_advice(request: dict[str, Any]) -> Iterator[str]:
+    """Tell images that are for CPUs by their names, as AWS's own are called (``2.8.0-cpu-py312-ubuntu22.04``)."""
+    image = request.get("AlgorithmSpecification", {}).get("TrainingImage", "")
+    name = next((name for name in _training_types(request) if num_gpus(name)), None)
+    if name is not None and _FOR_CPUS.search(image.rpartition("/")[2]):
         yield (
-            f"HyperParameters['{_RANKS}']: expected {gpus}, the GPUs of {resources['InstanceType']}, found {ranks}: "
-            f"{what}"
+            f"AlgorithmSpecification.TrainingImage: expected an image for GPUs on {name}, found {show(image)}: its "
+            "GPUs would idle"
         )
+
+
+def _training_types(request: dict[str, Any]) -> list[str]:
+    """Return the types of the instances that ranks run on."""
+    resources = request.get("ResourceConfig", {})
+    named = request.get("HyperParameters", {}).get(_MPI_GROUPS)
+    groups = [
+        group.get("InstanceType", "")
+        for group in resources.get("InstanceGroups", [])
+        if named is None or f'"{group["InstanceGroupName"]}"' in named
+    ]
+    return [resources["InstanceType"]] if "InstanceType" in resources else groups
 
 
 def _secret_advice(values: Mapping[str, str], path: str) -> Iterator[str]:

@@ -39,7 +39,9 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     sdk: Annotated[str | None, Meta(description="for the same job as source for the Python SDK")] = None
     sdk_version: Annotated[int, Meta(ge=2, le=3, description="of the Python SDK: 3, or 2")] = 3
     pipeline: Annotated[str | None, Meta(description="for a pipeline that packs, trains and evaluates")] = None
-    check: Annotated[str | None, Meta(description="check such a file of anybody, and do nothing else")] = None
+    check: Annotated[
+        str | None, Meta(description="only check such a file of anybody, with DEST also sizes against volumes")
+    ] = None
     name: Annotated[str | None, Meta(description="of the job (default: from the data set's digest)")] = None
     image: Annotated[str, Meta(description="URI of the training image")] = ""
     role: Annotated[str, Meta(description="ARN of the role of the job")] = ""

@@ -8,7 +8,6 @@ the definition is made and checked, and becomes a Std:Join in the end. Format: s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +15,11 @@ import msgspec
 
 from packer.errors import OptionsError
 from packer.sagemaker.instance_types import has_own_disks
-from packer.sagemaker.validation import request_faults, required_members
+from packer.sagemaker.pipeline_rules import VERSION, pipeline_faults
 
-VERSION = "2020-12-01"
 EXECUTION = "${Execution.PipelineExecutionId}"
 ACCURACY_PATH = "evaluation.accuracy"
 """Of the document that the trainer writes with `evaluate_only=True`."""
-OPERATIONS = {
-    "Training": "CreateTrainingJob",
-    "Processing": "CreateProcessingJob",
-    "RegisterModel": "CreateModelPackage",
-}
-"""Whose requests the arguments of a step are, without the names of jobs, which the pipeline gives."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9.\[\]'_-]+)\}")
 _REGISTRY = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 _MODEL_FOLDER = "/opt/ml/processing/model"
@@ -227,84 +219,3 @@ def _refer(value: Any) -> Any:
     texts = _REFERENCE.split(value)  # text, name, text, name, ..., text
     parts = [{"Get": text} if index % 2 else text for index, text in enumerate(texts) if text]
     return parts[0] if len(parts) == 1 else {"Std:Join": {"On": "", "Values": parts}}
-
-
-class _Step(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    name: str
-    type: str
-    arguments: dict[str, Any] = {}
-    depends_on: tuple[str, ...] = ()
-
-
-class _Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    name: str
-
-
-class _Definition(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    version: str
-    steps: tuple[_Step, ...]
-    parameters: tuple[_Parameter, ...] = ()
-
-
-def pipeline_faults(definition: object) -> Iterator[str]:
-    """Yield what is wrong with a pipeline's definition; each begins with the field.
-
-    Checked are the arguments of steps that are requests, the names of steps, and what they refer to.
-    """
-    try:
-        parsed = msgspec.convert(definition, _Definition)
-        steps = list(_all_steps(parsed.steps, "Steps"))
-    except msgspec.ValidationError as error:
-        yield f"the definition: {error}"
-        return
-    if parsed.version != VERSION:
-        yield f"Version: expected {VERSION}, found {parsed.version!r}"
-    if not steps:
-        yield "Steps: expected one or more, found none"
-    names = [step.name for _, step in steps]
-    parameters = {parameter.name for parameter in parsed.parameters}
-    for path, step in steps:
-        yield from _step_faults(step, path, names)
-        for reference in _references(step.arguments):
-            if not _is_known(reference, names, parameters):
-                yield f"{path}: expected a reference to a step or parameter that is there, found {reference!r}"
-
-
-def _all_steps(steps: Sequence[_Step], path: str) -> Iterator[tuple[str, _Step]]:
-    for index, step in enumerate(steps):
-        yield f"{path}[{index}]", step
-        for branch in ("IfSteps", "ElseSteps"):
-            nested = step.arguments.get(branch, []) if step.type == "Condition" else []
-            yield from _all_steps(msgspec.convert(nested, tuple[_Step, ...]), f"{path}[{index}].Arguments.{branch}")
-
-
-def _step_faults(step: _Step, path: str, names: Sequence[str]) -> Iterator[str]:
-    if not re.fullmatch(r"[A-Za-z0-9\-_]{1,64}", step.name) or names.count(step.name) > 1:
-        yield f"{path}.Name: expected 1 to 64 letters, digits, hyphens or underscores, just once, found {step.name!r}"
-    for other in step.depends_on:
-        if other not in names or other == step.name:
-            yield f"{path}.DependsOn: expected names of other steps, found {other!r}"
-    if step.type not in (*OPERATIONS, "Condition", "Fail"):
-        yield f"{path}.Type: expected one of {', '.join(OPERATIONS)}, Condition, Fail, found {step.type!r}"
-    elif step.type in OPERATIONS:
-        operation = OPERATIONS[step.type]
-        named = {member: "name" for member in required_members(operation) if member.endswith("JobName")}
-        for fault in request_faults(operation, {**named, **step.arguments}, in_pipeline=True):
-            yield f"{path}.Arguments.{fault}"
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("Get"), str):
-            yield value["Get"]
-        for item in value.values():
-            yield from _references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-
-
-def _is_known(reference: str, names: Sequence[str], parameters: set[str]) -> bool:
-    kind, _, rest = reference.partition(".")
-    known = {"Steps": rest.partition(".")[0] in names, "Parameters": rest in parameters, "Execution": True}
-    return known.get(kind, False)

@@ -1,36 +1,29 @@
-"""What SageMaker's documentation asks of a training job beyond the description of its API, and what this package adds.
+"""What SageMaker's documentation asks of a training job beyond the description of its API.
 
-Each rule yields what is wrong, beginning with the field. Rules that are this package's own keep a job out of what AWS
-does not document: a prefix that is a part of a name, names that break as variables, unequal shares.
+Each rule yields what is wrong, beginning with the field: SageMaker refuses such a request, or its job cannot run. What
+it takes all the same, and this package advises against, is in `house_rules` and `job_advice`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from packer.channels.channel_names import channel_name_problem
 from packer.sagemaker.instance_types import has_own_disks
 from packer.sagemaker.validation import member_faults, request_faults, show
 
 _MPI_GROUPS = "sagemaker_distribution_instance_groups"
-_NAMES_ONE_FILE = re.compile(r".*/[^/]+\.[A-Za-z0-9]{1,10}")
 _PARTS = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition")
 """Members that the description lets a request do without, for jobs that bring no image of their own."""
 _SOURCES = ("S3DataSource", "FileSystemDataSource", "DatasetSource")
 
 
-def training_job_faults(request: Any, *, num_keys: Mapping[str, int] | None = None) -> list[str]:
-    """Return all that is wrong with a CreateTrainingJob request; each begins with the field.
+def training_job_faults(request: Any) -> list[str]:
+    """Return all that is wrong with a CreateTrainingJob request, as it would be sent; each begins with the field.
 
     Rules are for requests that have the right shape, so they are asked only where the description has no complaint.
-
-    Args:
-        request: as it would be sent.
-        num_keys: objects that a channel's prefix or list names, by channel, where that is known.
     """
     faults = [*request_faults("CreateTrainingJob", request)]
     if not faults:
@@ -42,13 +35,11 @@ def training_job_faults(request: Any, *, num_keys: Mapping[str, int] | None = No
         *_warm_pool_faults(request),
         *_tag_faults(request.get("Tags", [])),
         *_metric_faults(request["AlgorithmSpecification"].get("MetricDefinitions", [])),
-        *_checkpoint_faults(request.get("CheckpointConfig", {})),
         *_distribution_faults(request),
         *channel_faults(
             request.get("InputDataConfig", []),
             job_mode=request["AlgorithmSpecification"]["TrainingInputMode"],
-            instances=_instances_by_group(request["ResourceConfig"]),
-            num_keys=num_keys or {},
+            groups=instances_by_group(request["ResourceConfig"]),
         ),
         *_network_faults(request),
     ]
@@ -60,27 +51,23 @@ def channel_list_faults(channels: Any) -> list[str]:
     if faults:
         return faults
     sources = [channel["DataSource"].get("S3DataSource", {}) for channel in channels]
-    unknown = {name: 0 for source in sources for name in source.get("InstanceGroupNames", [])}
-    return list(channel_faults(channels, job_mode="File", instances=unknown, num_keys={}))
+    groups = {name for source in sources for name in source.get("InstanceGroupNames", [])}
+    return list(channel_faults(channels, job_mode="File", groups=groups))
 
 
-def channel_faults(
-    channels: list[dict[str, Any]], *, job_mode: str, instances: Mapping[str, int], num_keys: Mapping[str, int]
-) -> Iterator[str]:
+def channel_faults(channels: list[dict[str, Any]], *, job_mode: str, groups: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with the channels of a job.
 
     Args:
         channels: well-formed.
         job_mode: input mode of channels that name none.
-        instances: numbers of instances by the name of their group; of all under the empty name.
-        num_keys: as `training_job_faults`.
+        groups: names of the job's instance groups.
     """
     names = [channel["ChannelName"] for channel in channels]
     for index, channel in enumerate(channels):
         path = f"InputDataConfig[{index}]"
-        problem = channel_name_problem(names[index], others=names[:index])
-        if problem:
-            yield f"{path}.ChannelName: {problem}; found {show(names[index])}"
+        if names[index] in names[:index]:
+            yield f"{path}.ChannelName: expected each name once, found {show(names[index])} again"
         sources = [name for name in _SOURCES if name in channel["DataSource"]]
         if len(sources) != 1 or len(channel["DataSource"]) != 1:
             yield f"{path}.DataSource: expected exactly one of {', '.join(_SOURCES)}, found {len(sources)}"
@@ -90,18 +77,24 @@ def channel_faults(
         if sources == ["S3DataSource"]:
             source, base = channel["DataSource"]["S3DataSource"], f"{path}.DataSource.S3DataSource"
             yield from _s3_faults(source, mode, base)
-            yield from _group_faults(source.get("InstanceGroupNames", []), instances, base)
-            yield from _share_faults(source, instances, num_keys.get(names[index]), base)
+            yield from _group_faults(source.get("InstanceGroupNames", []), groups, base)
         elif mode != "File":
             yield f"{path}.InputMode: expected File for a {sources[0]}, found {mode}"
+    yield from _mixed_group_faults(channels)
+
+
+def _mixed_group_faults(channels: list[dict[str, Any]]) -> Iterator[str]:
+    sources = {channel["ChannelName"]: channel["DataSource"].get("S3DataSource") for channel in channels}
+    named = {name: bool(source.get("InstanceGroupNames")) for name, source in sources.items() if source}
+    if len(set(named.values())) > 1:
+        without = ", ".join(name for name, is_named in named.items() if not is_named)
+        yield f"InputDataConfig: expected InstanceGroupNames in all channels or in none, found none in {without}"
 
 
 def _framing_faults(channel: dict[str, Any], mode: str, path: str) -> Iterator[str]:
     for name in ("CompressionType", "RecordWrapperType"):
         if mode != "Pipe" and channel.get(name, "None") != "None":
             yield f"{path}.{name}: expected None or no value with InputMode {mode}, found {channel[name]}"
-    if "ShuffleConfig" in channel and "S3DataSource" not in channel["DataSource"]:
-        yield f"{path}.ShuffleConfig: expected with an S3DataSource only, whose objects SageMaker shuffles"
 
 
 def _s3_faults(source: dict[str, Any], mode: str, path: str) -> Iterator[str]:
@@ -114,43 +107,16 @@ def _s3_faults(source: dict[str, Any], mode: str, path: str) -> Iterator[str]:
         yield f"{path}.AttributeNames: expected one or more with AugmentedManifestFile, found none"
     if kind != "AugmentedManifestFile" and source.get("AttributeNames"):
         yield f"{path}.AttributeNames: expected with AugmentedManifestFile only, found {kind}"
-    if not uri.startswith("s3://") or "//" in uri[len("s3://") :]:
-        yield f"{path}.S3Uri: expected s3://bucket/key without empty parts, found {show(uri)}"
-    elif kind == "S3Prefix" and not uri.endswith("/") and not (mode == "File" and _NAMES_ONE_FILE.fullmatch(uri)):
-        yield (
-            f"{path}.S3Uri: expected a prefix that ends in '/', since s3://b/train names s3://b/train-01/x too, or "
-            f"with InputMode File one object; found {show(uri)}"
-        )
-    elif kind != "S3Prefix" and uri.endswith("/"):
+    if kind != "S3Prefix" and uri.endswith("/"):
         yield f"{path}.S3Uri: expected the object that holds the list, found the prefix {show(uri)}"
 
 
-def _group_faults(groups: list[str], instances: Mapping[str, int], path: str) -> Iterator[str]:
-    known = sorted(name for name in instances if name)
-    for index, name in enumerate(groups):
+def _group_faults(named: list[str], groups: Collection[str], path: str) -> Iterator[str]:
+    known = sorted(name for name in groups if name)
+    for index, name in enumerate(named):
         if name not in known:
             found = f"one of ResourceConfig.InstanceGroups ({', '.join(known) or 'there are none'})"
             yield f"{path}.InstanceGroupNames[{index}]: expected {found}, found {show(name)}"
-
-
-def _share_faults(
-    source: dict[str, Any], instances: Mapping[str, int], num_keys: int | None, path: str
-) -> Iterator[str]:
-    """Compare the objects of a sharded channel with the instances that they are dealt to."""
-    groups = source.get("InstanceGroupNames") or [""]
-    num_instances = sum(instances.get(name, 0) for name in groups)
-    if source.get("S3DataDistributionType") != "ShardedByS3Key" or not num_instances or num_keys is None:
-        return
-    if num_keys < num_instances:
-        yield (
-            f"{path}.S3DataDistributionType: expected FullyReplicated or at least one object for each of "
-            f"{num_instances} instances, found {num_keys} objects: some instances would get none"
-        )
-    elif num_keys % num_instances:
-        yield (
-            f"{path}.S3DataDistributionType: expected FullyReplicated or objects that divide by {num_instances} "
-            f"instances, found {num_keys} objects: some instances would run out first"
-        )
 
 
 def _algorithm_faults(algorithm: dict[str, Any]) -> Iterator[str]:
@@ -159,7 +125,8 @@ def _algorithm_faults(algorithm: dict[str, Any]) -> Iterator[str]:
         yield f"AlgorithmSpecification.TrainingImage: expected it or AlgorithmName, found {len(given)} of the two"
 
 
-def _instances_by_group(resources: dict[str, Any]) -> dict[str, int]:
+def instances_by_group(resources: dict[str, Any]) -> dict[str, int]:
+    """Return the number of instances by the name of their group, and of all under the empty name."""
     groups = {group["InstanceGroupName"]: group["InstanceCount"] for group in resources.get("InstanceGroups", [])}
     return {**groups, "": sum(groups.values()) if groups else resources.get("InstanceCount", 0)}
 
@@ -229,22 +196,6 @@ def _metric_faults(metrics: list[dict[str, str]]) -> Iterator[str]:
     for name, count in Counter(metric["Name"] for metric in metrics).items():
         if count > 1:
             yield f"AlgorithmSpecification.MetricDefinitions: expected each name once, found {name!r} {count} times"
-    for index, metric in enumerate(metrics):
-        path = f"AlgorithmSpecification.MetricDefinitions[{index}].Regex"
-        try:
-            num_groups = re.compile(metric["Regex"]).groups
-        except re.error as error:
-            yield f"{path}: expected a regular expression, found {show(metric['Regex'])}: {error}"
-            continue
-        if num_groups != 1:
-            yield f"{path}: expected one group, which is the metric's value, found {num_groups}"
-
-
-def _checkpoint_faults(config: dict[str, Any]) -> Iterator[str]:
-    path = config.get("LocalPath", "/opt/ml/checkpoints")
-    taken = ("/opt/ml/input", "/opt/ml/output", "/opt/ml/model", "/opt/ml/code")
-    if not os.path.isabs(path) or any(f"{path}/".startswith(f"{folder}/") for folder in taken):
-        yield f"CheckpointConfig.LocalPath: expected a folder such as /opt/ml/checkpoints, found {show(path)}"
 
 
 def _distribution_faults(request: dict[str, Any]) -> Iterator[str]:

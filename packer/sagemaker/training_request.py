@@ -18,6 +18,7 @@ from packer.channels.channel_plan import ChannelPlan, Cluster
 from packer.channels.instance_groups import ONE_KIND, JobGroups
 from packer.errors import OptionsError
 from packer.parsing import as_json_text
+from packer.sagemaker.house_rules import training_job_departures
 from packer.sagemaker.input_data import DataPlace, build_channels
 from packer.sagemaker.instance_types import has_own_disks
 from packer.sagemaker.job_settings import NO_SETTINGS, JobSettings
@@ -124,7 +125,8 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
     if spec.subnets:
         request["VpcConfig"] = {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_groups)}
     request = spec.settings.add_to(request)
-    faults = training_job_faults(request, num_keys={plan.name: len(plan.keys) for plan in plans})
+    num_keys = {plan.name: len(plan.keys) for plan in plans}
+    faults = training_job_faults(request) or training_job_departures(request, num_keys=num_keys)
     if faults:
         raise OptionsError(f"the training job: {faults[0]}")
     return request

@@ -45,11 +45,6 @@ def member_faults(operation: str, member: str, value: object) -> Iterator[str]:
     yield from _Walk(in_pipeline=False).faults(shape, value, member)
 
 
-def required_members(operation: str) -> frozenset[str]:
-    """Return the names of the members that a request must have."""
-    return frozenset(_service().operation_model(operation).input_shape.required_members)
-
-
 def show(value: object) -> str:
     """Return a value for a message, cut where it is long."""
     text = repr(value)

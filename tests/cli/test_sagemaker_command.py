@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from packer.channels.key_lists import build_key_lists, parse_key_list
 from packer.dataset.manifest import encode_manifest
@@ -315,11 +316,6 @@ def test_check_warns_of_what_is_doubtful(tmp_path: Path, local: Path, capfd) -> 
             [channel(f"c{index}", "File") for index in range(21)],
             "InputDataConfig: expected at most 20 of them, found 21",
         ),
-        (
-            [channel("train", "Pipe"), channel("train_0", "File")],
-            "InputDataConfig[1].ChannelName: expected a name that does not end in an underscore and digits, since that",
-        ),
-        ([channel("train-0", "File")], "InputDataConfig[0].ChannelName: expected 1 to 64 letters, digits and under"),
         ([{"prefix": "s3://"}, "one/train/x", "two/train/x"], "expected objects of one bucket, since SageMaker takes"),
         ([{"prefix": "s3://bucket/set"}, "x", "x"], "expected one or more objects, each once, got 2"),
         ([{"prefix": "s3://bucket/set/"}], "the list: expected a JSON list of"),
@@ -334,6 +330,42 @@ def test_check_names_what_is_wrong(tmp_path: Path, capfd, document: object, said
     assert (code, errors) == (1, "")
     assert out.startswith("FAULT ")
     assert said in out
+
+
+def test_volumes_are_held_against_the_data_set(bucket: Bucket, tmp_path: Path, capfd) -> None:
+    manifest = make_manifest({"train": 8, "val": 4})
+    shards = tuple(structs.replace(shard, num_bytes=2**30) for shard in manifest.splits["train"].shards)
+    splits = {**manifest.splits, "train": structs.replace(manifest.splits["train"], shards=shards)}
+    bucket.put("set/manifest.json", encode_manifest(structs.replace(manifest, splits=splits)))
+    job, reach = tmp_path / "job.json", ("--endpoint-url", bucket.endpoint)
+    command = ("sagemaker", f"s3://{bucket.name}/set", *SHAPE, *FILE, *JOB[:-1], "ml.c5.9xlarge", "--upload", *reach)
+    said = "ResourceConfig.VolumeSizeInGB: expected at least 5 for what channels in File mode bring to each instance"
+    code, _, errors = shardpack(capfd, *command, "--job", job, "--volume-gb", 4)
+    assert (code, f"the training job: {said} (train, val), found 4" in errors) == (2, True)
+    assert shardpack(capfd, *command, "--job", job, "--volume-gb", 5)[0] == 0
+    request = json.loads(job.read_bytes())
+    request["ResourceConfig"]["VolumeSizeInGB"] = 4
+    job.write_text(json.dumps(request))
+    code, out, _ = shardpack(capfd, "sagemaker", f"s3://{bucket.name}/set", "--check", job, *reach)
+    assert (code, out.startswith(f"WARNING {said}")) == (0, True)
+    assert "WARNING" not in shardpack(capfd, "sagemaker", "--check", job)[1]
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (
+            [channel("train", "Pipe"), channel("train_0", "File")],
+            "InputDataConfig[1].ChannelName: expected a name that does not end in an underscore and digits, since that",
+        ),
+        ([channel("train-0", "File")], "InputDataConfig[0].ChannelName: expected 1 to 64 letters, digits and under"),
+    ],
+)
+def test_check_warns_of_what_the_house_keeps_out_of(tmp_path: Path, capfd, document: object, said: str) -> None:
+    (tmp_path / "document.json").write_text(json.dumps(document))
+    code, out, errors = shardpack(capfd, "sagemaker", "--check", tmp_path / "document.json")
+    assert (code, errors) == (0, "")
+    assert out.startswith(f"WARNING {said}")
 
 
 def test_check_takes_the_lists_that_are_written(tmp_path: Path, capfd) -> None:

@@ -40,7 +40,11 @@ def test_channels_of_which_some_name_groups(job: dict) -> None:
     first, *others = request["InputDataConfig"]
     first["DataSource"]["S3DataSource"]["InstanceGroupNames"] = ["gpus"]
     names = ", ".join(channel["ChannelName"] for channel in others)
-    assert training_job_advice(request) == [
+    request["ResourceConfig"] = {
+        "VolumeSizeInGB": 1,
+        "InstanceGroups": [{"InstanceGroupName": "gpus", "InstanceType": "ml.g5.xlarge", "InstanceCount": 2}],
+    }
+    assert training_job_faults(request) == [
         f"InputDataConfig: expected InstanceGroupNames in all channels or in none, found none in {names}"
     ]
 
@@ -73,6 +77,41 @@ def test_ranks_and_gpus(job: dict, ranks: str, said: str | None) -> None:
     request["ResourceConfig"]["InstanceType"] = "ml.g5.12xlarge"
     found = [text for text in training_job_advice(request) if "GPUs of" in text]
     assert [text.rpartition(": ")[2] for text in found] == ([said] if said else [])
+
+
+def test_gpus_are_those_of_the_group_that_trains(job: dict) -> None:
+    request = with_hyperparameters(job, **{RANKS: "4", "sagemaker_distribution_instance_groups": '["gpu"]'})
+    del request["InputDataConfig"]
+    request["ResourceConfig"] = {
+        "VolumeSizeInGB": 1,
+        "InstanceGroups": [
+            {"InstanceGroupName": "gpu", "InstanceType": "ml.p4d.24xlarge", "InstanceCount": 1},
+            {"InstanceGroupName": "other", "InstanceType": "ml.g5.xlarge", "InstanceCount": 1},
+        ],
+    }
+    (found,) = training_job_advice(request)
+    assert found.endswith("expected 8, the GPUs of ml.p4d.24xlarge, found 4: some would idle")
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "is_fine"),
+    [
+        ("1.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-cpu-py312-ubuntu22.04", "ml.g5.12xlarge", False),
+        ("1.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-gpu-py312-cu129", "ml.g5.12xlarge", True),
+        ("a.dkr.ecr.us-east-1.amazonaws.com/train-cpu", "ml.g5.12xlarge", False),
+        ("a.dkr.ecr.us-east-1.amazonaws.com/train-cpu", "ml.c5.9xlarge", True),
+        ("a.dkr.ecr.us-east-1.amazonaws.com/occupy:1", "ml.g5.12xlarge", True),
+        ("cpu.example.com/train:1", "ml.g5.12xlarge", True),
+    ],
+)  # fmt: skip
+def test_an_image_for_cpus_on_gpus(job: dict, image: str, kind: str, is_fine: bool) -> None:
+    request = with_hyperparameters(changed(job), **{RANKS: "4"})
+    del request["InputDataConfig"]
+    request["AlgorithmSpecification"]["TrainingImage"] = image
+    request["ResourceConfig"]["InstanceType"] = kind
+    found = training_job_advice(request)
+    assert [text.partition(":")[0] for text in found] == ([] if is_fine else ["AlgorithmSpecification.TrainingImage"])
+    assert is_fine or f"expected an image for GPUs on {kind}, found " in found[0]
 
 
 @pytest.mark.parametrize(

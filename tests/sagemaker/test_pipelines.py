@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from typer.main import get_command
 
 from packer.errors import OptionsError
-from packer.sagemaker.documents import check_document
-from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, build_pipeline, pipeline_faults
+from packer.sagemaker.documents import advise_on, check_document
+from packer.sagemaker.pipeline_rules import pipeline_faults
+from packer.sagemaker.pipelines import ACCURACY_PATH, EXECUTION, PipelineSpec, build_pipeline
 from packer.trainer.cli import app
 from packer.trainer.core.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE
@@ -227,7 +228,7 @@ def broken(definition: dict, edit: Any) -> str:
     [
         (lambda steps: steps[1].update(Name="Pack"), "Steps[0].Name: expected 1 to 64 letters"),
         (lambda steps: steps[1].update(Name="a b"), "Steps[1].Name: expected 1 to 64 letters"),
-        (lambda steps: steps[1].update(Type="Tuning"), "Steps[1].Type: expected one of Training, Processing"),
+        (lambda steps: steps[1].update(Type="Painting"), "Steps[1].Type: expected one of AutoML, Callback"),
         (lambda steps: steps[1].update(DependsOn=["Paint"]), "Steps[1].DependsOn: expected names of other steps"),
         (lambda steps: steps[1].pop("Type"), "the definition: Object missing required field `Type`"),
         (lambda steps: steps[1]["Arguments"].pop("RoleArn"), "Steps[1].Arguments.RoleArn: expected a value"),
@@ -261,6 +262,78 @@ def test_whatever_stands_in_a_definition_is_checked_without_an_error(in_run: dic
     path = data.draw(st.sampled_from([path for path in paths_in(definition) if ":" not in path]))
     changed = edited(definition, (path, data.draw(st.just(GONE) | JSON_VALUES)))
     assert all(isinstance(fault, str) and fault for fault in pipeline_faults(changed))
+
+
+OTHER_STEPS = {
+    "EMR": {"ClusterId": "j-1", "StepConfig": {"HadoopJarStep": {"Jar": "command-runner.jar", "Args": []}}},
+    "Lambda": {"digest": "1"},
+    "Callback": {"queue": "q"},
+    "AutoML": {"AutoMLJobObjective": {"MetricName": "Accuracy"}},
+    "Fail": {"ErrorMessage": "no"},
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_STEPS)
+def test_steps_of_sdks_that_are_no_request_are_known(in_run: dict, kind: str) -> None:
+    definition = build_pipeline(spec(), in_run)
+    step = {"Name": "More", "Type": kind, "Arguments": OTHER_STEPS[kind], "DependsOn": ["Pack"]}
+    definition["Steps"].append(step)
+    assert list(pipeline_faults(definition)) == []
+    step["DependsOn"] = ["Paint"]
+    assert list(pipeline_faults(definition)) == ["Steps[4].DependsOn: expected names of other steps, found 'Paint'"]
+
+
+def test_steps_of_sdks_that_are_requests_are_held_against_them(in_run: dict) -> None:
+    definition = build_pipeline(spec(), in_run)
+    training = {
+        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        **{name: in_run[name] for name in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")},
+    }
+    limits = {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2}
+    tuning = {
+        "HyperParameterTuningJobConfig": {"Strategy": "Random", "ResourceLimits": limits},
+        "TrainingJobDefinition": training,
+    }
+    model = {"ExecutionRoleArn": in_run["RoleArn"], "PrimaryContainer": {"Image": IMAGE}}
+    location = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in"}}
+    transform = {
+        "ModelName": {"Get": "Steps.Serve.ModelName"},
+        "TransformInput": {"DataSource": location},
+        "TransformOutput": {"S3OutputPath": "s3://bucket/out"},
+        "TransformResources": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+    }
+    steps = (("Tune", "Tuning", tuning), ("Serve", "Model", model), ("Predict", "Transform", transform))
+    definition["Steps"] += [{"Name": name, "Type": kind, "Arguments": value} for name, kind, value in steps]
+    assert list(pipeline_faults(definition)) == []
+    limits["MaxParallelTrainingJobs"] = "2"
+    model["ExecutionRoleArn"] = "me"
+    del transform["TransformOutput"]
+    assert [fault.partition(": ")[0] for fault in pipeline_faults(definition)] == [
+        "Steps[4].Arguments.HyperParameterTuningJobConfig.ResourceLimits.MaxParallelTrainingJobs",
+        "Steps[5].Arguments.ExecutionRoleArn",
+        "Steps[5].Arguments.ExecutionRoleArn",
+        "Steps[6].Arguments.TransformOutput",
+    ]
+
+
+def test_training_steps_are_judged_as_jobs_are(in_run: dict) -> None:
+    in_run["HyperParameters"]["sagemaker_mpi_num_of_processes_per_host"] = "4"
+    in_run["InputDataConfig"] = in_run["InputDataConfig"][4:]
+    definition = build_pipeline(spec(), in_run)
+    assert advise_on(definition) == []
+    train = definition["Steps"][1]["Arguments"]
+    train["HyperParameters"]["sagemaker_mpi_num_of_processes_per_host"] = "8"
+    said = (
+        "Arguments.HyperParameters['sagemaker_mpi_num_of_processes_per_host']: expected 4, the GPUs of ml.g5.12xlarge"
+    )
+    (found,) = advise_on(definition)
+    assert found.startswith(f"Steps[1].{said}")
+    request = {"PipelineName": "b", "PipelineDefinition": json.dumps(definition), "RoleArn": in_run["RoleArn"],
+               "ClientRequestToken": "t" * 32}  # fmt: skip
+    assert advise_on(request)[0].startswith(f"PipelineDefinition: Steps[1].{said}")
+    del train["StoppingCondition"]["MaxWaitTimeInSeconds"]
+    (fault,) = pipeline_faults(definition)
+    assert fault.startswith("Steps[1].Arguments.StoppingCondition.MaxWaitTimeInSeconds: expected a value with")
 
 
 def test_another_version() -> None:

@@ -9,7 +9,9 @@ from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from packer.sagemaker.documents import check_document
+from packer.sagemaker.documents import advise_on, check_document
+from packer.sagemaker.house_rules import channel_list_departures, training_job_departures
+from packer.sagemaker.job_advice import training_job_advice
 from packer.sagemaker.rules import channel_list_faults, training_job_faults
 from packer.sagemaker.validation import _service, request_faults, translate_pattern
 from tests.sagemaker.editing import GONE, JSON_VALUES, edited, paths_in
@@ -53,8 +55,6 @@ ONE_FIELD: list[tuple[str, object, str]] = [
     ("AlgorithmSpecification.TrainingInputMode", "pipe", "expected one of Pipe, File, FastFile, found 'pipe'"),
     ("AlgorithmSpecification.TrainingImage", "i" * 256, "expected at most 255 characters, found 256"),
     ("AlgorithmSpecification.TrainingImage", GONE, "expected it or AlgorithmName, found 0 of the two"),
-    ("AlgorithmSpecification.MetricDefinitions[0].Regex", "loss=(", "expected a regular expression"),
-    ("AlgorithmSpecification.MetricDefinitions[0].Regex", "loss", "expected one group, which is the metric's value"),
     ("AlgorithmSpecification.MetricDefinitions[0].Name", GONE, "expected a value, found none"),
     ("AlgorithmSpecification.MetricDefinitions", [{"Name": "x", "Regex": "(.)"}] * 41, "at most 40 of them, found 41"),
     ("AlgorithmSpecification.MetricDefinitions", [{"Name": "x", "Regex": "(.)"}] * 2, "each name once, found 'x' 2"),
@@ -63,10 +63,7 @@ ONE_FIELD: list[tuple[str, object, str]] = [
     (f"{CHANNEL}.ChannelName", GONE, "expected a value, found none"),
     (f"{CHANNEL}.ChannelName", "t" * 65, "expected at most 64 characters, found 65"),
     (f"{CHANNEL}.ChannelName", "train 0", "expected text that matches"),
-    (f"{CHANNEL}.ChannelName", "train-0", "letters, digits and underscores"),
-    (f"{CHANNEL}.ChannelName", "train_0", "FIFO of an epoch of channel 'train'"),
-    ("InputDataConfig[1].ChannelName", "train0", "differ in more than case"),
-    ("InputDataConfig[1].ChannelName", "TRAIN0", "SM_CHANNEL_TRAIN0; 'train0' has the same one"),
+    ("InputDataConfig[1].ChannelName", "train0", "expected each name once, found 'train0' again"),
     (f"{CHANNEL}.InputMode", "Stream", "expected one of Pipe, File, FastFile"),
     (f"{CHANNEL}.CompressionType", "gzip", "expected one of None, Gzip, found 'gzip'"),
     (f"{CHANNEL}.RecordWrapperType", "TFRecord", "expected one of None, RecordIO"),
@@ -82,14 +79,11 @@ ONE_FIELD: list[tuple[str, object, str]] = [
     (f"{SOURCE}.S3Uri", GONE, "expected a value, found none"),
     (f"{SOURCE}.S3Uri", "/disk/set", "expected text that matches"),
     (f"{SOURCE}.S3Uri", "s3://b/" + "k" * 1018, "expected at most 1024 characters, found 1025"),
-    (f"{SOURCE}.S3Uri", "s3://b//x.manifest", "expected s3://bucket/key without empty parts"),
-    (f"{SOURCE}.S3Uri", "https://b.s3.amazonaws.com/x.manifest", "expected s3://bucket/key without empty parts"),
     (f"{SOURCE}.S3Uri", "s3://b/lists/", "expected the object that holds the list, found the prefix"),
     (f"{SOURCE}.S3DataDistributionType", "Sharded", "expected one of FullyReplicated, ShardedByS3Key"),
     (f"{SOURCE}.InstanceGroupNames", ["gpu"], "one of ResourceConfig.InstanceGroups (there are none), found 'gpu'"),
     (f"{SOURCE}.InstanceGroupNames", list("abcdef"), "expected at most 5 of them, found 6"),
     (f"{SOURCE}.AttributeNames", ["image"], "expected with AugmentedManifestFile only, found ManifestFile"),
-    (f"{S3_META}.S3Uri", "s3://bucket/set/train", "expected a prefix that ends in '/'"),
     ("OutputDataConfig", GONE, "expected a value, found none"),
     ("OutputDataConfig.S3OutputPath", "out", "expected text that matches"),
     ("ResourceConfig.InstanceType", "ml.g5.13xlarge", "expected one of ml.m4.xlarge"),
@@ -108,8 +102,6 @@ ONE_FIELD: list[tuple[str, object, str]] = [
     ("StoppingCondition.MaxRuntimeInSeconds", GONE, "expected a value with EnableManagedSpotTraining, found none"),
     ("EnableManagedSpotTraining", "true", "expected true or false, found 'true'"),
     ("CheckpointConfig.S3Uri", GONE, "expected a value, found none"),
-    ("CheckpointConfig.LocalPath", "/opt/ml/model/x", "expected a folder such as /opt/ml/checkpoints"),
-    ("CheckpointConfig.LocalPath", "checkpoints", "expected a folder such as /opt/ml/checkpoints"),
     ("HyperParameters.epochs", 3, "expected text, found 3"),
     ("HyperParameters.epochs", "3" * 2501, "expected at most 2500 characters, found 2501"),
     ("VpcConfig", {"Subnets": ["subnet-1"]}, ""),
@@ -150,14 +142,6 @@ def test_one_wrong_field_is_named(job: dict, path: str, value: object, said: str
 SEVERAL_FIELDS: list[tuple[list[tuple[str, object]], str]] = [
     ([(f"{CHANNEL}.InputMode", "FastFile")], f"{SOURCE}.S3DataType: expected S3Prefix with InputMode FastFile"),
     (
-        [(f"{CHANNEL}.InputMode", "FastFile"), (f"{SOURCE}.S3DataType", "S3Prefix"), (f"{SOURCE}.S3Uri", "s3://b/tr")],
-        f"{SOURCE}.S3Uri: expected a prefix that ends in '/'",
-    ),
-    (
-        [(f"{CHANNEL}.InputMode", "FastFile"), (f"{SOURCE}.S3DataType", "S3Prefix"), (f"{SOURCE}.S3Uri", "s3://b/m.json")],
-        f"{SOURCE}.S3Uri: expected a prefix that ends in '/'",
-    ),
-    (
         [(f"{CHANNEL}.InputMode", "File"), (f"{SOURCE}.S3DataType", "AugmentedManifestFile"),
          (f"{SOURCE}.AttributeNames", ["image-ref"])],
         f"{SOURCE}.S3DataType: expected AugmentedManifestFile with InputMode Pipe only, found File",
@@ -175,10 +159,6 @@ SEVERAL_FIELDS: list[tuple[list[tuple[str, object]], str]] = [
         [(f"{CHANNEL}.InputMode", GONE), (f"{CHANNEL}.RecordWrapperType", "RecordIO"),
          ("AlgorithmSpecification.TrainingInputMode", "File")],
         f"{CHANNEL}.RecordWrapperType: expected None or no value with InputMode File, found RecordIO",
-    ),
-    (
-        [(f"{CHANNEL}.DataSource", {"FileSystemDataSource": FILE_SYSTEM})],
-        f"{CHANNEL}.ShuffleConfig: expected with an S3DataSource only",
     ),
     (
         [("InputDataConfig[4]", {"ChannelName": "meta", "InputMode": "Pipe",
@@ -233,6 +213,64 @@ def test_fields_that_contradict_each_other(job: dict, edits: list[tuple[str, obj
     assert faults[0].startswith(expected)
 
 
+# What SageMaker takes, and this package keeps out of: edits, then how the departure begins and what it says.
+OF_THE_HOUSE: list[tuple[list[tuple[str, object]], str, str]] = [
+    (
+        [("AlgorithmSpecification.MetricDefinitions[0].Regex", "loss=(")],
+        "AlgorithmSpecification.MetricDefinitions[0].Regex", "expected a regular expression",
+    ),
+    (
+        [("AlgorithmSpecification.MetricDefinitions[0].Regex", "loss")],
+        "AlgorithmSpecification.MetricDefinitions[0].Regex", "expected one group, which is the metric's value",
+    ),
+    ([(f"{CHANNEL}.ChannelName", "train-0")], f"{CHANNEL}.ChannelName", "letters, digits and underscores"),
+    ([(f"{CHANNEL}.ChannelName", "train_0")], f"{CHANNEL}.ChannelName", "FIFO of an epoch of channel 'train'"),
+    (
+        [("InputDataConfig[1].ChannelName", "TRAIN0")],
+        "InputDataConfig[1].ChannelName", "SM_CHANNEL_TRAIN0; 'train0' has the same one",
+    ),
+    ([(f"{SOURCE}.S3Uri", "s3://b//x.manifest")], f"{SOURCE}.S3Uri", "expected s3://bucket/key without empty parts"),
+    (
+        [(f"{SOURCE}.S3Uri", "https://b.s3.amazonaws.com/x.manifest")],
+        f"{SOURCE}.S3Uri", "expected s3://bucket/key without empty parts",
+    ),
+    ([(f"{S3_META}.S3Uri", "s3://bucket/set/train")], f"{S3_META}.S3Uri", "expected a prefix that ends in '/'"),
+    (
+        [("CheckpointConfig.LocalPath", "/opt/ml/model/x")],
+        "CheckpointConfig.LocalPath", "expected a folder such as /opt/ml/checkpoints",
+    ),
+    (
+        [("CheckpointConfig.LocalPath", "checkpoints")],
+        "CheckpointConfig.LocalPath", "expected a folder such as /opt/ml/checkpoints",
+    ),
+    (
+        [(f"{CHANNEL}.InputMode", "FastFile"), (f"{SOURCE}.S3DataType", "S3Prefix"), (f"{SOURCE}.S3Uri", "s3://b/tr")],
+        f"{SOURCE}.S3Uri", "expected a prefix that ends in '/'",
+    ),
+    (
+        [(f"{CHANNEL}.InputMode", "FastFile"), (f"{SOURCE}.S3DataType", "S3Prefix"), (f"{SOURCE}.S3Uri", "s3://b/m.json")],
+        f"{SOURCE}.S3Uri", "expected a prefix that ends in '/'",
+    ),
+    (
+        [(f"{CHANNEL}.DataSource", {"FileSystemDataSource": FILE_SYSTEM}), (f"{CHANNEL}.InputMode", "File"),
+         (f"{CHANNEL}.CompressionType", "None"), ("VpcConfig", {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})],
+        f"{CHANNEL}.ShuffleConfig", "expected with an S3DataSource only, whose objects SageMaker shuffles",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edits", "path", "said"), OF_THE_HOUSE)
+def test_what_sagemaker_takes_and_the_house_does_not(job: dict, edits: list, path: str, said: str) -> None:
+    request = edited(job, *edits)
+    assert training_job_faults(request) == []
+    departures = training_job_departures(request)
+    assert departures[0].startswith(f"{path}: ")
+    assert said in departures[0]
+    assert training_job_advice(request)[0] == departures[0]
+    if path.startswith("InputDataConfig"):
+        assert channel_list_departures(request["InputDataConfig"]) == departures
+
+
 def test_more_than_twenty_channels(job: dict) -> None:
     channels = [{**job["InputDataConfig"][4], "ChannelName": f"c{index}"} for index in range(21)]
     assert channel_list_faults(channels) == ["InputDataConfig: expected at most 20 of them, found 21"]
@@ -248,16 +286,18 @@ def test_more_than_twenty_channels(job: dict) -> None:
     ],
 )
 def test_shares_of_sharded_channels(job: dict, num_keys: int, said: str) -> None:
-    faults = training_job_faults(job, num_keys={"train0": num_keys, "meta": 1})
-    assert len(faults) == bool(said)
-    assert all(fault.startswith(f"{SOURCE}.S3DataDistributionType: ") and said in fault for fault in faults)
+    departures = training_job_departures(job, num_keys={"train0": num_keys, "meta": 1})
+    assert len(departures) == bool(said)
+    assert all(
+        departure.startswith(f"{SOURCE}.S3DataDistributionType: ") and said in departure for departure in departures
+    )
 
 
 def test_shares_are_of_the_groups_that_read(job: dict) -> None:
     edits = [("ResourceConfig", {"InstanceGroups": GROUPS}), (f"{SOURCE}.InstanceGroupNames", ["gpu"])]
-    assert training_job_faults(edited(job, *edits), num_keys={"train0": 4}) == []
-    faults = training_job_faults(edited(job, *edits[:1]), num_keys={"train0": 4})
-    assert "objects that divide by 3 instances, found 4 objects" in faults[0]
+    assert training_job_departures(edited(job, *edits), num_keys={"train0": 4}) == []
+    departures = training_job_departures(edited(job, *edits[:1]), num_keys={"train0": 4})
+    assert "objects that divide by 3 instances, found 4 objects" in departures[0]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -267,7 +307,7 @@ def test_whatever_stands_in_a_request_is_checked_without_an_error(job: dict, dat
     value = data.draw(st.just(GONE) | JSON_VALUES)
     request = edited(job, (path, value))
     for document in (request, request.get("InputDataConfig"), value):
-        assert all(isinstance(fault, str) and fault for fault in check_document(document))
+        assert all(isinstance(text, str) and text for text in (*check_document(document), *advise_on(document)))
 
 
 # --- the same requests elsewhere ----------------------------------------------------------------------------------
