@@ -36,7 +36,7 @@ from packer.dataset.destination import (
     remove_other_receipts,
 )
 from packer.dataset.manifest import Manifest
-from packer.dataset.missing_parts import check_parts
+from packer.dataset.missing_parts import naming_missing_parts
 from packer.dataset.planfile import PlanDocument, StagedPlan, is_claim_cut, load_plan
 from packer.dataset.reject_limit import is_over, refuse_rejects, stored_rejects
 from packer.dataset.report import run_report
@@ -316,9 +316,9 @@ def commit_parts(
     manifest = find_finished(dest, document)
     if manifest is None:
         check_command(dest, document, "pack")
-        check_parts(dest, document)
         report = run_report(options, started=time.time(), num_reused=0)
-        manifest = commit(dest, document, closing(document, options.max_rejects, report))
+        with naming_missing_parts(dest, document):
+            manifest = commit(dest, document, closing(document, options.max_rejects, report))
     progress = progress or SilentProgress()
     clear_scaffolding(dest, document, progress)
     copies = _count_copies(dest, progress)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from packer.dataset.planfile import PlanDocument
 from packer.errors import DataSetError
 from packer.planning.layout import RECEIPTS_PREFIX, old_receipt_key, receipt_key, shard_stem
@@ -10,8 +13,20 @@ from packer.stores.store import Store
 _MAX_NAMED = 3
 
 
-def check_parts(dest: Store, document: PlanDocument) -> None:
-    """Raise DataSetError where shards of a plan are not packed; it names parts that pack them."""
+@contextmanager
+def naming_missing_parts(dest: Store, document: PlanDocument) -> Iterator[None]:
+    """Where a commit fails since shards of its plan are not packed, raise DataSetError that names parts that pack them.
+
+    They are looked for only then: a commit whose shards are all there need not list their receipts.
+    """
+    try:
+        yield
+    except DataSetError:
+        _check_parts(dest, document)
+        raise
+
+
+def _check_parts(dest: Store, document: PlanDocument) -> None:
     found = {info.key for info in dest.list(RECEIPTS_PREFIX)}
     num_tasks = document.header.num_tasks
     stems = [_stem(document, task) for task in range(num_tasks)]

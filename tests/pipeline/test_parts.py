@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from packer.cli.main import run
 from packer.errors import DataSetError, DestinationTakenError, OptionsError, TooManyRejectsError
 from packer.options import parse_options
 from packer.pipeline import commit_parts, pack
+from packer.planning.layout import PLAN_PARTS_PREFIX, RECEIPTS_PREFIX
+from packer.stores.local_store import LocalStore
+from packer.stores.store import ObjectInfo
 from tests.tools.datasets import (
     SerialEngine,
     command,
@@ -52,6 +56,21 @@ def test_parts_as_processes_at_the_same_time(source: Path, tmp_path: Path) -> No
     assert [part.wait(timeout=120) for part in parts] == [0, 0, 0]
     assert run(["commit", str(tmp_path / "parts")]) == 0
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_a_commit_lists_the_place_once_and_then_what_it_tidies_up(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack_part(source, tmp_path / "parts", "0/1")
+    listed, own = [], LocalStore.list
+
+    def counted(store: LocalStore, prefix: str = "") -> Iterator[ObjectInfo]:
+        listed.append(prefix)
+        return own(store, prefix)
+
+    monkeypatch.setattr(LocalStore, "list", counted)
+    commit_parts(str(tmp_path / "parts"))
+    assert sorted(listed) == ["", PLAN_PARTS_PREFIX, RECEIPTS_PREFIX]
 
 
 def test_more_parts_than_shards(source: Path, tmp_path: Path) -> None:
