@@ -253,7 +253,8 @@ OF_THE_HOUSE: list[tuple[list[tuple[str, object]], str, str]] = [
     ),
     (
         [(f"{CHANNEL}.DataSource", {"FileSystemDataSource": FILE_SYSTEM}), (f"{CHANNEL}.InputMode", "File"),
-         (f"{CHANNEL}.CompressionType", "None"), ("VpcConfig", {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})],
+         (f"{CHANNEL}.CompressionType", "None"),
+         ("VpcConfig", {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})],
         f"{CHANNEL}.ShuffleConfig", "expected with an S3DataSource only, whose objects SageMaker shuffles",
     ),
 ]  # fmt: skip
