@@ -143,6 +143,21 @@ def _load(base_dir: str, name: str, kind: type[_T]) -> _T:
         raise DataSetError(f"{path}: expected what SageMaker writes there, but {error}") from None
 
 
+DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
+"""Hyperparameter that names the groups on whose hosts SageMaker's toolkit starts ranks."""
+
+
+def hosts_of_ranks(resources: ResourceConfig, hyperparameters: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the hosts with ranks in the order in which the toolkit gives them to mpirun: the first one has rank 0.
+
+    That is the order of their instance groups, which need not be the sorted one of `resources.hosts`.
+    """
+    named = hyperparameters.get(DISTRIBUTION_GROUPS)
+    groups = named if isinstance(named, list) else [resources.current_group_name]
+    found = [host for group in resources.instance_groups if group.instance_group_name in groups for host in group.hosts]
+    return tuple(found) or resources.hosts
+
+
 def encode_hyperparameters(values: Mapping[str, str]) -> dict[str, str]:
     """Return texts as SageMaker's SDK sends them: what is no JSON by itself becomes a JSON string."""
     return {name: as_json_text(text) for name, text in values.items()}

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from packer.channels.jobfiles import BASE_DIR_VARIABLE, JobFiles
-from packer.localjob.job_spec import DISTRIBUTION_GROUPS, MPI_ENABLED, PROGRAM, Rank
+from packer.channels.jobfiles import BASE_DIR_VARIABLE, DISTRIBUTION_GROUPS, JobFiles
+from packer.localjob.job_spec import MPI_ENABLED, PROGRAM, Rank
 from packer.parsing import parse_json
 
 JOB_NAME = "sagemaker-local"

@@ -20,8 +20,7 @@ GROUP_NAME = "homogeneousCluster"
 """What SageMaker calls the one group of a job without groups."""
 PROGRAM = "sagemaker_program"
 MPI_ENABLED = "sagemaker_mpi_enabled"
-DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
-"""Hyperparameters by which SageMaker's SDK tells its toolkit what to start, whether under MPI, and on which groups."""
+"""Hyperparameters by which SageMaker's SDK tells its toolkit what to start, and whether under MPI."""
 GRACE_S = 120.0
 """What SageMaker gives a job between SIGTERM and SIGKILL."""
 

@@ -15,6 +15,7 @@ import msgspec
 from packer.channels.channel_names import InputMode
 from packer.channels.channel_plan import ChannelPlan
 from packer.channels.jobfiles import (
+    DISTRIBUTION_GROUPS,
     ChannelConfig,
     JobFiles,
     ResourceConfig,
@@ -22,7 +23,6 @@ from packer.channels.jobfiles import (
     write_job_files,
 )
 from packer.localjob.job_spec import (
-    DISTRIBUTION_GROUPS,
     MPI_ENABLED,
     PROGRAM,
     Launch,

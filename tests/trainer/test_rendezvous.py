@@ -1,5 +1,6 @@
 import pytest
 
+from packer.channels.jobfiles import InstanceGroup, ResourceConfig, hosts_of_ranks
 from packer.errors import OptionsError
 from packer.trainer.core.world import Launcher, World
 from packer.trainer.torch.rendezvous import find_meeting
@@ -33,3 +34,20 @@ def test_several_hosts_of_which_nothing_is_known_are_refused():
 def test_a_port_that_is_none_is_refused(port):
     with pytest.raises(OptionsError, match="MASTER_PORT: expected a port"):
         find_meeting(ONE_HOST, {"MASTER_PORT": port}, ())
+
+
+def test_rank_0_is_on_the_first_host_of_the_group_that_trains():
+    """The toolkit gives mpirun the hosts as their group lists them, unlike `hosts` in no order."""
+    resources = ResourceConfig(
+        current_host="algo-1",
+        hosts=("algo-1", "algo-2", "algo-3"),
+        current_group_name="gpu",
+        instance_groups=(
+            InstanceGroup(instance_group_name="cpu", instance_type="", hosts=("algo-1",)),
+            InstanceGroup(instance_group_name="gpu", instance_type="", hosts=("algo-3", "algo-2")),
+        ),
+    )
+    named = {"sagemaker_distribution_instance_groups": ["gpu"]}
+    assert hosts_of_ranks(resources, named) == ("algo-3", "algo-2")
+    assert hosts_of_ranks(resources, {}) == ("algo-3", "algo-2")
+    assert hosts_of_ranks(ResourceConfig(current_host="algo-1", hosts=("algo-1", "algo-2")), {}) == ("algo-1", "algo-2")

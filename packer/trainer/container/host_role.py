@@ -9,10 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from packer.channels.jobfiles import ResourceConfig
+from packer.channels.jobfiles import DISTRIBUTION_GROUPS, ResourceConfig
 from packer.trainer.core.feed_options import group_of_feed
-
-_DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
 
 
 class HostRole(enum.StrEnum):
@@ -34,7 +32,7 @@ def find_role(resources: ResourceConfig, hyperparameters: Mapping[str, object]) 
         hyperparameters: decoded.
     """
     group = resources.current_group_name
-    training = hyperparameters.get(_DISTRIBUTION_GROUPS)
+    training = hyperparameters.get(DISTRIBUTION_GROUPS)
     if not isinstance(training, list) or group in training:
         return HostRole.TRAIN
     return HostRole.DATA if group and group == group_of_feed(str(hyperparameters.get("feed", ""))) else HostRole.NONE

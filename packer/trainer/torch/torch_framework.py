@@ -7,7 +7,14 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from packer.channels.jobfiles import BASE_DIR_VARIABLE, DEFAULT_BASE_DIR, is_training_container, load_job_files
+from packer.channels.jobfiles import (
+    BASE_DIR_VARIABLE,
+    DEFAULT_BASE_DIR,
+    hosts_of_ranks,
+    is_training_container,
+    load_hyperparameters,
+    load_job_files,
+)
 from packer.errors import OptionsError
 from packer.trainer.core.collective import Collective
 from packer.trainer.core.devices import Device, choose_gpu, find_device
@@ -85,9 +92,11 @@ def _join(world: World, collective: str, device: Any) -> TorchRanks:
 
 
 def _list_hosts() -> tuple[str, ...]:
-    """Return the hosts of a SageMaker job in their order; none elsewhere."""
+    """Return the hosts of a SageMaker job in the order of ranks; none elsewhere."""
     base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
-    return load_job_files(base_dir).resources.hosts if is_training_container(base_dir) else ()
+    if not is_training_container(base_dir):
+        return ()
+    return hosts_of_ranks(load_job_files(base_dir).resources, load_hyperparameters(base_dir))
 
 
 def pin_gpu(torch: Any, world: World) -> tuple[Any, str]:
