@@ -66,8 +66,14 @@ def source_texts() -> str:
     return in_flags(re.sub(r'"\s*\n\s*f?"', "", text))
 
 
+def test_benchmarks_that_the_guide_names_are_there() -> None:
+    named = re.findall(r"`python -m (tests\.benchmarks\.\w+)", GUIDE)
+    assert len(named) > 8
+    assert [name for name in named if not (ROOT / (name.replace(".", "/") + ".py")).exists()] == []
+
+
 def test_messages_that_the_guide_names_are_there() -> None:
-    table = GUIDE.partition("## What a message means")[2]
+    table = GUIDE.partition("## What a message means")[2].partition("\n## ")[0]
     messages = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
     assert len(messages) > 10
     texts = re.sub(r"\{[^{}]*\}", "", source_texts())
