@@ -55,6 +55,7 @@ _METAVARS = {
     "instance_group": "NAME=TYPE:COUNT",
     **dict.fromkeys(("hyperparameter", "job_tag", "environment"), "K=V"),
     "min_accuracy": "SHARE",
+    "pack_source": "URI",
     "conf": "K=V",
     **dict.fromkeys(("staging", "logs"), "s3://..."),
     **dict.fromkeys(("job", "sdk", "pipeline", "check", "config", "package", "request"), "FILE"),

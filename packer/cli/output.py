@@ -252,6 +252,10 @@ class Output:
         else:
             _print(f"{made.target} {made.job.label}: {state}")
 
+    def document(self, document: object) -> None:
+        """Show what is JSON whatever was asked for."""
+        _write_json(msgspec.json.format(msgspec.json.encode(document)))
+
     def checked(self, path: str, faults: Sequence[str], advice: Sequence[str]) -> None:
         """Show what is wrong with a request, and what is doubtful in it."""
         if self._as_json:

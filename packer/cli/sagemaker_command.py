@@ -16,7 +16,7 @@ from packer.cli.output import Output
 from packer.errors import OptionsError
 from packer.options import STORE_FIELDS, PackOptions
 from packer.parsing import ParseError, parse_json
-from packer.sagemaker.job_options import SageMakerOptions
+from packer.sagemaker.job_options import PolicyKind, SageMakerOptions
 from packer.typed_values import convert_options
 
 _FIELDS = (
@@ -48,6 +48,9 @@ def sagemaker(
     if options.check is not None:
         _check(options, place_options(options.dest or ".", reach), as_json=json)
         return
+    if options.policy is not None:
+        _show_policy(options, options.policy, place_options(options.dest or ".", reach))
+        return
     check_hyperparameters(options.hyperparameter)
     from packer.sagemaker.documents import make_requests
 
@@ -75,6 +78,14 @@ def check_hyperparameters(texts: Sequence[str]) -> None:
                 f"expected an option of the trainer (python -m packer.trainer --help), got {name!r}{hint}",
                 field="hyperparameter",
             )
+
+
+def _show_policy(options: SageMakerOptions, kind: PolicyKind, reach: PackOptions) -> None:
+    """Print a policy document, which is JSON anyway. Raises OptionsError."""
+    from packer.sagemaker.policies import build_policy
+
+    places = options.policy_places(kms_key=reach.kms_key or "", has_tags=bool(reach.tags))
+    Output(as_json=False).document(build_policy(kind, places))
 
 
 def _check(options: SageMakerOptions, reach: PackOptions, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
     from packer.channels.instance_groups import JobGroups
     from packer.sagemaker.input_data import DataPlace, FileSystem
     from packer.sagemaker.job_settings import JobSettings
+    from packer.sagemaker.policies import PolicyPlaces
     from packer.sagemaker.training_request import JobSpec
+
+
+class PolicyKind(enum.StrEnum):
+    """Whose rights."""
+
+    PACK = "pack"
+    TRAIN = "train"
+    PIPELINE = "pipeline"
 
 
 class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +52,10 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     check: Annotated[
         str | None, Meta(description="only check such a file of anybody, with DEST also sizes against volumes")
     ] = None
+    policy: Annotated[PolicyKind | None, Meta(description="only show the least rights of the role that does this")] = (
+        None
+    )
+    pack_source: Annotated[tuple[str, ...], Meta(description="s3://... that is packed, for `policy`; repeatable")] = ()
     name: Annotated[str | None, Meta(description="of the job (default: from the data set's digest)")] = None
     image: Annotated[str, Meta(description="URI of the training image")] = ""
     role: Annotated[str, Meta(description="ARN of the role of the job")] = ""
@@ -116,6 +130,24 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 field="dest",
             )
         return DataPlace(root=root, groups=groups)
+
+    def policy_places(self, *, kms_key: str, has_tags: bool) -> PolicyPlaces:
+        """Return what the role of `policy` has to reach."""
+        from packer.sagemaker.policies import PolicyPlaces
+
+        images = (self.pack_image,) if self.policy is PolicyKind.PACK else (self.image,)
+        return PolicyPlaces(
+            dest=self.dest,
+            sources=self.pack_source,
+            output=self.output,
+            checkpoint=self.checkpoint,
+            images=tuple(filter(None, images)),
+            role=self.role,
+            kms_key=kms_key,
+            has_tags=has_tags,
+            has_network=self.subnets is not None,
+            model_package_group=self.model_package_group,
+        )
 
     def _file_system(self) -> FileSystem:
         from packer.sagemaker.input_data import FileSystem

@@ -287,6 +287,25 @@ def test_check(tmp_path: Path, local: Path, capfd) -> None:
     assert shardpack(capfd, "sagemaker", "--check", tmp_path / "absent.json")[0] == 2
 
 
+def test_a_policy(capfd) -> None:
+    command = ("sagemaker", "s3://sets/birds", "--policy")
+    code, out, errors = shardpack(capfd, *command, "pack", "--pack-source", "s3://photos", "--sse", "aws:kms", *KEY[2:])
+    assert (code, errors) == (0, "")
+    assert [statement["Sid"] for statement in json.loads(out)["Statement"]] == [
+        "List", "List1", "ReadSourceAndDest", "WriteDest", "UseTheKey",
+    ]  # fmt: skip
+    for arguments, said in (
+        (("pack",), "--pack-source: expected what is packed, s3://..., got none"),
+        (("train",), "--output: expected where the job leaves its model, s3://..., got none"),
+        (("pipeline",), "--role: expected the ARN of the role that jobs run by"),
+        (("paint",), "--policy: expected one of pack, train, pipeline"),
+    ):
+        code, _, errors = shardpack(capfd, *command, *arguments)
+        assert (code, errors.count("\n"), said in errors) == (2, 1, True), errors
+    code, _, errors = shardpack(capfd, "sagemaker", "s3://b/set", *SHAPE, *FAST, "--pack-source", "s3://photos")
+    assert (code, "--pack-source: expected with --policy only" in errors) == (2, True)
+
+
 LIST_SOURCE = {"S3DataType": "ManifestFile", "S3Uri": "s3://bucket/set/train.manifest"}
 
 
