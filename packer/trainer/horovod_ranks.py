@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import TypeVar
 
-from packer.errors import OptionsError
+from packer.errors import OptionsError, PackerError, WorkerError
 from packer.extras import require_extra
 from packer.trainer.core.collective import Watchdog, lost_rank_error, stall_limit_s
 from packer.trainer.core.world import Launcher, World
@@ -73,6 +73,22 @@ def check_horovod_launch(world: World, collective: str, *, library: str) -> None
         raise OptionsError(f"expected horovod for {library}, got {collective!r}", field="collective")
     if world.size > 1 and world.launcher is Launcher.TORCHRUN:
         raise OptionsError(f"launcher: expected horovodrun or mpirun for {library} on several ranks, got torchrun")
+
+
+def join_horovod(world: World, module: str, also_lost: type[Exception]) -> HorovodCollective | None:
+    """Join the other ranks, if there are any. Args and errors are those of `HorovodCollective`."""
+    return HorovodCollective(world, module, also_lost) if world.size > 1 else None
+
+
+def step_error(error: Exception, said: str, *, library: str) -> PackerError:
+    """Return what an error of a library means that came out of a step with Horovod's part in it.
+
+    Args:
+        said: the part of the error's text that is for people.
+    """
+    if "Horovod" in str(error):
+        return lost_rank_error(said)
+    return WorkerError(f"{library} could not run a step: {said}")
 
 
 def import_horovod(module: str) -> ModuleType:

@@ -9,54 +9,34 @@ from types import ModuleType
 
 from packer.loading.tf_adapter import import_tensorflow
 from packer.trainer.core.collective import Collective, SoloCollective
-from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.devices import choose_gpu, find_device
 from packer.trainer.core.framework import Learner, ModelSpec
 from packer.trainer.core.world import World
-from packer.trainer.horovod_ranks import HorovodCollective, check_horovod_launch
+from packer.trainer.horovod_ranks import check_horovod_launch, join_horovod
 from packer.trainer.keras.keras_learner import KerasLearner
-
-NAME = "keras"
 
 
 class KerasFramework:
     """TensorFlow, which has joined the other ranks through Horovod."""
 
+    name = "keras"
+
     def __init__(self, world: World, collective: str) -> None:
-        """Take this rank's GPU and join the others.
-
-        Args:
-            collective: ``horovod``, or empty for the same.
-
-        Raises:
-            MissingExtraError: TensorFlow, or with several ranks Horovod, is not installed.
-            OptionsError: another collective or launcher than Horovod knows, or too few GPUs.
+        """Take this rank's GPU and join the others. Raises as `check_horovod_launch`, `choose_gpu` and `join_horovod`,
+        and MissingExtraError where TensorFlow is not installed.
         """
         check_horovod_launch(world, collective, library="Keras")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         os.environ["KERAS_BACKEND"] = "tensorflow"  # Keras 3 may be set up for another library
         self._tf = import_tensorflow()
-        self._device = find_device(
+        self.device = find_device(
             pin_gpu(self._tf, world),
             os.environ,
             library="TensorFlow",
             remedy=f"install a TensorFlow with CUDA (pip install 'tensorflow[and-cuda]=={self._tf.__version__}')",
         )
-        self._horovod: HorovodCollective | None = None
-        if world.size > 1:
-            self._horovod = HorovodCollective(world, "horovod.tensorflow", self._tf.errors.OpError)
-        self._solo = SoloCollective()
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def device(self) -> Device:
-        return self._device
-
-    @property
-    def collective(self) -> Collective:
-        return self._horovod or self._solo
+        self._horovod = join_horovod(world, "horovod.tensorflow", self._tf.errors.OpError)
+        self.collective: Collective = self._horovod or SoloCollective()
 
     @contextlib.contextmanager
     def tracing(self, folder: str) -> Iterator[None]:

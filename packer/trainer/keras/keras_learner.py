@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from packer.errors import PackerError, WorkerError
 from packer.loading.tf_adapter import import_tensorflow
-from packer.trainer.core.collective import lost_rank_error
 from packer.trainer.core.feed import Batch
 from packer.trainer.core.framework import (
     TOP_K,
@@ -26,7 +24,7 @@ from packer.trainer.core.framework import (
 )
 from packer.trainer.core.recipe import Optimizer, Precision
 from packer.trainer.core.state_arrays import read_arrays, write_arrays
-from packer.trainer.horovod_ranks import HorovodCollective
+from packer.trainer.horovod_ranks import HorovodCollective, step_error
 from packer.trainer.keras.keras_models import build_model
 from packer.trainer.keras.keras_variables import RandomLayers, plain_variable
 from packer.trainer.keras.loss_scale import LossScale
@@ -81,7 +79,7 @@ class KerasLearner:
             rider = self._tf.stack([loss, *riders(order)])
             return _DoneStep(self._apply_step(gradients, rider).numpy().tolist())
         except self._tf.errors.OpError as error:
-            raise self._step_error(error) from None
+            raise step_error(error, describe_tf_error(error), library="TensorFlow") from None
 
     def evaluate(self, batches: Iterable[Batch]) -> EvaluationSums:
         own = np.zeros(4)
@@ -191,11 +189,6 @@ class KerasLearner:
         made_by_keras = [*self._model.variables, *(own() if callable(own) else own)]
         others = [part.variables for part in (self._scale, self._mean) if part]
         return [*map(plain_variable, made_by_keras), *(variable for part in others for variable in part)]
-
-    def _step_error(self, error: Exception) -> PackerError:
-        if "Horovod" in str(error):
-            return lost_rank_error(describe_tf_error(error))
-        return WorkerError(f"TensorFlow could not run a step: {describe_tf_error(error)}")
 
 
 class _DoneStep:

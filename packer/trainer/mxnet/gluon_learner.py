@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from packer.errors import PackerError, WorkerError
+from packer.errors import PackerError
 from packer.loading.mxnet_adapter import import_mxnet
-from packer.trainer.core.collective import lost_rank_error
 from packer.trainer.core.feed import Batch
 from packer.trainer.core.framework import (
     TOP_K,
@@ -23,7 +22,7 @@ from packer.trainer.core.framework import (
     riders,
 )
 from packer.trainer.core.state_arrays import read_arrays, write_arrays
-from packer.trainer.horovod_ranks import HorovodCollective
+from packer.trainer.horovod_ranks import HorovodCollective, step_error
 from packer.trainer.mxnet.gluon_models import build_model
 
 mxnet: Any = import_mxnet()
@@ -77,7 +76,7 @@ class GluonLearner:
             self._take(gradients, order.learning_rate)
             return _RunningStep(said)
         except mxnet.base.MXNetError as error:
-            raise step_error(error) from None
+            raise _step_error(error) from None
 
     def evaluate(self, batches: Iterable[Batch]) -> EvaluationSums:
         sums = np.zeros(4)
@@ -154,12 +153,8 @@ class _RunningStep:
         try:
             return StepNumbers.of_means(self._means.asnumpy().tolist())
         except mxnet.base.MXNetError as error:
-            raise step_error(error) from None
+            raise _step_error(error) from None
 
 
-def step_error(error: Exception) -> PackerError:
-    """Return what a failed step means."""
-    text = str(error).strip()
-    if "Horovod" in text:
-        return lost_rank_error(text.splitlines()[-1])
-    return WorkerError(f"MXNet could not run a step: {text.splitlines()[-1]}")
+def _step_error(error: Exception) -> PackerError:
+    return step_error(error, str(error).strip().splitlines()[-1], library="MXNet")

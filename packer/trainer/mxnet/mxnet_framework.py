@@ -10,53 +10,33 @@ from typing import Any
 from packer.errors import OptionsError
 from packer.loading.mxnet_adapter import import_mxnet
 from packer.trainer.core.collective import Collective, SoloCollective
-from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.devices import choose_gpu, find_device
 from packer.trainer.core.framework import Learner, ModelSpec
 from packer.trainer.core.recipe import Optimizer, Precision
 from packer.trainer.core.world import World
-from packer.trainer.horovod_ranks import HorovodCollective, check_horovod_launch
+from packer.trainer.horovod_ranks import check_horovod_launch, join_horovod
 from packer.trainer.mxnet.gluon_learner import GluonLearner
-
-NAME = "mxnet"
 
 
 class MxnetFramework:
     """MXNet, which has joined the other ranks through Horovod."""
 
+    name = "mxnet"
+
     def __init__(self, world: World, collective: str) -> None:
-        """Take this rank's GPU and join the others.
-
-        Args:
-            collective: ``horovod``, or empty for the same.
-
-        Raises:
-            MissingExtraError: MXNet, or with several ranks Horovod, is not installed.
-            OptionsError: another collective or launcher than Horovod knows, or too few GPUs.
+        """Take this rank's GPU and join the others. Raises as `check_horovod_launch`, `choose_gpu` and `join_horovod`,
+        and MissingExtraError where MXNet is not installed.
         """
         check_horovod_launch(world, collective, library="MXNet")
         # Horovod cannot take the arrays in layouts of their own that this library leaves behind.
         os.environ.setdefault("MXNET_MKLDNN_ENABLED", "0")
         self._mxnet = import_mxnet()
         self._context, gpu = pin_gpu(self._mxnet, world)
-        self._device = find_device(
+        self.device = find_device(
             gpu, os.environ, library="MXNet", remedy="install an MXNet with CUDA (pip install mxnet-cu112==1.9.1)"
         )
-        self._horovod: HorovodCollective | None = None
-        if world.size > 1:
-            self._horovod = HorovodCollective(world, "horovod.mxnet", self._mxnet.base.MXNetError)
-        self._solo = SoloCollective()
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def device(self) -> Device:
-        return self._device
-
-    @property
-    def collective(self) -> Collective:
-        return self._horovod or self._solo
+        self._horovod = join_horovod(world, "horovod.mxnet", self._mxnet.base.MXNetError)
+        self.collective: Collective = self._horovod or SoloCollective()
 
     @contextlib.contextmanager
     def tracing(self, folder: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ from packer.channels.jobfiles import (
 )
 from packer.errors import OptionsError
 from packer.trainer.core.collective import Collective
-from packer.trainer.core.devices import Device, choose_gpu, find_device
+from packer.trainer.core.devices import choose_gpu, find_device
 from packer.trainer.core.framework import Learner, ModelSpec
 from packer.trainer.core.world import Launcher, World
 from packer.trainer.torch.ddp_ranks import DdpRanks
@@ -26,12 +26,13 @@ from packer.trainer.torch.rendezvous import find_meeting
 from packer.trainer.torch.torch_library import import_torch
 from packer.trainer.torch.torch_ranks import SoloRanks, TorchRanks
 
-NAME = "torch"
 COLLECTIVES = ("ddp", "horovod")
 
 
 class TorchFramework:
     """PyTorch, which has joined the other ranks."""
+
+    name = "torch"
 
     def __init__(self, world: World, collective: str) -> None:
         """Take this rank's GPU and join the others.
@@ -48,22 +49,11 @@ class TorchFramework:
             raise OptionsError(f"expected one of {', '.join(COLLECTIVES)}, got {collective!r}", field="collective")
         torch = import_torch()
         self._torch_device, gpu = pin_gpu(torch, world)
-        self._device = find_device(
+        self.device = find_device(
             gpu, os.environ, library="PyTorch", remedy="install a PyTorch with CUDA (pytorch.org/get-started)"
         )
         self._ranks = _join(world, collective, self._torch_device)
-
-    @property
-    def name(self) -> str:
-        return NAME
-
-    @property
-    def device(self) -> Device:
-        return self._device
-
-    @property
-    def collective(self) -> Collective:
-        return self._ranks.collective
+        self.collective: Collective = self._ranks.collective
 
     @contextlib.contextmanager
     def tracing(self, folder: str) -> Iterator[None]:
