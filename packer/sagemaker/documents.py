@@ -151,31 +151,36 @@ def _documents(
             format_source = format_sdk2_source if options.sdk_version == 2 else format_sdk3_source
             documents[options.sdk] = format_source(job).encode()
     if options.pipeline is not None:
-        documents[options.pipeline] = _as_json(_pipeline(options, reach, store, plans))
+        documents[options.pipeline] = _as_json(_pipeline(options, reach, store, manifest, plans))
     return documents
 
 
 def _pipeline(
-    options: SageMakerOptions, reach: PackOptions, store: Store, plans: tuple[ChannelPlan, ...]
+    options: SageMakerOptions, reach: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
 ) -> dict[str, Any]:
     if options.input_mode() is InputMode.FILE_SYSTEM:
         raise OptionsError(
             "expected `mode=File`, FastFile or Pipe, since a pipeline packs into a bucket", field="pipeline"
         )
-    dataset = f"{store.uri}-runs/{EXECUTION}"
+    cluster = options.cluster()
+    dataset = f"{store.uri}-runs/{manifest.plan_id[:_DIGEST_DIGITS]}-{cluster.instances}x{cluster.gpus_per_instance}"
     spec = options.job_spec(default_name="in-pipeline", kms_key=reach.kms_key or "")
     if spec.checkpoint:
         spec = replace(spec, checkpoint=f"{spec.checkpoint.rstrip('/')}/{EXECUTION}")
-    job = build_job(spec, plans, options.place(dataset), options.cluster())
+    job = build_job(spec, plans, options.place(dataset), cluster)
     pipeline = PipelineSpec(
         pack_image=options.pack_image,
-        pack_arguments=tuple(repacking_arguments(store, reach, options.cluster(), dest=dataset)),
+        pack_arguments=tuple(repacking_arguments(store, reach, cluster, dest=dataset)),
         dataset=dataset,
         instance_type=options.processing_instance_type,
         volume_gb=options.volume_gb,
         eval_split=splits_read(spec, plans)[1],
         min_accuracy=options.min_accuracy,
         model_package_group=options.model_package_group,
+        inference_image=options.inference_image,
+        pack_instances=options.pack_instances,
+        cache_days=options.cache_days,
+        hyperparameters=tuple(name for name, _ in spec.hyperparameters if not name.startswith("sagemaker_")),
     )
     return build_pipeline(pipeline, job)
 

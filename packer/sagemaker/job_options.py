@@ -82,6 +82,9 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     processing_instance_type: Annotated[str, Meta(description="packs and evaluates in a pipeline")] = "ml.c5.9xlarge"
     min_accuracy: Annotated[float, Meta(ge=0, le=1, description="a pipeline's model must have")] = 0.5
     model_package_group: Annotated[str, Meta(description="where a pipeline registers a good model")] = ""
+    inference_image: Annotated[str, Meta(description="URI of the image that serves the registered model")] = ""
+    pack_instances: Annotated[int, Meta(ge=1, le=100, description="instances that pack in a pipeline")] = 1
+    cache_days: Annotated[int, Meta(ge=0, description="a pipeline's packing counts as done for so long")] = 30
 
     def split_names(self) -> tuple[str, ...]:
         """Return the splits to read; none for all of them."""

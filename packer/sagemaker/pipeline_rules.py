@@ -1,7 +1,8 @@
 """What is wrong with, and doubtful in, a pipeline's definition, whoever wrote it: SDKs or people.
 
 Steps whose arguments are a request to SageMaker are held against the description of that request, and training steps
-against the rules for training jobs too. Of other steps only names, order and references are looked at.
+against the rules for training jobs too, with the parameters' default values. Of other steps only names, order and
+references are looked at.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 class _Parameter(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     name: str
+    default_value: Any = None
 
 
 class _Definition(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -70,7 +72,7 @@ def pipeline_faults(definition: object) -> Iterator[str]:
     names = [step.name for _, step in steps]
     parameters = {parameter.name for parameter in parsed.parameters}
     for path, step in steps:
-        yield from _step_faults(step, path, names)
+        yield from _step_faults(_with_defaults(step, parsed), path, names)
         for reference in _references(step.arguments):
             if not _is_known(reference, names, parameters):
                 yield f"{path}: expected a reference to a step or parameter that is there, found {reference!r}"
@@ -107,7 +109,8 @@ def _request_faults(step: _Step) -> list[str]:
 def pipeline_advice(definition: object) -> list[str]:
     """Return what is doubtful in the training steps of a sound definition, each beginning with the field."""
     try:
-        steps = list(_all_steps(msgspec.convert(definition, _Definition).steps, "Steps"))
+        parsed = msgspec.convert(definition, _Definition)
+        steps = [(path, _with_defaults(step, parsed)) for path, step in _all_steps(parsed.steps, "Steps")]
     except msgspec.ValidationError:
         return []
     return [
@@ -116,6 +119,22 @@ def pipeline_advice(definition: object) -> list[str]:
         if _can_be_judged(step)
         for text in training_job_advice(_job_of(step))
     ]
+
+
+def _with_defaults(step: _Step, definition: _Definition) -> _Step:
+    """Return a step with default values in the place of the parameters that have one."""
+    defaults = {f"Parameters.{parameter.name}": parameter.default_value for parameter in definition.parameters}
+
+    def settle(value: Any) -> Any:
+        if isinstance(value, list):
+            return [settle(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) == {"Get"} and isinstance(value["Get"], str) and defaults.get(value["Get"]) is not None:
+            return defaults[value["Get"]]
+        return {name: settle(item) for name, item in value.items()}
+
+    return msgspec.structs.replace(step, arguments=settle(step.arguments))
 
 
 def _can_be_judged(step: _Step) -> bool:

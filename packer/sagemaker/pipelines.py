@@ -1,13 +1,15 @@
 """A definition for SageMaker Pipelines: pack -> train -> evaluate -> is it good enough? -> register the model.
 
-Each execution packs into a prefix of its own, named by the execution, so executions never meet and a step that is
-tried again goes on with its own data set. A text with `${Execution.PipelineExecutionId}` in it stands for that while
-the definition is made and checked, and becomes a Std:Join in the end. Format: schema version 2020-12-01.
+What an execution packs is named by the plan of the data set that the pipeline was made from, so a second execution
+finds it there and packs nothing anew. Checkpoints and metrics are named by the execution: executions never meet there,
+and a step that is tried again goes on with its own. A text with `${Execution.PipelineExecutionId}` in it stands for
+that while the definition is made and checked, and becomes a Std:Join in the end. Format: schema version 2020-12-01.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,19 @@ import msgspec
 
 from packer.errors import OptionsError
 from packer.sagemaker.instance_types import has_own_disks
+from packer.sagemaker.pipeline_parameters import (
+    APPROVAL,
+    MIN_ACCURACY,
+    PACK_IMAGE,
+    PROCESSING_TYPE,
+    TRAIN_IMAGE,
+    TRAIN_TYPE,
+    hyperparameter_values,
+    list_parameters,
+    parameter_name,
+    reference,
+    text_parameter,
+)
 from packer.sagemaker.pipeline_rules import VERSION, pipeline_faults
 
 EXECUTION = "${Execution.PipelineExecutionId}"
@@ -39,7 +54,13 @@ class PipelineSpec:
     pack_arguments: tuple[str, ...]
     """Of `shardpack`, to pack into `dataset`."""
     dataset: str
-    """Where an execution packs to."""
+    """Where executions pack to."""
+    pack_instances: int = 1
+    """Each packs a part; more than one need a step that commits."""
+    cache_days: int = 30
+    """For so long a step that packs is not even started where one with the same arguments went well; 0: never."""
+    hyperparameters: tuple[str, ...] = ()
+    """Those that are parameters of the pipeline."""
     instance_type: str
     """Of the instance that packs, and of the one that evaluates."""
     volume_gb: int
@@ -48,6 +69,8 @@ class PipelineSpec:
     """In [0, 1], that a model must have."""
     model_package_group: str = ""
     """Where a good model is registered; empty for nowhere."""
+    inference_image: str = ""
+    """Serves the model that is registered."""
 
     def __post_init__(self) -> None:
         if not self.eval_split:
@@ -58,6 +81,12 @@ class PipelineSpec:
             raise OptionsError(f"expected a share from 0 to 1, got {self.min_accuracy:g}", field="min_accuracy")
         if not self.pack_image:
             raise OptionsError("expected the image that packs in a pipeline, got none", field="pack_image")
+        if bool(self.inference_image) != bool(self.model_package_group):
+            raise OptionsError(
+                "expected together with `model_package_group`, got one of them: what is registered is a model and the "
+                "image that serves it, and the image that trains serves none",
+                field="inference_image",
+            )
 
 
 def build_pipeline(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
@@ -73,15 +102,17 @@ def build_pipeline(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
     definition = {
         "Version": VERSION,
         "Metadata": {},
-        "Parameters": [{"Name": "MinAccuracy", "Type": "Float", "DefaultValue": spec.min_accuracy}],
+        "Parameters": _parameters(spec, job),
         "Steps": [
-            _step("Pack", "Processing", _packing(spec, job)),
-            _step("Train", "Training", _training(job), after="Pack"),
+            *_packing_steps(spec, job),
+            _job_step(
+                "Train", "Training", _training(spec, job), after="Pack" if spec.pack_instances == 1 else "Commit"
+            ),
             {
-                **_step("Evaluate", "Processing", _evaluating(spec, job), after="Train"),
+                **_job_step("Evaluate", "Processing", _evaluating(spec, job), after="Train"),
                 "PropertyFiles": [_METRICS_FILE],
             },
-            _deciding(spec, job),
+            _deciding(spec),
         ],
     }
     with_references: dict[str, Any] = _refer(definition)
@@ -99,9 +130,58 @@ def _step(name: str, kind: str, arguments: dict[str, Any], *, after: str = "") -
     return {**step, "DependsOn": [after]} if after else step
 
 
+_RETRIES = [
+    {
+        "ExceptionType": ["Step.SERVICE_FAULT", "Step.THROTTLING"],
+        "IntervalSeconds": 10,
+        "BackoffRate": 2.0,
+        "MaxAttempts": 5,
+    },
+    {
+        "ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"],
+        "IntervalSeconds": 300,
+        "BackoffRate": 1.5,
+        "MaxAttempts": 8,
+    },
+]
+"""What fails for AWS's own reasons is tried again: a busy service soon, instances that are not to be had for hours."""
+
+
+def _job_step(name: str, kind: str, arguments: dict[str, Any], *, after: str = "") -> dict[str, Any]:
+    return {**_step(name, kind, arguments, after=after), "RetryPolicies": _RETRIES}
+
+
+def _parameters(spec: PipelineSpec, job: dict[str, Any]) -> list[dict[str, Any]]:
+    own = list_parameters(
+        job,
+        spec.pack_image,
+        spec.instance_type,
+        min_accuracy=spec.min_accuracy,
+        is_registered=bool(spec.model_package_group),
+    )
+    values = hyperparameter_values(job["HyperParameters"], spec.hyperparameters)
+    return [*own, *(text_parameter(parameter_name(name), value) for name, value in values.items())]
+
+
+def _packing_steps(spec: PipelineSpec, job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the step that packs; with several instances, each of which packs a part, also the one that commits."""
+    cache = {"CacheConfig": {"Enabled": True, "ExpireAfter": f"P{spec.cache_days}D"}} if spec.cache_days else {}
+    pack = _packing(spec, job, spec.pack_arguments)
+    if spec.pack_instances == 1:
+        return [{**_job_step("Pack", "Processing", pack), **cache}]
+    pack["AppSpecification"]["ContainerEntrypoint"] = ["python", "-m", "packer.cli.processing_host"]
+    pack["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = spec.pack_instances
+    commit = _packing(spec, job, ("commit", spec.dataset))
+    return [
+        {**_job_step("Pack", "Processing", pack), **cache},
+        {**_job_step("Commit", "Processing", commit, after="Pack"), **cache},
+    ]
+
+
 def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str, Any]:
     """Return what the requests of both processing steps have, by the role and in the network of the training job."""
-    cluster: dict[str, Any] = {"InstanceType": spec.instance_type, "InstanceCount": 1, "VolumeSizeInGB": spec.volume_gb}
+    cluster: dict[str, Any] = {"InstanceType": reference(PROCESSING_TYPE), "InstanceCount": 1}
+    cluster["VolumeSizeInGB"] = spec.volume_gb
     key = job["OutputDataConfig"].get("KmsKeyId")
     if key and not has_own_disks(spec.instance_type):
         cluster["VolumeKmsKeyId"] = key
@@ -120,17 +200,26 @@ def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str
     return {**request, **{name: value for name, value in more.items() if value}}
 
 
-def _packing(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
+def _packing(spec: PipelineSpec, job: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
     request = _processing(spec, job, spec.pack_image)
-    request["AppSpecification"] |= {
+    request["AppSpecification"] = {
+        "ImageUri": reference(PACK_IMAGE),
         "ContainerEntrypoint": ["shardpack"],
-        "ContainerArguments": list(spec.pack_arguments),
+        "ContainerArguments": list(arguments),
     }
     return request
 
 
-def _training(job: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in job.items() if name != "TrainingJobName"}
+def _training(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
+    request = {name: value for name, value in job.items() if name != "TrainingJobName"}
+    request["AlgorithmSpecification"] = {**job["AlgorithmSpecification"], "TrainingImage": reference(TRAIN_IMAGE)}
+    request["HyperParameters"] = {
+        **job["HyperParameters"],
+        **{name: reference(parameter_name(name)) for name in spec.hyperparameters},
+    }
+    if "InstanceType" in job["ResourceConfig"]:
+        request["ResourceConfig"] = {**job["ResourceConfig"], "InstanceType": reference(TRAIN_TYPE)}
+    return request
 
 
 def _evaluating(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
@@ -141,9 +230,11 @@ def _evaluating(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
         "eval-split": spec.eval_split,
         "metrics": f"{_METRICS_FOLDER}/metrics.json",
         **_trainer_options(job["HyperParameters"]),
+        **{name: reference(parameter_name(name)) for name in spec.hyperparameters if _is_of_evaluation(name)},
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
-    request["AppSpecification"] |= {
+    request["AppSpecification"] = {
+        "ImageUri": reference(TRAIN_IMAGE),
         "ContainerEntrypoint": ["python", "-m", "packer.trainer"],
         "ContainerArguments": ["--evaluate-only", *arguments],
     }
@@ -166,40 +257,41 @@ def _evaluating(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
+def _is_of_evaluation(hyperparameter: str) -> bool:
+    """Say whether evaluation takes an option as training does: by itself, it has no data hosts."""
+    return not hyperparameter.startswith(("sagemaker_", "feed")) and hyperparameter not in _UNTRAINED
+
+
 def _trainer_options(hyperparameters: dict[str, str]) -> dict[str, str]:
     """Return the trainer's options as a command line has them, but those that evaluation has its own of."""
-    values = {
-        name: msgspec.json.decode(text)
-        for name, text in hyperparameters.items()
-        if not name.startswith("sagemaker_") and name not in _UNTRAINED
-    }
+    values = {name: msgspec.json.decode(text) for name, text in hyperparameters.items() if _is_of_evaluation(name)}
     return {name: value if isinstance(value, str) else hyperparameters[name] for name, value in values.items()}
 
 
-def _deciding(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
+def _deciding(spec: PipelineSpec) -> dict[str, Any]:
     accuracy = {"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.Metrics"}, "Path": ACCURACY_PATH}
     condition = {
         "Type": "GreaterThanOrEqualTo",
         "LeftValue": {"Std:JsonGet": accuracy},
-        "RightValue": {"Get": "Parameters.MinAccuracy"},
+        "RightValue": reference(MIN_ACCURACY),
     }
     message = "The model's accuracy on the evaluation split is below ${Parameters.MinAccuracy}"
     arguments = {
         "Conditions": [condition],
-        "IfSteps": [_step("Register", "RegisterModel", _registering(spec, job))] if spec.model_package_group else [],
+        "IfSteps": [_step("Register", "RegisterModel", _registering(spec))] if spec.model_package_group else [],
         "ElseSteps": [_step("TooLow", "Fail", {"ErrorMessage": message})],
     }
     return _step("IsGoodEnough", "Condition", arguments, after="Evaluate")
 
 
-def _registering(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
+def _registering(spec: PipelineSpec) -> dict[str, Any]:
     container = {
-        "Image": job["AlgorithmSpecification"]["TrainingImage"],
+        "Image": spec.inference_image,
         "ModelDataUrl": "${Steps.Train.ModelArtifacts.S3ModelArtifacts}",
     }
     return {
         "ModelPackageGroupName": spec.model_package_group,
-        "ModelApprovalStatus": "PendingManualApproval",
+        "ModelApprovalStatus": reference(APPROVAL),
         "InferenceSpecification": {
             "Containers": [container],
             "SupportedContentTypes": ["application/json"],

@@ -14,7 +14,15 @@ _OF_JOBS = (
     *("encrypt_traffic", "job_retries", "max_pending_s"),
 )
 """Options that only a whole request, or a pipeline, has a place for."""
-_OF_PIPELINES = ("pack_image", "processing_instance_type", "min_accuracy", "model_package_group")
+_OF_PIPELINES = (
+    "pack_image",
+    "processing_instance_type",
+    "min_accuracy",
+    "model_package_group",
+    "inference_image",
+    "pack_instances",
+    "cache_days",
+)
 
 
 def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:

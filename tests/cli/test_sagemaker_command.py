@@ -207,13 +207,12 @@ def test_a_pipeline_packs_as_the_data_set_was_packed(bucket: Bucket, tmp_path: P
         "pack", source, "--instances", "2", "--gpus-per-instance", "2", "--split", "train=0.75,val=0.25", "--seed", "5",
         "--resize", "24", "--allow-fill", "--resume",
     ]  # fmt: skip
-    assert arguments[2]["Std:Join"]["Values"][0] == f"{dest}-runs/"
+    manifest = bucket.client.get_object(Bucket=bucket.name, Key="set/manifest.json")["Body"].read()
+    assert arguments[2] == f"{dest}-runs/{json.loads(manifest)['plan_id'][:16]}-2x2"
     # The command of the step, run here: what it writes is what the training step reads.
-    made = f"{dest}-runs/1"
-    assert shardpack(capfd, *[made if isinstance(a, dict) else a for a in arguments], "--workers", "1", *reach)[0] == 0
+    assert shardpack(capfd, *arguments, "--workers", "1", *reach)[0] == 0
     for channel in steps[1]["Arguments"]["InputDataConfig"]:
-        tail = channel["DataSource"]["S3DataSource"]["S3Uri"]["Std:Join"]["Values"][-1]
-        assert f"set-runs/1{tail}" in bucket.list_keys()
+        assert channel["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{bucket.name}/") in bucket.list_keys()
 
     code, _, errors = shardpack(capfd, "sagemaker", dest, *command, "--splits", "train")
     assert (code, "--pipeline: expected a data set with a split to evaluate" in errors) == (2, True)

@@ -20,7 +20,7 @@ from packer.trainer.core.metrics import Evaluation, EvaluationResult
 from tests.sagemaker.conftest import IMAGE
 from tests.sagemaker.editing import GONE, JSON_VALUES, edited, paths_in
 
-DATASET = f"s3://bucket/set-runs/{EXECUTION}"
+DATASET = "s3://bucket/set-runs/0123456789abcdef-2x2"
 RUN = {"Get": "Execution.PipelineExecutionId"}
 
 
@@ -34,6 +34,8 @@ def spec(**values: Any) -> PipelineSpec:
         "eval_split": "val",
         "min_accuracy": 0.75,
         "model_package_group": "birds",
+        "inference_image": "serve:1",
+        "hyperparameters": ("image-size", "note"),
     }
     return PipelineSpec(**given | values)
 
@@ -56,28 +58,32 @@ def test_the_steps(in_run: dict) -> None:
     pack, train, evaluate, decide = definition["Steps"]
     assert [step["Name"] for step in definition["Steps"]] == ["Pack", "Train", "Evaluate", "IsGoodEnough"]
     assert [step.get("DependsOn") for step in definition["Steps"]] == [None, ["Pack"], ["Train"], ["Evaluate"]]
-    dataset, checkpoints = joined("s3://bucket/set-runs/", RUN), joined("s3://bucket/checkpoints/", RUN)
+    checkpoints = joined("s3://bucket/checkpoints/", RUN)
 
     assert pack["Arguments"]["AppSpecification"] == {
-        "ImageUri": "pack:1",
+        "ImageUri": {"Get": "Parameters.PackImage"},
         "ContainerEntrypoint": ["shardpack"],
-        "ContainerArguments": ["pack", "s3://bucket/photos", dataset, "--resume"],
+        "ContainerArguments": ["pack", "s3://bucket/photos", DATASET, "--resume"],
     }
+    assert pack["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
     assert "TrainingJobName" not in train["Arguments"]
     assert train["Arguments"]["CheckpointConfig"]["S3Uri"] == checkpoints
     assert evaluate["Arguments"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] == checkpoints
     command = evaluate["Arguments"]["AppSpecification"]
-    assert command["ImageUri"] == IMAGE
+    assert command["ImageUri"] == {"Get": "Parameters.TrainImage"}
+    assert train["Arguments"]["AlgorithmSpecification"]["TrainingImage"] == command["ImageUri"]
+    assert train["Arguments"]["ResourceConfig"]["InstanceType"] == {"Get": "Parameters.TrainInstanceType"}
+    assert train["Arguments"]["HyperParameters"]["note"] == {"Get": "Parameters.Note"}
     assert command["ContainerEntrypoint"] == ["python", "-m", "packer.trainer"]
     arguments = command["ContainerArguments"]
     assert arguments[0] == "--evaluate-only"
     assert dict(zip(arguments[1::2], map(str, arguments[2::2]), strict=True)) == {
-        "--data": str(dataset),
+        "--data": DATASET,
         "--model-dir": "/opt/ml/processing/model",
         "--eval-split": "val",
         "--metrics": "/opt/ml/processing/metrics/metrics.json",
-        "--image-size": "128",
-        "--note": "a b",
+        "--image-size": str({"Get": "Parameters.ImageSize"}),
+        "--note": str({"Get": "Parameters.Note"}),
     }
     (output,) = evaluate["Arguments"]["ProcessingOutputConfig"]["Outputs"]
     (file,) = evaluate["PropertyFiles"]
@@ -85,16 +91,46 @@ def test_the_steps(in_run: dict) -> None:
 
     (condition,) = decide["Arguments"]["Conditions"]
     assert condition["LeftValue"]["Std:JsonGet"]["PropertyFile"] == {"Get": "Steps.Evaluate.PropertyFiles.Metrics"}
-    assert definition["Parameters"] == [{"Name": "MinAccuracy", "Type": "Float", "DefaultValue": 0.75}]
+    assert {parameter["Name"]: parameter["DefaultValue"] for parameter in definition["Parameters"]} == {
+        "TrainImage": IMAGE, "PackImage": "pack:1", "TrainInstanceType": "ml.g5.12xlarge",
+        "ProcessingInstanceType": "ml.c5.4xlarge", "MinAccuracy": 0.75, "ModelApprovalStatus": "PendingManualApproval",
+        "ImageSize": "128", "Note": "a b",
+    }  # fmt: skip
     (register,), (fail,) = decide["Arguments"]["IfSteps"], decide["Arguments"]["ElseSteps"]
     (container,) = register["Arguments"]["InferenceSpecification"]["Containers"]
+    assert container["Image"] == "serve:1"
     assert container["ModelDataUrl"] == {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}
     assert (register["Type"], fail["Type"]) == ("RegisterModel", "Fail")
     assert "${" not in json.dumps(definition)
 
 
+def test_several_instances_pack_a_part_each_and_one_commits(in_run: dict) -> None:
+    definition = build_pipeline(spec(pack_instances=3, cache_days=0), in_run)
+    pack, commit, train = definition["Steps"][:3]
+    assert pack["Arguments"]["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 3
+    assert pack["Arguments"]["AppSpecification"]["ContainerEntrypoint"] == [
+        "python",
+        "-m",
+        "packer.cli.processing_host",
+    ]
+    assert commit["Arguments"]["ProcessingResources"]["ClusterConfig"]["InstanceCount"] == 1
+    assert commit["Arguments"]["AppSpecification"]["ContainerArguments"] == ["commit", DATASET]
+    assert (commit["DependsOn"], train["DependsOn"]) == (["Pack"], ["Commit"])
+    assert "CacheConfig" not in pack
+
+
+def test_what_fails_for_aws_own_reasons_is_tried_again(in_run: dict) -> None:
+    """The names of causes are those of the SDK's enumerations; the SDK's own bounds are 20 attempts."""
+    causes = {"Step.SERVICE_FAULT", "Step.THROTTLING", "SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR",
+              "SageMaker.RESOURCE_LIMIT"}  # fmt: skip
+    for step in build_pipeline(spec(pack_instances=2), in_run)["Steps"][:4]:
+        policies = step["RetryPolicies"]
+        assert {cause for policy in policies for cause in policy["ExceptionType"]} == causes
+        assert all(0 < policy["MaxAttempts"] <= 20 and policy["BackoffRate"] >= 1 for policy in policies)
+
+
 def test_without_a_group_nothing_is_registered(in_run: dict) -> None:
-    decide = build_pipeline(spec(model_package_group=""), in_run)["Steps"][3]
+    decide = build_pipeline(spec(model_package_group="", inference_image=""), in_run)["Steps"][3]
     assert decide["Arguments"]["IfSteps"] == []
     assert [step["Type"] for step in decide["Arguments"]["ElseSteps"]] == ["Fail"]
 
@@ -164,7 +200,7 @@ def test_the_accuracy_is_where_the_trainer_writes_it() -> None:
 def test_the_trainer_has_the_options_that_it_is_given(in_run: dict) -> None:
     del in_run["HyperParameters"]["note"]
     known = {name for param in get_command(app).params for name in param.opts}
-    evaluate = build_pipeline(spec(), in_run)["Steps"][2]
+    evaluate = build_pipeline(spec(hyperparameters=("image-size",)), in_run)["Steps"][2]
     arguments = evaluate["Arguments"]["AppSpecification"]["ContainerArguments"]
     assert {text for text in arguments if str(text).startswith("--")} <= known
     given = {f"--{name}" for name in in_run["HyperParameters"] if not name.startswith("sagemaker_")}
@@ -187,6 +223,8 @@ def test_a_server_takes_the_definition(in_run: dict, endpoint: str) -> None:
         ({"eval_split": ""}, "`pipeline`: expected a data set with a split to evaluate"),
         ({"min_accuracy": 1.5}, "`min_accuracy`: expected a share from 0 to 1, got 1.5"),
         ({"pack_image": ""}, "`pack_image`: expected the image"),
+        ({"inference_image": ""}, "`inference_image`: expected together with `model_package_group`"),
+        ({"model_package_group": ""}, "`inference_image`: expected together with `model_package_group`"),
         (
             {"instance_type": "ml.x"},
             r"Steps\[0\].*ClusterConfig.InstanceType: expected one of",
