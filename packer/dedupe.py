@@ -98,12 +98,12 @@ def _hash_all(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> _Di
     sha256 = np.zeros((ordered.num_rows, 32), dtype=np.uint8)
     is_known = np.zeros(ordered.num_rows, dtype=bool)
     columns = [name for name in ordered.column_names if name not in extra_names(ordered)]
-    reach = share_options(listing.place, run.options.source_store())
+    source_store = share_options(listing.place, run.options.source_store())
     with run.progress.phase("comparing", total=ordered.num_rows):
         for start in range(0, ordered.num_rows, _ROWS_PER_HASH_RUN):
             batch = ordered.slice(start, _ROWS_PER_HASH_RUN).select(columns)
             rows = item_rows(batch.to_pydict(), RowNames(()))
-            context = HashContext(source_root=listing.place, source_store=reach, items=tuple(rows))
+            context = HashContext(source_root=listing.place, source_store=source_store, items=tuple(rows))
             tasks = range(-(-len(rows) // ITEMS_PER_HASH_TASK))
             results = dict(run.engine.run(hash_items, context, tasks, run.progress.advance))
             for row, digest in enumerate((digest for task in tasks for digest in results[task]), start):
@@ -115,10 +115,10 @@ def _hash_all(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> _Di
 
 def copy_sets(sha256: npt.NDArray[np.uint8]) -> list[list[int]]:
     """Return the rows of each set of more than one digest, of shape (n, 32), ascending; sets by their first rows."""
-    words = np.ascontiguousarray(sha256).view(np.uint64)
-    order = np.lexsort((words[:, 1], words[:, 0]))
+    numbers = np.ascontiguousarray(sha256).view(np.uint64)
+    order = np.lexsort((numbers[:, 1], numbers[:, 0]))
     starts = np.ones(len(order), dtype=bool)
-    starts[1:] = (words[order[1:], :2] != words[order[:-1], :2]).any(axis=1)
+    starts[1:] = (numbers[order[1:], :2] != numbers[order[:-1], :2]).any(axis=1)
     bounds = np.append(np.flatnonzero(starts), len(order))
     sets = [order[start:stop].tolist() for start, stop in itertools.pairwise(bounds) if stop - start > 1]
     return sorted(sets)

@@ -23,8 +23,8 @@ class PlainProgress:
     nothing.
     """
 
-    def __init__(self, say: Callable[[str], None], *, interval_s: float = _INTERVAL_S) -> None:
-        self._say = say
+    def __init__(self, write_line: Callable[[str], None], *, interval_s: float = _INTERVAL_S) -> None:
+        self._write_line = write_line
         self._interval_s = interval_s
         self._least_interval_s = min(_LEAST_INTERVAL_S, interval_s)
         self._state = PhaseState()
@@ -44,7 +44,7 @@ class PlainProgress:
             speaker.join()
         elapsed_s = time.monotonic() - started
         if elapsed_s >= self._interval_s:
-            self._say(f"{name}: done, {describe_end(self._state, elapsed_s)}")
+            self._write_line(f"{name}: done, {describe_end(self._state, elapsed_s)}")
 
     def advance(self, num_items: int, num_bytes: int) -> None:
         """See `Progress.advance`."""
@@ -60,7 +60,7 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """See `Progress.note`."""
-        self._say(text)
+        self._write_line(text)
 
     def _add(self, more: PhaseState) -> None:
         with self._lock:
@@ -73,5 +73,5 @@ class PlainProgress:
             is_late = now - spoken_at >= self._interval_s
             is_further = spoken_items and total and state.num_done - spoken_items >= _SHARE * total
             if is_late or is_further:
-                self._say(f"{name}: {describe_phase(state, total, now - started)}")
+                self._write_line(f"{name}: {describe_phase(state, total, now - started)}")
                 spoken_at, spoken_items = now, max(1, state.num_done)

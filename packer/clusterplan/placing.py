@@ -17,7 +17,7 @@ from packer.clusterplan.staging import Staging, decode_rows, encode_rows, select
 from packer.dataset.planfile import SHARDS_PER_PART, decode_part, encode_part
 from packer.engines.engine import Tick
 from packer.errors import PackerError
-from packer.planning.balance import KnownSizes, cut_known
+from packer.planning.balance import KnownSizes, choose_shards_for_sizes
 from packer.planning.digest import TableDigest
 from packer.planning.plan import PlannedSplit, without_tags
 from packer.planning.splits import IntArray
@@ -54,7 +54,7 @@ def cut_split(context: CutContext, split: int, tick: Tick) -> tuple[int, int]:
         sizes.append(items.column("num_bytes").to_numpy()[own])
         if context.sharding.stratify:
             labels.append(items.column("label").to_numpy()[own])
-    num_shards, dealt = cut_known(
+    num_shards, dealt = choose_shards_for_sizes(
         context.split_names[split],
         KnownSizes(np.concatenate(sizes) + context.added_bytes),
         context.sharding,

@@ -20,7 +20,7 @@ _NUM_GROUPS = 32
 """The items of a pass are sorted in groups, since sorting takes three times the memory of what is sorted."""
 _DIGEST = pa.binary(32)
 
-Words = npt.NDArray[np.uint64]
+DigestNumbers = npt.NDArray[np.uint64]
 
 
 def count_duplicates(dest: Store, records_keys: Sequence[str], *, num_items: int) -> int:
@@ -38,43 +38,43 @@ def count_duplicates(dest: Store, records_keys: Sequence[str], *, num_items: int
         DataSetError: a table cannot be read.
         OSError: a table is missing, or the store failed.
     """
-    return sum(len(words) - num_distinct(words) for words in _iter_groups(dest, records_keys, num_items))
+    return sum(len(numbers) - num_distinct(numbers) for numbers in _iter_groups(dest, records_keys, num_items))
 
 
 def repeated_digests(dest: Store, records_keys: Sequence[str], *, num_items: int) -> pa.Array:
     """Return the first 16 bytes of each digest that several items have, each once. Arguments and errors as above."""
-    found = [_repeated(words) for words in _iter_groups(dest, records_keys, num_items)]
+    found = [_repeated(numbers) for numbers in _iter_groups(dest, records_keys, num_items)]
     rows = np.concatenate([np.empty((0, 2), np.uint64), *found])
     return pa.array([row.tobytes() for row in rows], pa.binary())
 
 
-def _iter_groups(dest: Store, records_keys: Sequence[str], num_items: int) -> Iterator[Words]:
-    """Yield the first two words of all items' digests in groups; equal ones are in one."""
+def _iter_groups(dest: Store, records_keys: Sequence[str], num_items: int) -> Iterator[DigestNumbers]:
+    """Yield the first two numbers of all items' digests in groups; equal ones are in one."""
     num_passes = -(-num_items // _ITEMS_PER_PASS) or 1
     for pass_index in range(num_passes):
 
-        def load(key: str, pass_index: int = pass_index) -> list[Words]:
-            words = _load_digests(dest, key)
-            return _split(words[words[:, 3] % num_passes == pass_index, :2])
+        def load(key: str, pass_index: int = pass_index) -> list[DigestNumbers]:
+            numbers = _load_digests(dest, key)
+            return _split(numbers[numbers[:, 3] % num_passes == pass_index, :2])
 
         tables = list(read_in_order(dest, records_keys, load))
         yield from (np.concatenate(parts) for parts in zip(*tables, strict=True))
 
 
-def _split(words: Words) -> list[Words]:
+def _split(numbers: DigestNumbers) -> list[DigestNumbers]:
     """Return the rows of each group; equal rows are in one."""
-    group = (words[:, 1] % _NUM_GROUPS).astype(np.uint8)
+    group = (numbers[:, 1] % _NUM_GROUPS).astype(np.uint8)
     stops = np.cumsum(np.bincount(group, minlength=_NUM_GROUPS))
-    return np.split(words[np.argsort(group, kind="stable")], stops[:-1])
+    return np.split(numbers[np.argsort(group, kind="stable")], stops[:-1])
 
 
-def num_distinct(words: Words) -> int:
+def num_distinct(numbers: DigestNumbers) -> int:
     """Return the number of distinct rows of an array of shape (n, 2)."""
-    ordered = words[np.argsort(words[:, 0], kind="stable")]
+    ordered = numbers[np.argsort(numbers[:, 0], kind="stable")]
     repeats = ordered[1:, 0] == ordered[:-1, 0]
     if not repeats.any():
         return len(ordered)
-    # Only rows that share their first word need a look at the second: few, unless there are many copies.
+    # Only rows that share their first number need a look at the second: few, unless there are many copies.
     in_group = np.zeros(len(ordered), dtype=bool)
     in_group[1:] |= repeats
     in_group[:-1] |= repeats
@@ -83,16 +83,16 @@ def num_distinct(words: Words) -> int:
     return int((~in_group).sum()) + 1 + int((alike[1:] != alike[:-1]).any(axis=1).sum())
 
 
-def _repeated(words: Words) -> Words:
+def _repeated(numbers: DigestNumbers) -> DigestNumbers:
     """Return the rows that are there more than once, each once."""
-    ordered = words[np.lexsort((words[:, 1], words[:, 0]))]
+    ordered = numbers[np.lexsort((numbers[:, 1], numbers[:, 0]))]
     again = ordered[1:][(ordered[1:] == ordered[:-1]).all(axis=1)]
     is_new = np.ones(len(again), dtype=bool)
     is_new[1:] = (again[1:] != again[:-1]).any(axis=1)
     return np.compress(is_new, again, axis=0)
 
 
-def _load_digests(dest: Store, key: str) -> Words:
+def _load_digests(dest: Store, key: str) -> DigestNumbers:
     """Return a table's digests, fills left out, as rows of four numbers."""
     name = f"{dest.uri}/{key}"
     table = decode_records(dest.view(key), name=name, columns=("source_sha256", "is_fill"))

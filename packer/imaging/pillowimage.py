@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 from PIL import Image, ImageFile
 
-from packer.imaging.chatter import without_warnings
 from packer.imaging.faults import FileFormat, rejecting
 from packer.imaging.geometry import Extent, Size
+from packer.imaging.library_messages import without_warnings
 from packer.imaging.modes import to_resampled_mode
 from packer.imaging.orientation import find_orientation
 from packer.imaging.rejects import RejectError, RejectReason

@@ -1,4 +1,4 @@
-"""TIFF: libtiff's chatter, and what Pillow gets wrong between the header and the pixels."""
+"""TIFF: what libtiff prints is kept off the screen, and what Pillow gets wrong after the header is put right."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from PIL import Image, ImageFile
 
-from packer.imaging.chatter import captured_stderr
 from packer.imaging.faults import FileFormat
 from packer.imaging.geometry import Size
+from packer.imaging.library_messages import captured_stderr
 from packer.imaging.orientation import UPRIGHT, is_transposed
 from packer.imaging.pillowimage import PillowImage
 

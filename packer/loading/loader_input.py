@@ -108,24 +108,24 @@ def _open_channels(channels: ChannelInput, spec: LoaderSpec, given: LoaderInput)
 
 
 def _find_in_channels(source: ChannelSource, spec: LoaderSpec) -> InputShards:
-    reach = source.reach(spec.split, rank=spec.rank, world=spec.world)
-    if reach is None:
+    host_shards = source.host_shards(spec.split, rank=spec.rank, world=spec.world)
+    if host_shards is None:
         return _stream(source, spec)
     shards = source.manifest.split(spec.split).shards
-    num_hosts = spec.world // reach.local_size if reach.is_shared_out else 1
+    num_hosts = spec.world // host_shards.local_size if host_shards.is_shared_out else 1
     counts = sorted((shard.num_records for shard in shards), reverse=True)
     return InputShards(
         uri=source.uri,
         manifest=source.manifest,
-        files=reach.files,
-        numbers=reach.numbers,
+        files=host_shards.files,
+        numbers=host_shards.numbers,
         index_store=None,
-        rank=reach.local_rank if reach.is_shared_out else spec.rank,
-        world=reach.local_size if reach.is_shared_out else spec.world,
-        num_lanes=_lanes_of_host(reach.files, source.manifest.world, num_hosts),
-        most_records=sum(counts[: len(reach.files)]),
-        is_shared_out=reach.is_shared_out,
-        in_sequence=reach.in_sequence,
+        rank=host_shards.local_rank if host_shards.is_shared_out else spec.rank,
+        world=host_shards.local_size if host_shards.is_shared_out else spec.world,
+        num_lanes=_lanes_of_host(host_shards.files, source.manifest.world, num_hosts),
+        most_records=sum(counts[: len(host_shards.files)]),
+        is_shared_out=host_shards.is_shared_out,
+        in_sequence=host_shards.in_sequence,
     )
 
 

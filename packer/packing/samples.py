@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from packer.formats.container import Sample
-from packer.imaging.chatter import without_warnings
+from packer.imaging.library_messages import without_warnings
 from packer.imaging.rejects import RejectError, RejectReason
 from packer.packing.sample import ItemFiles, ItemRow, build_sample
 from packer.packing.watchdog import Turn, run_in_turns

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeAlias
 
-from packer.imaging.chatter import return_stderr
+from packer.imaging.library_messages import return_stderr
 
 _LOOKS_PER_LIMIT = 60
 

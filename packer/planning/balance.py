@@ -34,7 +34,7 @@ class KnownSizes:
         return max(1, int(self.framed_bytes.sum()) // max(1, len(self.framed_bytes)))
 
 
-def cut_known(
+def choose_shards_for_sizes(
     name: str, sizes: KnownSizes, spec: ShardSpec, *, is_training: bool, classes: IntArray | None
 ) -> tuple[int, IntArray]:
     """Return a split's number of shards, and each item's shard.

@@ -24,15 +24,15 @@ def hash_order(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np
     Takes 32 bytes a key of working memory beside the result.
     """
     digests = hash_digests(keys, seed=seed)
-    words = digests.view(">u8").reshape(-1, 4)
-    # Sorting by the first 8 bytes settles nearly all; lexsort settles the rest by the other words, then the key.
-    order = np.argsort(words[:, 0], kind="stable")
-    first = words[order, 0]
+    numbers = digests.view(">u8").reshape(-1, 4)
+    # Sorting by the first 8 bytes settles nearly all; lexsort settles the rest by the other numbers, then the key.
+    order = np.argsort(numbers[:, 0], kind="stable")
+    first = numbers[order, 0]
     if len(first) > 1 and bool((first[1:] == first[:-1]).any()):
         by_key = np.asarray(pc.sort_indices(keys), dtype=np.int64)
         key_rank = np.empty(len(by_key), dtype=np.int64)
         key_rank[by_key] = np.arange(len(by_key))
-        order = np.lexsort((key_rank, words[:, 3], words[:, 2], words[:, 1], words[:, 0]))
+        order = np.lexsort((key_rank, numbers[:, 3], numbers[:, 2], numbers[:, 1], numbers[:, 0]))
     return order.astype(np.int64, copy=False)
 
 

@@ -23,7 +23,7 @@ from msgspec import Meta
 
 from packer.errors import OptionsError
 from packer.options import check_split_name
-from packer.planning.balance import KnownSizes, cut_known
+from packer.planning.balance import KnownSizes, choose_shards_for_sizes
 from packer.planning.digest import table_digest
 from packer.planning.order import hash_order
 from packer.planning.shard_count import SizeEstimate, check_fit, choose_num_shards, deal
@@ -224,7 +224,7 @@ def _cut(
 ) -> tuple[int, IntArray]:
     """Return a split's number of shards, and each item's shard."""
     if isinstance(sizes, KnownSizes):
-        return cut_known(name, sizes, sharding, is_training=is_training_split(name), classes=classes)
+        return choose_shards_for_sizes(name, sizes, sharding, is_training=is_training_split(name), classes=classes)
     num_shards = choose_num_shards(num_items, sizes, sharding)
     return num_shards, deal(num_items, num_shards, classes=classes)
 

@@ -71,7 +71,9 @@ class DataSet:
                 raise missing_shard_error(self.shard_file(shard))
             if num_bytes[shard.key] != shard.num_bytes:
                 raise wrong_size_error(self.shard_file(shard), found=num_bytes[shard.key])
-        return Share(split=split, way="from where the data set is", num_shards=len(self.manifest.split(split).shards))
+        return Share(
+            split=split, delivery="from where the data set is", num_shards=len(self.manifest.split(split).shards)
+        )
 
     def records(self, split: str, spec: ReadSpec, *, epoch: int) -> Iterator[tuple[str, Record]]:
         """Yield the rank's records. Raises as `RecordSource.records`."""

@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class HostShards:
     """The shards of a split that are files on this host, and which of the ranks that read them this one is."""
 
     files: tuple[ShardFile, ...]
@@ -71,7 +71,7 @@ class _Feed(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FolderFeed:
     share: Share
-    reach: Reach
+    host_shards: HostShards
     own: tuple[ShardFile, ...]
     """This rank's, in the manifest's order."""
 
@@ -147,10 +147,10 @@ class ChannelSource:
         """Return the rank's shards; None for a Pipe. Raises as `check`."""
         return self._feed(split, spec.rank, spec.world).files(spec, epoch)
 
-    def reach(self, split: str, *, rank: int, world: int) -> Reach | None:
+    def host_shards(self, split: str, *, rank: int, world: int) -> HostShards | None:
         """Return the split's shards on this host; None for a Pipe. Raises as `check`."""
         feed = self._feed(split, rank, world)
-        return feed.reach if isinstance(feed, _FolderFeed) else None
+        return feed.host_shards if isinstance(feed, _FolderFeed) else None
 
     def _feed(self, split: str, rank: int, world: int) -> _Feed:
         if (rank, world) != (self._place.rank, self._place.world):
@@ -176,7 +176,7 @@ class ChannelSource:
             training=is_training_split(split),
             format=self._manifest.format,
         )
-        share = Share(split=split, way="Pipe", num_shards=len(shards), host=self.host, is_stream=True)
+        share = Share(split=split, delivery="Pipe", num_shards=len(shards), host=self.host, is_stream=True)
         return _PipeFeed(share=share, channel=PipeChannel(self._files, channel, self._first_fifo), plan=plan)
 
     def _check_is_replicated(self, channel: str) -> None:
@@ -201,12 +201,12 @@ class ChannelSource:
             own = shards_of_rank(num_expected, rank=place.rank, world=place.world)
         share = Share(
             split=split,
-            way=f"{mode}, {'ShardedByS3Key' if sharded else 'FullyReplicated'}",
+            delivery=f"{mode}, {'ShardedByS3Key' if sharded else 'FullyReplicated'}",
             num_shards=num_shards,
             host=self.host,
             own_shards=found.indices if sharded else (),
         )
-        reach = Reach(
+        host_shards = HostShards(
             files=found.files,
             numbers=found.indices,
             is_shared_out=sharded,
@@ -214,7 +214,7 @@ class ChannelSource:
             local_rank=place.local_rank,
             local_size=place.local_size,
         )
-        return _FolderFeed(share=share, reach=reach, own=tuple(found.files[index] for index in own))
+        return _FolderFeed(share=share, host_shards=host_shards, own=tuple(found.files[index] for index in own))
 
 
 def open_channels(

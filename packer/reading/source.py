@@ -17,10 +17,10 @@ from packer.specs import is_training_split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one rank can tell of the way a split reaches it, to be compared with the other ranks'."""
+    """What one rank can tell of how a split reaches it, to be compared with the other ranks'."""
 
     split: str
-    way: str
+    delivery: str
     """Such as ``Pipe``; the same on every rank of a job."""
     num_shards: int
     """Of the split."""

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
-from packer.imaging.chatter import without_warnings
 from packer.imaging.decoding import decode_image
 from packer.imaging.jpegheader import JpegHeader, read_jpeg_header
+from packer.imaging.library_messages import without_warnings
 from tests.imaging.images import file_of, quadrants
 from tests.imaging.test_rare_jpeg import ARITHMETIC, LOSSLESS, TWELVE_BIT
 

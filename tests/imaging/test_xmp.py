@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin, features
 
-from packer.imaging.chatter import without_warnings
 from packer.imaging.decoding import decode_image
 from packer.imaging.jpegheader import read_jpeg_header
+from packer.imaging.library_messages import without_warnings
 from packer.imaging.orientation import apply_orientation, find_orientation
 from packer.imaging.transform import sample_pixels
 from packer.specs import Encode

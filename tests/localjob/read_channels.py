@@ -19,7 +19,7 @@ place = Place(rank=world.rank, world=world.size, local_rank=world.local_rank, lo
 source = open_channels(os.environ["SAGEMAKER_BASE_DIR"], place)
 spec = ReadSpec(rank=world.rank, world=world.size, seed=seed, shuffle_records=7, pipe_timeout_s=20)
 epochs = {"train": [], "val": []}
-shares = [source.check(split, rank=world.rank, world=world.size).way for split in epochs]
+shares = [source.check(split, rank=world.rank, world=world.size).delivery for split in epochs]
 for epoch in range(2):
     for split, keys in epochs.items():
         keys.append([sample.label for sample in iter_samples(source, split, spec, epoch=epoch)])

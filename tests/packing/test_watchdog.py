@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from packer.imaging.chatter import captured_stderr
+from packer.imaging.library_messages import captured_stderr
 from packer.packing.watchdog import Turn, run_in_turns
 
 pytestmark = pytest.mark.slow

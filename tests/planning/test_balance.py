@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from packer.errors import OptionsError
-from packer.planning.balance import KnownSizes, cut_known, deal_by_size, largest_shard_bytes
+from packer.planning.balance import KnownSizes, choose_shards_for_sizes, deal_by_size, largest_shard_bytes
 from packer.planning.splits import IntArray
 from packer.specs import ShardSpec
 
@@ -25,7 +25,7 @@ def sharding(world: int = 1, target_mb: int = 128) -> ShardSpec:
 
 def cut(sizes: IntArray, spec: ShardSpec, *, training: bool = True, classes: IntArray | None = None) -> list[int]:
     """Return the bytes of each shard, planned fills left out."""
-    num_shards, dealt = cut_known("train", KnownSizes(sizes), spec, is_training=training, classes=classes)
+    num_shards, dealt = choose_shards_for_sizes("train", KnownSizes(sizes), spec, is_training=training, classes=classes)
     assert num_shards % spec.world == 0
     return np.bincount(dealt, weights=sizes, minlength=num_shards).astype(np.int64).tolist()
 
@@ -79,10 +79,12 @@ def test_the_mean_is_near_the_target_where_images_are_small_beside_it(target_mb:
 
 def test_items_are_dealt_in_hash_order_unless_a_shard_would_pass_the_limit() -> None:
     sizes = np.random.default_rng(0).integers(1, MB, 400)
-    num_shards, dealt = cut_known("train", KnownSizes(sizes), sharding(4, 20), is_training=True, classes=None)
+    num_shards, dealt = choose_shards_for_sizes(
+        "train", KnownSizes(sizes), sharding(4, 20), is_training=True, classes=None
+    )
     assert dealt.tolist() == [item % num_shards for item in range(400)]
     sizes[::num_shards] += 20 * MB
-    dealt_anew = cut_known("train", KnownSizes(sizes), sharding(4, 20), is_training=True, classes=None)[1]
+    dealt_anew = choose_shards_for_sizes("train", KnownSizes(sizes), sharding(4, 20), is_training=True, classes=None)[1]
     assert len(set(dealt_anew[::num_shards])) > 1
 
 

@@ -54,7 +54,7 @@ def test_whole_folders_are_dealt_by_global_rank(tmp_path, data, mode):
         for rank in range(4):
             source = open_place(bases[rank // 2], rank // 2, rank % 2)
             share = source.check(split, rank=rank, world=4)
-            assert (share.way, share.own_shards) == (f"{mode}, FullyReplicated", ())
+            assert (share.delivery, share.own_shards) == (f"{mode}, FullyReplicated", ())
             seen += labels(source, split, rank)
         assert sorted(seen) == list(range(expected))
 
@@ -69,7 +69,7 @@ def test_shares_of_hosts_are_dealt_by_local_rank_whatever_they_are(tmp_path, dat
         for local_rank in (0, 1):
             source = open_place(tmp_path / f"host{host}", host, local_rank)
             share = source.check("train", rank=2 * host + local_rank, world=4)
-            assert (share.host, share.way, share.own_shards) == (HOSTS[host], "File, ShardedByS3Key", indices)
+            assert (share.host, share.delivery, share.own_shards) == (HOSTS[host], "File, ShardedByS3Key", indices)
             owned.append(share.own_shards)
             for split in ("train", "val"):
                 seen += [(split, label) for label in labels(source, split, 2 * host + local_rank)]

@@ -242,7 +242,7 @@ def test_an_evaluation_stream_of_other_shards_is_an_error(channels, indices, fou
 
 def test_nothing_of_a_pipe_is_checked_before_it_is_read(channels):
     share = channels.source.check("train", rank=1, world=4)
-    assert (share.way, share.own_shards) == ("Pipe", ())
+    assert (share.delivery, share.own_shards) == ("Pipe", ())
     assert channels.source.files("train", ReadSpec(rank=1, world=4), epoch=0) is None
 
 

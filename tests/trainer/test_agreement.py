@@ -41,7 +41,9 @@ def test_a_rank_that_cannot_start_stops_all_with_its_reason_and_exit_code(exit_c
 
 
 def fed(rank, own_shards, *, host=""):
-    share = Share(split="train", way="File", num_shards=4, host=host or f"algo-{rank // 2 + 1}", own_shards=own_shards)
+    share = Share(
+        split="train", delivery="File", num_shards=4, host=host or f"algo-{rank // 2 + 1}", own_shards=own_shards
+    )
     return RankReport(rank=rank, host=share.host, shares=(share,))
 
 

@@ -128,7 +128,7 @@ def report_job(job: Job) -> RankReport:
         "the evaluation split": options.eval_split or "none",
         "the evaluation steps": job.eval_steps,
         "the decoder of images": job.feed.decoder_id,
-        **{f"how split {share.split!r} is read": share.way for share in job.shares},
+        **{f"how split {share.split!r} is read": share.delivery for share in job.shares},
         **{f"`{name}`": getattr(options.recipe, name) for name in Recipe.__struct_fields__},
         "`checkpoint_steps`": options.checkpoints.checkpoint_steps,
         "`seed`": options.seed,
