@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from packer.dataset.destination import claim_destination
+from packer.dataset.destination import claim_destination, join_claim
 from packer.dataset.planfile import encode_claim
 from packer.errors import ClaimLostError, DataSetError
 from packer.pipeline import pack
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
 from packer.stores.local_store import TEMPORARY_FOLDER, LocalStore
+from packer.stores.store import Claim
 from packer.verifying import verify
 from tests.tools.datasets import SerialEngine, digests, make_options, pack_small, serial_run
 
@@ -40,6 +41,26 @@ def test_nothing_is_committed_under_the_claim_of_another_plan(images: Path, tmp_
     with pytest.raises(ClaimLostError, match="another run took it over meanwhile"):
         pack(make_options(images, dest), engine=Meanwhile(replace_claim))
     assert not (dest / "manifest.json").exists()
+
+
+def test_nobody_goes_on_with_the_claim_of_another_plan(images: Path, tmp_path: Path) -> None:
+    own, other = (make_plan(serial_run(make_options(images, tmp_path / "out", seed=seed))) for seed in (0, 1))
+    dest = claim_destination(LocalStore(tmp_path / "out"), *own, overwrite=False)
+    join_claim(dest, own[1])
+    with pytest.raises(ClaimLostError):
+        join_claim(dest, other[1])
+
+
+def test_a_run_that_fails_says_that_another_took_the_place_over(images: Path, tmp_path: Path) -> None:
+    """Even one of the same plan, whose claim looks like this run's: whatever failed, that explains it."""
+    dest = LocalStore(tmp_path / "out")
+
+    def end_all_others() -> None:
+        dest.claimed(Claim(folder=dest.open_folder("f" * 16, is_new=True))).end_others()
+        raise DataSetError("a shard is damaged")
+
+    with pytest.raises(ClaimLostError, match="another run took it over meanwhile"):
+        pack(make_options(images, tmp_path / "out"), engine=Meanwhile(end_all_others))
 
 
 @pytest.mark.parametrize(
