@@ -31,7 +31,7 @@ from PIL import Image
 from packer.dataset.manifest import PixelStatistics
 from packer.trainer.core.feed import ArrayBatch
 from packer.trainer.core.framework import ModelSpec, StepOrder
-from packer.trainer.core.recipe import Recipe
+from packer.trainer.core.recipe import Decay, Recipe
 from packer.trainer.core.schedule import schedule_of
 from packer.trainer.torch.torch_learner import TorchLearner
 from packer.trainer.torch.torch_ranks import SoloRanks
@@ -54,7 +54,9 @@ def main() -> None:
     files, dest = given.folder / "digits", given.folder / "packed"
     write_digits(given.wheels, files)
     run("packer", "pack", files, dest, "--gpus", 2, "--split", "train=0.8,val=0.2", "--stratify", "--overwrite")
-    recipe = Recipe(epochs=given.epochs, batch_size=_BATCH, image_size=_IMAGE_PX, min_area=_MIN_AREA, decay="cosine")
+    recipe = Recipe(
+        epochs=given.epochs, batch_size=_BATCH, image_size=_IMAGE_PX, min_area=_MIN_AREA, decay=Decay.COSINE
+    )
     packed = [train_packed(dest, recipe, seed) for seed in range(given.seeds)]
     loose = [train_loose(files, dest, recipe, seed) for seed in range(given.seeds)]
     found = {"packed": packed, "loose files": loose}

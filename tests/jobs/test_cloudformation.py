@@ -88,7 +88,9 @@ def test_packing_has_the_rights_that_the_page_on_buckets_names() -> None:
 @pytest.mark.parametrize("name", [SubmitTarget.EMR, SubmitTarget.EMR_SERVERLESS, SubmitTarget.GLUE])
 def test_who_submits_may_send_all_that_submit_sends(name: SubmitTarget) -> None:
     target, sent = TARGETS[name], []
-    own = {"glue_job": "stack"} if name is SubmitTarget.GLUE else {"role": "r", "application": "a", "staging": "s3://b"}
+    own: dict[str, Any] = (
+        {"glue_job": "stack"} if name is SubmitTarget.GLUE else {"role": "r", "application": "a", "staging": "s3://b"}
+    )
     staged = StagedJob(program="s3://b/p.py", config="s3://b/c.json", package="s3://b/e.tar.gz", digest="d")
     sent += [request.operation for request in target.build(SubmitOptions(target=name, **own), staged)]
 

@@ -327,7 +327,7 @@ def test_steps_of_sdks_that_are_requests_are_held_against_them(in_run: dict) -> 
         "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"},
         **{name: in_run[name] for name in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")},
     }
-    limits = {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2}
+    limits: dict[str, Any] = {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2}
     tuning = {
         "HyperParameterTuningJobConfig": {"Strategy": "Random", "ResourceLimits": limits},
         "TrainingJobDefinition": training,

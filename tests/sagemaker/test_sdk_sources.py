@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.sagemaker.conftest import IMAGE, ROLE
 from tests.sagemaker.test_every_request import make_job
 from tests.tools.datasets import ROOT
 
-SIMPLE = {
+SIMPLE: dict[str, Any] = {
     "instances": 2, "gpus_per_instance": 2, "mode": InputMode.FAST_FILE, "image": IMAGE, "role": ROLE,
     "output": "s3://bucket/out", "instance_type": "ml.c5.9xlarge",
 }  # fmt: skip
