@@ -17,6 +17,7 @@ SOURCE ?=
 DEMO_OPTIONS ?= --instances 1 --gpus-per-instance 2 --split train=0.9,val=0.1
 PYTEST_OPTIONS ?=
 BENCH_OPTIONS ?=
+HOSTS_OPTIONS ?=
 
 CORE := .venv/.installed
 TEST := .venv-test/.installed
@@ -46,7 +47,7 @@ FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst ma
     jsonl image zip tar augmented
 
 .PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers test-spark4 test-spark40 horovod lint types contracts bench fuzz schemas clean
-.PHONY: crop-decoder wheels test-others
+.PHONY: crop-decoder wheels test-others toolkit-hosts
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -108,6 +109,11 @@ test-all: $(TEST) $(PIPEMODE) $(SDK) $(SDK3) $(PHOTOGRAPHS)/.downloaded
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
 endurance: $(LATEST)
 	SHARDPACK_ENDURANCE=1 .venv-latest/bin/python -m pytest -q tests/endurance $(PYTEST_OPTIONS)
+
+# Jobs on hosts of their own under SageMaker's toolkit, which ENVIRONMENT has beside PyTorch. Needs root and ten minutes.
+toolkit-hosts:
+	$(or $(ENVIRONMENT),.venv-torch)/bin/python tests/tools/toolkit_hosts.py --shape File:3x2 --shape FastFile:2x2 \
+	  --shape Pipe:2x2 --shape hetero:1+2x1 $(HOSTS_OPTIONS)
 
 # Into the environment of the tests, or ENVIRONMENT, which has the framework; the wheel is kept in ~/.cache/shardpack.
 horovod: private PLACE = $(or $(ENVIRONMENT),$(if $(filter torch,$(FRAMEWORK)),.venv-torch,.venv-test))

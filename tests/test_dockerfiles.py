@@ -36,3 +36,16 @@ def test_what_is_copied_is_there(path: Path) -> None:
     for names in copied:
         for name in names.split():
             assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_the_first_train_on_the_path_is_ours(path: Path) -> None:
+    """It passes signals on; that of SageMaker's toolkit, in the virtual environment, does not."""
+    last = stages(path)[-1]
+    (folders,) = re.findall(r"(?m)^ENV PATH=(\S+)$", last)
+    assert folders.split(":")[0] == "/opt/shardpack/bin"
+    assert re.search(r"(?m)^COPY docker/train /opt/shardpack/bin/train$", last)
+    program = ROOT / "docker/train"
+    assert program.stat().st_mode & 0o111 == 0o111
+    assert program.read_text().startswith("#!/opt/venv/bin/python\n")
+    assert "sagemaker-training==5.1.4" in stages(path)[0]
