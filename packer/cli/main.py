@@ -22,6 +22,7 @@ from packer.cli.shown_line import say_line
 from packer.cli.stop_signal import STOP
 from packer.errors import PackerError
 from packer.logs import stop_logs
+from packer.usage_problem import usage_problem
 
 _FIRST_STEPS = """First steps:
 
@@ -81,7 +82,7 @@ def _run(arguments: list[str]) -> int:
             say_line(line, level="error")
         return code
     except typer.TyperException as error:
-        message = _usage_problem(error)
+        message = usage_problem(error, arguments)
         return _fail(message, 2, arguments) if message else 2
     except typer.Exit as stop:
         code = stop.exit_code
@@ -97,14 +98,6 @@ def _run(arguments: list[str]) -> int:
         remedy = "; what was packed stays: the same command with --resume goes on from there" if is_pack else ""
         return _fail(f"{STOP.word}{remedy}", STOP.code, arguments)
     return code if isinstance(code, int) else 0
-
-
-def _usage_problem(error: typer.TyperException) -> str:
-    """Return what is wrong with a command line; of options that are like the one given, the likeliest."""
-    likely = getattr(error, "possibilities", None)
-    if likely:
-        return f"{error.message}; did you mean {likely[0]}?"
-    return error.format_message() if hasattr(error, "format_message") else str(error)
 
 
 def _fail(text: str, code: int, arguments: Sequence[str]) -> int:

@@ -32,7 +32,7 @@ from packer.trainer.core.train_options import PLAIN_FIELDS, CheckpointOptions, L
 from packer.trainer.core.training_run import Voice, run
 from packer.trainer.core.world import World, parse_world
 from packer.trainer.frameworks import NAMES, open_framework
-from packer.trainer.struct_command import CommandLook, make_command, pick_fields
+from packer.trainer.struct_command import CommandLook, make_command, pick_fields, run_alone
 
 _GROUPS = panels(
     {
@@ -134,7 +134,7 @@ def _reporting(base_dir: str) -> Iterator[_Place]:
 
 def main() -> None:
     """Run the command line and end the process."""
-    app(drop_flag_values(sys.argv[1:]), prog_name="python -m packer.trainer")
+    run_alone(app, drop_flag_values(sys.argv[1:]), program="python -m packer.trainer")
 
 
 def list_flags() -> dict[str, bool]:

@@ -15,14 +15,15 @@ def open_framework(name: str, world: World, collective: str) -> Framework:
     """Join the other ranks with a framework.
 
     Args:
-        name: one of `NAMES`; empty for PyTorch where it is installed, else Keras.
+        name: one of `NAMES`; empty for PyTorch, or for Keras where TensorFlow is installed and PyTorch is not.
         collective: how ranks speak to each other; empty for the framework's and launcher's usual way.
 
     Raises:
         MissingExtraError: the framework, or what ranks speak through, is not installed.
         OptionsError: there is no such framework, or it cannot be started so.
     """
-    chosen = name or ("torch" if importlib.util.find_spec("torch") else "keras")
+    has_torch, has_tensorflow = (importlib.util.find_spec(library) for library in ("torch", "tensorflow"))
+    chosen = name or ("keras" if has_tensorflow and not has_torch else "torch")
     if chosen == "torch":
         from packer.trainer.torch.torch_framework import TorchFramework
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 import msgspec
 import typer
 
 from packer.flags import option_name
 from packer.logs import LogSettings, start_logs
+from packer.shown_text import shown
+from packer.usage_problem import usage_problem
+
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,18 @@ def make_command(function: Any, fields: Sequence[msgspec.structs.FieldInfo], loo
     return command
 
 
+def run_alone(app: typer.Typer, arguments: Sequence[str], *, program: str) -> NoReturn:
+    """Run a command line and end the process; what is wrong with the line itself is one line, and exit code 2."""
+    try:
+        code = typer.main.get_command(app).main(list(arguments), prog_name=program, standalone_mode=False)
+    except typer.TyperException as error:
+        typer.echo(f"error: {shown(usage_problem(error, arguments))}", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
 def pick_fields(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return those of the options that were given which have one of the names."""
     return {name: given[name] for name in names if name in given}
@@ -79,4 +96,7 @@ def _parameter(field: msgspec.structs.FieldInfo, look: CommandLook) -> inspect.P
 
 
 def _parse_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected whole numbers such as 30,60,80, got {text!r}") from None

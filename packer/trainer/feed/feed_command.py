@@ -27,7 +27,7 @@ from packer.trainer.feed.batch_host import BatchHost
 from packer.trainer.feed.early_signals import SIGNALS, end_at_signals
 from packer.trainer.feed.flight_host import FlightHost
 from packer.trainer.feed.host_options import PLAIN_FIELDS, HostOptions
-from packer.trainer.struct_command import CommandLook, make_command, pick_fields
+from packer.trainer.struct_command import CommandLook, make_command, pick_fields, run_alone
 
 _LOOK_EVERY_S = 0.1
 _LAST_ANSWER_S = 0.5
@@ -114,7 +114,7 @@ def _in_flags(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line, by default that of the process, and end the process."""
-    app(arguments, prog_name="python -m packer.trainer.feed")
+    run_alone(app, sys.argv[1:] if arguments is None else arguments, program="python -m packer.trainer.feed")
 
 
 _FIELDS = [
