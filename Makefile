@@ -5,6 +5,7 @@
 #   make test PYTHON=/path/to/python3.11     another interpreter than the first python3.11 or python3 on PATH
 #   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
 #   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
+#   make wheel, make archive                 build/archive: the wheel and an environment for jobs on EMR and Glue
 #   make test-core | test-all | test-torch | test-keras3 | test-browser | test-readers | test-spark4 | test-spark40 | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
@@ -18,6 +19,7 @@ DEMO_OPTIONS ?= --instances 1 --gpus-per-instance 2 --split train=0.9,val=0.1
 PYTEST_OPTIONS ?=
 BENCH_OPTIONS ?=
 HOSTS_OPTIONS ?=
+ARCHIVE_OPTIONS ?=
 
 CORE := .venv/.installed
 TEST := .venv-test/.installed
@@ -32,6 +34,7 @@ READERS := .venv-readers/.installed
 SDK := .venv-sdk/.installed
 SDK3 := .venv-sdk3/.installed
 WHEELS := .venv-wheels/.installed
+ARCHIVE := .venv-archive/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
@@ -47,7 +50,7 @@ FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst ma
     jsonl image zip tar augmented
 
 .PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers test-spark4 test-spark40 horovod lint types contracts bench fuzz schemas clean
-.PHONY: crop-decoder wheels test-others toolkit-hosts
+.PHONY: crop-decoder cluster-kills wheels wheel archive test-others toolkit-hosts
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -115,6 +118,11 @@ toolkit-hosts:
 	$(or $(ENVIRONMENT),.venv-torch)/bin/python tests/tools/toolkit_hosts.py --shape File:3x2 --shape FastFile:2x2 \
 	  --shape Pipe:2x2 --shape hetero:1+2x1 $(HOSTS_OPTIONS)
 
+# Spark's own cluster on hosts of their own (network namespaces, so as root), which loses something in each of 20 jobs.
+# SHARDPACK_ARCHIVE=build/archive/shardpack_env.tar.gz ships that in place of the wheel.
+cluster-kills: $(TEST)
+	SHARDPACK_ENDURANCE=1 .venv-test/bin/python -m pytest -q tests/engines/test_spark_cluster.py $(PYTEST_OPTIONS)
+
 # Into the environment of the tests, or ENVIRONMENT, which has the framework; the wheel is kept in ~/.cache/shardpack.
 horovod: private PLACE = $(or $(ENVIRONMENT),$(if $(filter torch,$(FRAMEWORK)),.venv-torch,.venv-test))
 horovod:
@@ -161,6 +169,17 @@ packer/loading/libjpegregion.so: packer/loading/jpeg_region.c tests/tools/region
 wheels: $(WHEELS)
 	.venv-wheels/bin/python tests/tools/build_wheels.py build/wheels
 	tests/tools/check_wheel.sh $(PYTHON) build/wheels
+
+# For Glue, and for an environment or image of your own: the package alone.
+wheel: $(ARCHIVE)
+	.venv-archive/bin/python tests/tools/build_archive.py build/archive --wheel-only
+
+# Of the Python of the nodes: 3.11 for EMR 7 and Glue 5, 3.13 for Glue 6. ARCHIVE_OPTIONS='--package AWSGlueDataplanePython==5.1.0'
+# adds what Glue asks for. It is unpacked to another path, and packs the photographs of the demonstration there.
+archive: $(ARCHIVE) demo/.photographs
+	.venv-archive/bin/python tests/tools/build_archive.py build/archive $(ARCHIVE_OPTIONS)
+	tests/tools/check_archive.sh "$$(.venv-archive/bin/python -c 'import sys; print(sys._base_executable)')" \
+	  build/archive/shardpack_env.tar.gz demo/photographs
 
 schemas: $(LATEST)
 	.venv-latest/bin/python tests/tools/write_schemas.py
@@ -223,6 +242,11 @@ $(SPARK40): pyproject.toml
 $(PIPEMODE): tests/tools/pipemode.txt tests/tools/install_pipemode.sh
 	tests/tools/install_pipemode.sh .venv-pipemode
 
+$(ARCHIVE): Makefile
+	$(PYTHON) -m venv .venv-archive
+	.venv-archive/bin/python $(PIP) install 'setuptools>=69' 'wheel>=0.45'
+	@touch $@
+
 # Zig comes with a C library of every glibc for every machine.
 $(WHEELS): Makefile
 	$(PYTHON) -m venv .venv-wheels
@@ -249,4 +273,4 @@ $(PHOTOGRAPHS)/.downloaded: Makefile | $(CORE)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-sdk3 .venv-wheels .venv-readers .venv-spark4 .venv-spark40 build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so
+	rm -rf .venv .venv-test .venv-torch .venv-keras3 .venv-latest .venv-fuzz .venv-pipemode .venv-sdk .venv-sdk3 .venv-wheels .venv-archive .venv-readers .venv-spark4 .venv-spark40 build demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis packer/loading/libjpegregion.so

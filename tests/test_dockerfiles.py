@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
+
+from packer.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
@@ -49,3 +54,25 @@ def test_the_first_train_on_the_path_is_ours(path: Path) -> None:
     assert program.stat().st_mode & 0o111 == 0o111
     assert program.read_text().startswith("#!/opt/venv/bin/python\n")
     assert "sagemaker-training==5.1.4" in stages(path)[0]
+
+
+def test_the_cluster_at_home_is_made_of_what_is_here() -> None:
+    """No Docker is at hand where tests run, so that the file is read as Compose reads it, and its job by bash."""
+    services = yaml.safe_load((ROOT / "docker/compose.yaml").read_text())["services"]
+    assert set(services) == {"s3", "master", "worker", "submit"}
+    for service in services.values():
+        assert set(service) <= {"image", "build", "command", "environment", "depends_on", "deploy", "volumes"}
+        assert (ROOT / service["build"]["dockerfile"]).exists()
+        assert set(service.get("depends_on", [])) <= set(services)
+    (shell, _, script) = services["submit"]["command"]
+    script = script.replace("$$", "$")
+    subprocess.run([shell, "-n", "-c", script], check=True)
+    program = (ROOT / "packer/programs/emr_pack.py").name
+    assert f"/{program}" in script
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = {option for parameter in commands["pack"].params for option in parameter.opts}
+    given = re.findall(r"--\S+", script.partition("s3://home/packed ")[2].partition("\n")[0])
+    assert given
+    assert set(given) <= known
+    assert services["submit"]["environment"] == services["worker"]["environment"]
+    assert "://s3:5000" in services["submit"]["environment"]["AWS_ENDPOINT_URL"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from packer.planning.plan import Plan
     from packer.reading.record_lookup import FoundRecord
     from packer.sagemaker.documents import MadeRequests
+    from packer.spark_sizing import SparkNodes
     from packer.submitting.submit_run import Submission
     from packer.verifying import VerifyReport
 
@@ -162,6 +163,20 @@ class Output:
             return
         _print_table(comparison_rows(comparison))
         for line in comparison_lines(comparison, prices_as_of=PRICES_AS_OF):
+            _print(line)
+
+    def sized(self, comparison: Comparison, nodes: SparkNodes) -> None:
+        """Show a plan that was measured here, and how packing it would go on Spark."""
+        from packer.cli.sizing_lines import size_plan, sizing_lines
+
+        (plan,) = comparison.settings
+        sizing = size_plan(comparison, nodes)
+        if self._as_json:
+            self._json(msgspec.to_builtins(sizing) | {"plan_id": plan.plan_id})
+            return
+        num_records = plan.num_items + plan.num_fills
+        _print(f"{counted(num_records, 'record')}, {format_size(plan.num_bytes)}, plan {plan.plan_id[:16]}")
+        for line in sizing_lines(sizing):
             _print(line)
 
     def benched(self, result: BenchResult) -> None:

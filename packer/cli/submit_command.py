@@ -26,7 +26,7 @@ _GROUPS = panels({
     "Spark on EMR": ("release", "conf", "executors", "executor_cores", "logs", "log_group"),
     "EMR on EC2": ("instance_type", "instances", "spot_tasks", "service_role", "subnet"),
     "EMR Serverless, EMR on EKS": ("application", "virtual_cluster", "image"),
-    "Glue": ("worker_type", "workers", "glue_job"),
+    "Glue": ("worker_type", "workers", "modules", "glue_job"),
     RUN_GROUP: (),
 }) | BUCKET_GROUP  # fmt: skip
 EPILOG = """Examples:

@@ -24,7 +24,7 @@ class GlueTarget:
     """See `Target`."""
 
     service = "glue"
-    fields = PACKING_FIELDS | {"worker_type", "workers", "glue_job"}
+    fields = PACKING_FIELDS | {"worker_type", "workers", "modules", "glue_job"}
 
     def build(self, options: SubmitOptions, staged: StagedJob) -> tuple[Request, ...]:
         """See `Target.build`: one request makes the job, unless `glue_job` names one, and one starts a run of it."""
@@ -85,8 +85,10 @@ class GlueTarget:
 def _arguments(options: SubmitOptions, staged: StagedJob) -> dict[str, str]:
     """Return the job's parameters. A map has one `conf`, so that more settings stand in its value."""
     arguments = {"--config": staged.config}
+    if options.modules and not is_wheel(staged.package):
+        raise OptionsError("expected with a wheel as `package`, since an archive has its libraries", field="modules")
     if is_wheel(staged.package):
-        arguments["--additional-python-modules"] = staged.package
+        arguments["--additional-python-modules"] = ",".join(filter(None, (options.modules, staged.package)))
     elif staged.package.endswith(".tar.gz"):
         arguments["--python-virtual-env"] = staged.package
     elif staged.package:

@@ -55,6 +55,10 @@ class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     image: Annotated[str | None, Meta(description="URI of the image that holds the package, for emr-eks")] = None
     worker_type: Annotated[str, Meta(description="of Glue")] = "G.1X"
     workers: Annotated[int, Meta(ge=2, description="of Glue, the driver's too")] = 10
+    modules: Annotated[
+        str | None,
+        Meta(description="pins for Glue's nodes, beside a wheel, such as numpy==2.4.6,pillow==13.0.0"),
+    ] = None
     glue_job: Annotated[
         str | None, Meta(description="name of a Glue job that is there (default: one is made, named by its content)")
     ] = None

@@ -99,6 +99,10 @@ def test_glue_installs_a_wheel_and_unpacks_an_archive() -> None:
     assert run["JobName"] == job["Name"]
     assert run["Arguments"]["--additional-python-modules"] == wheel.package
     assert run["Arguments"]["--conf"] == "spark.a=1 --conf spark.b=2"
+    _, run = build(SubmitTarget.GLUE, wheel, modules="pillow==13.0.0,numpy==2.4.6")
+    assert run["Arguments"]["--additional-python-modules"] == f"pillow==13.0.0,numpy==2.4.6,{wheel.package}"
+    with pytest.raises(OptionsError, match="`modules`: expected with a wheel"):
+        build(SubmitTarget.GLUE, modules="pillow==13.0.0")
     assert build(SubmitTarget.GLUE)[1]["Arguments"]["--python-virtual-env"] == STAGED.package
     (run,) = build(SubmitTarget.GLUE, glue_job="mine", role=None)
     assert run["JobName"] == "mine"

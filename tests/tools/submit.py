@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -57,7 +56,9 @@ def _zip_package(path: Path) -> Path:
 
 def _bare_python(path: Path) -> Path:
     """Write a Python without `site`, so that an editable install of the package (a .pth file) has no effect."""
-    libraries = sysconfig.get_path("purelib")
+    import pyarrow
+
+    libraries = Path(pyarrow.__file__).parents[1]
     path.write_text(f'#!/bin/sh\nPYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{libraries}" exec {sys.executable} -S "$@"\n')
     path.chmod(0o755)
     return path
