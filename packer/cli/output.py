@@ -174,8 +174,7 @@ class Output:
         if self._as_json:
             self._json(msgspec.to_builtins(sizing) | {"plan_id": plan.plan_id})
             return
-        num_records = plan.num_items + plan.num_fills
-        _print(f"{counted(num_records, 'record')}, {format_size(plan.num_bytes)}, plan {plan.plan_id[:16]}")
+        _print(f"about {format_size(plan.num_bytes)}, plan {plan.plan_id[:16]}")
         for line in sizing_lines(sizing):
             _print(line)
 
@@ -253,13 +252,7 @@ class Output:
     def submitted(self, made: Submission) -> None:
         """Show the requests of a job that was not sent, which are JSON anyway, or how a job stands."""
         if made.job is None:
-            files = [{"uri": file.uri, "num_bytes": file.num_bytes} for file in made.staged.files]
-            requests = [
-                {"service": made.service, "operation": request.operation, "parameters": request.parameters}
-                for request in made.requests
-            ]
-            document = {"target": made.target, "uploads": files, "requests": requests}
-            _write_json(msgspec.json.format(msgspec.json.encode(document)))
+            _write_json(msgspec.json.format(msgspec.json.encode(made.as_document())))
             return
         state = made.state.name if made.state else "sent"
         if self._as_json:

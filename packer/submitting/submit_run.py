@@ -40,6 +40,15 @@ class Submission:
     state: JobState | None = None
     """How the job ended; None where it was not followed."""
 
+    def as_document(self) -> dict[str, object]:
+        """Return the requests and the files that they name, for people who send them themselves."""
+        requests = [
+            {"service": self.service, "operation": request.operation, "parameters": request.parameters}
+            for request in self.requests
+        ]
+        files = [{"uri": file.uri, "num_bytes": file.num_bytes} for file in self.staged.files]
+        return {"target": self.target, "uploads": files, "requests": requests}
+
 
 def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions, progress: Progress) -> Submission:
     """Send a job, and follow it to its end.
