@@ -39,7 +39,7 @@ class Deduped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Digests:
-    """Of the items, in their order."""
+    """The digests of the items, in the order of the items."""
 
     sha256: npt.NDArray[np.uint8]
     """Of shape (n, 32)."""

@@ -1,8 +1,8 @@
-"""THE way of the data, top to bottom. Start reading here.
+"""What happens to the data, from top to bottom. Start reading here.
 
     list -> probe -> plan        (prepare.py)  -> claim -> pack, one task = one shard -> commit
 
-`make_dataset` is that way; a Recipe says how its steps are done: `pack` has one here, `reshard` one in resharding.py.
+`make_dataset` takes these steps; a Recipe says how each is done: `pack` has one here, `reshard` one in resharding.py.
 None of it knows how images, containers, places or engines work.
 """
 

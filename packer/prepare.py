@@ -1,4 +1,4 @@
-"""The first half of the way: list -> (dedupe) -> probe -> plan. Nothing is written."""
+"""The first half of a run: list -> (dedupe) -> probe -> plan. Nothing is written."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _cgroup_folders(process: Path) -> Iterator[Path]:
 
 
 def _mounts(lines: list[str], *, is_unified: bool) -> Iterator[tuple[str, Path]]:
-    """Yield what is mounted, and where, of the file systems of cgroups that hold processors' time (proc(5))."""
+    """Yield the file systems of cgroups that hold processors' time, each with where it is mounted (proc(5))."""
     for line in lines:
         mount, _, system = line.partition(" - ")
         kind, _, options = (*system.split(" ", 2), "", "")[:3]

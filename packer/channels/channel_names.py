@@ -65,7 +65,7 @@ def check_channel_names(names: Sequence[str]) -> None:
 
 
 def channel_name_problem(name: str, *, others: Sequence[str]) -> str:
-    """Return what is wrong with a channel's name beside those of others; empty where nothing is."""
+    """Return what is wrong with a channel's name beside the names of other channels; empty where nothing is."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_NAME_CHARS:
         return (
             f"expected 1 to {MAX_NAME_CHARS} letters, digits and underscores that do not begin with a digit, since the "

@@ -34,7 +34,7 @@ class CensusContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """Of one bucket."""
+    """Which classes and splits the items of one bucket have."""
 
     bucket: int
     classes: dict[int, int]
@@ -91,7 +91,7 @@ class AssignContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned:
-    """Of one bucket."""
+    """To which splits the items of one bucket went."""
 
     bucket: int
     counts: dict[tuple[int, int], int]

@@ -47,7 +47,7 @@ class CopyContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFacts:
-    """Of one share of the digests."""
+    """What is known of one share of the digests."""
 
     num_copies: int
     """Items of which there is another."""

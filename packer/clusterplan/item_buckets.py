@@ -59,7 +59,7 @@ def num_buckets(num_items: int) -> int:
 
 
 def bucket_of(digests: np.ndarray, num: int) -> IntArray:
-    """Return the bucket of each digest, of shape (n, 32): they ascend as the digests do."""
+    """Return the bucket of each digest in an array of shape (n, 32): they ascend as the digests do."""
     first = digests[:, 0].astype(np.int64) * 256 + digests[:, 1]
     buckets: IntArray = first * num // _MAX_BUCKETS
     return buckets

@@ -88,7 +88,7 @@ class PlaceContext:
     """Of the driver: Parquet's bytes depend on it."""
 
     def first_part(self, split: int) -> int:
-        """Return the number, among all files, of a split's first one."""
+        """Return the number of a split's first file among the files of all splits."""
         return sum(num_parts(each) for each in self.splits[:split])
 
     def locate(self, part: int) -> tuple[int, int]:

@@ -83,7 +83,7 @@ class Staging:
         self.put_bytes(name, np.ascontiguousarray(numbers, dtype="<i8").tobytes())
 
     def get_numbers(self, name: str, start: int = 0, stop: int | None = None) -> IntArray:
-        """Return integers, or those of ``[start, stop)``."""
+        """Return all integers of a file, or those at places in ``[start, stop)``."""
         store, key = self.open(), self.prefix + name
         data = store.get(key) if stop is None else store.get_range(key, 8 * start, 8 * stop)
         return np.frombuffer(data, dtype="<i8")

@@ -133,7 +133,7 @@ def copies_digest(copies: pa.Table) -> str:
 
 
 def left_out(copies: pa.Table) -> pa.Table:
-    """Return the sets of which ``dedupe=True`` left something out."""
+    """Return the sets of copies from which ``dedupe=True`` left items out."""
     return copies.filter(pa.array([None in splits for splits in copies.column("splits").to_pylist()], pa.bool_()))
 
 

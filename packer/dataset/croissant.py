@@ -197,7 +197,7 @@ def _column(name: str, data_type: str | list[str], description: str) -> dict[str
 
 
 def render_card(manifest: Manifest, about: About) -> bytes:
-    """Return a short README.md of the data set, in Markdown with a head in YAML, of the same facts."""
+    """Return a short README.md that tells the same facts, in Markdown with a head in YAML."""
     head = {"license": about.licence, "pretty_name": name_of(manifest, about)}
     lines = ["---", *(f"{name}: {json.dumps(text, ensure_ascii=False)}" for name, text in head.items() if text), "---"]
     lines += ["", f"# {name_of(manifest, about)}", "", describe(manifest, about), ""]

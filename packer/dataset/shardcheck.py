@@ -154,7 +154,7 @@ class _ShardCheck:
             yield str(error)
 
     def _item_faults(self, table: pa.Table) -> Iterator[str]:
-        """Compare the records' keys with those of the items that are planned for the shard."""
+        """Compare the keys of the records with the keys of the items that are planned for the shard."""
         plan, index = self._context.plan, shard_index_of(self._shard.key)
         if plan is None or (task := plan.header.task_of(self._split, index)) is None:
             return

@@ -259,7 +259,7 @@ class Container(ShardReader, Protocol):
 
     @property
     def media_type(self) -> str:
-        """Of its files."""
+        """The media type of its files."""
 
     @property
     def mark_bytes(self) -> int:
@@ -271,7 +271,7 @@ class Container(ShardReader, Protocol):
 
     @property
     def side_suffixes(self) -> tuple[str, ...]:
-        """Of the files that `side_files` gives."""
+        """The suffixes of the files that `side_files` gives."""
 
     @property
     def index_split(self) -> SplitIndexer | None:

@@ -38,7 +38,7 @@ def is_srgb(profile: bytes | None, mode: str) -> bool:
 # A data set has few distinct profiles, and building a transform costs more than a whole image.
 @lru_cache(maxsize=32)
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """Return the transform to RGB, or None for a profile that is broken, of another space or near to sRGB."""
+    """Return the transform to RGB; None where the profile is broken, near sRGB, or of another colour space."""
     from PIL import ImageCms  # Loads LittleCMS, which most workers never need.
 
     try:

@@ -43,7 +43,7 @@ _TURNS: Sequence[tuple[bool, bool, bool]] = (
 
 @dataclass(frozen=True, slots=True)
 class PictureMove:
-    """How the pixels of a source become those of a picture: a box of it is resized, turned, mirrored and padded."""
+    """How a source becomes a picture: a box of the source is resized, turned, mirrored and padded."""
 
     box: Box
     """Part of the source that is used, as it is stored."""

@@ -23,7 +23,7 @@ _ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD8), _FILL})
 
 
 def check_scans(data: bytes) -> None:
-    """Raise RejectError for a file of more than `MAX_SCANS` scans, those of thumbnails included."""
+    """Raise RejectError for a file with more than `MAX_SCANS` scans. Scans of thumbnails count, too."""
     num_scans = data.count(bytes((_FILL, _SCAN)))
     if num_scans > MAX_SCANS:
         raise RejectError(

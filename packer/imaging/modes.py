@@ -107,7 +107,7 @@ def _premultiplied(image: Image.Image) -> Image.Image:
 
 
 def _grey_with_alpha(image: Image.Image) -> Image.Image:
-    """Return 16-bit pixels, of which one level is transparent, as LA."""
+    """Return 16-bit pixels with one transparent level as LA."""
     levels = [255] * 65536
     levels[image.info.pop("transparency")] = 0
     alpha = _by_strips(image, lambda strip: strip.convert("I").point(levels, "L"))

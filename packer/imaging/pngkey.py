@@ -23,7 +23,7 @@ _KEY = "transparency"
 
 
 def low_bytes(data: bytes) -> Image.Image | None:
-    """Return where the low bytes of a PNG of RGB at 16 bits differ from those of its transparent colour, as 255 in L.
+    """Return an L image with 255 where the low bytes of a 16-bit RGB PNG differ from its transparent colour's.
 
     None for a PNG of any other kind, or without a transparent colour. Pixels are decoded, and let go again.
     """

@@ -71,4 +71,4 @@ CreateDecoder: TypeAlias = Callable[[], CropDecoder]
 
 
 class PictureError(ValueError):
-    """A picture that does not decode. The loader adds which record of which shard it is, and raises DataSetError."""
+    """A picture that does not decode. The loader raises a DataSetError of it, which names the record and the shard."""

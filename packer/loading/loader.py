@@ -147,7 +147,7 @@ class Loader:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the data set."""
+        """The manifest of the data set."""
         return self._setup.shards.manifest
 
     @property

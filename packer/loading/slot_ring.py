@@ -48,7 +48,7 @@ class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def field_bytes(self) -> int:
-        """Of masks and further images, in this order, at the end of a slot."""
+        """Bytes that masks and then further images take at the end of a slot."""
         return self.masks * self.mask_bytes + self.pictures * self.image_bytes
 
 

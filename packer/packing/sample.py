@@ -37,12 +37,12 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def num_bytes_of_all(self) -> int:
-        """Of the item's file and those of its pictures."""
+        """Bytes of the item's file and of its pictures' files."""
         return self.num_bytes + sum(picture.num_bytes for picture in self.pictures.values())
 
 
 class ItemFiles(msgspec.Struct, frozen=True, gc=False):
-    """The bytes of an item's file, and those of its pictures by the names of their fields."""
+    """The bytes of an item's file, and the bytes of its pictures by the names of their fields."""
 
     data: bytes
     pictures: Mapping[str, bytes]

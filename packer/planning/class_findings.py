@@ -33,7 +33,7 @@ class ClassUse(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def used(self) -> frozenset[int]:
-        """Class ids of which any split has something."""
+        """Class ids that items of any split have."""
         return frozenset(label for split in self.counts.values() for label, count in split.items() if count)
 
 
@@ -69,7 +69,7 @@ def missing_classes(use: ClassUse, split_name: str) -> Iterator[Finding]:
 
 
 def unused_ids(use: ClassUse) -> Iterator[Finding]:
-    """Yield that there are class ids of which nothing is there, up to the highest."""
+    """Yield a finding where no item has some class id below the highest."""
     if len(use.used) < use.num_classes:
         yield Finding(
             text=f"Class ids go up to {use.num_classes - 1:,}, but only {len(use.used):,} of them are used.",

@@ -37,7 +37,7 @@ def hash_order(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np
 
 
 def hash_digests(keys: pa.ChunkedArray | pa.Array, *, seed: int) -> npt.NDArray[np.uint8]:
-    """Return what `keys` are ordered by, of shape (n, 32)."""
+    """Return the digests that `keys` are ordered by, as an array of shape (n, 32)."""
     prefix = hashlib.sha256(str(seed).encode("ascii") + b"\0")
     digests = np.empty((len(keys), 32), dtype=np.uint8)
     for start in range(0, len(keys), _KEYS_PER_STEP):

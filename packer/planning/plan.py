@@ -156,7 +156,7 @@ def without_tags(items: pa.Table) -> pa.Table:
 
 
 def digest_of_splits(digests: Iterable[str]) -> str:
-    """Return the digest of all planned items from those of the splits' tables."""
+    """Return the digest of all planned items, made from the digests of the splits' tables."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -117,7 +117,7 @@ class ChannelSource:
         return self._files.resources.current_host
 
     def check(self, split: str, *, rank: int, world: int) -> Share:
-        """Look at the split's channels and list its folder. Of a Pipe nothing can be checked before it is read.
+        """Look at the split's channels and list its folder. A Pipe cannot be checked before it is read.
 
         Raises as `RecordSource.check`, also where the split has no channel or not one for each local rank, or where
         `rank` and `world` are not this process's.

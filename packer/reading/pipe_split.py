@@ -131,6 +131,6 @@ def _count_error(name: str, expected: str, found: str) -> DataSetError:
 
 
 def shards_of_channel(shards: Sequence[ShardEntry], *, local_rank: int, local_size: int) -> tuple[ShardEntry, ...]:
-    """Return those of a split's shards that its channel for a local rank carries."""
+    """Return the shards of a split that its channel for a local rank carries."""
     by_key = {shard.key: shard for shard in shards}
     return tuple(by_key[key] for key in keys_of_local_rank(list(by_key), local_rank=local_rank, local_size=local_size))

@@ -1,4 +1,4 @@
-"""The records of several shards; those of a bucket are each fetched while the one before it is read."""
+"""The records of several shards; a shard in a bucket is fetched while the one before it is read."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class RecordSource(Protocol):
 
     @property
     def manifest(self) -> Manifest:
-        """Of the whole data set."""
+        """The manifest of the whole data set."""
 
     def check(self, split: str, *, rank: int, world: int) -> Share:
         """Check, before the first step, what can be known of the rank's share of a split without reading it.

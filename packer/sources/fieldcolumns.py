@@ -32,7 +32,7 @@ _VISIBLE = 1
 
 @dataclass(frozen=True, slots=True)
 class FieldColumns:
-    """The columns of fields, but those of pictures, which depend on where these lie."""
+    """The columns of fields. Columns of pictures are left out, since they depend on where the pictures lie."""
 
     columns: dict[str, pa.ChunkedArray]
     fields: tuple[FieldSpec, ...]

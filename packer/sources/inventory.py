@@ -133,7 +133,7 @@ def _load_file(store: Store, key: str, md5: str) -> memoryview:
 
 
 def _iter_batches(manifest: _Manifest, content: memoryview) -> Iterator[pa.RecordBatch]:
-    """Yield the columns that matter, those of CSV as text."""
+    """Yield the columns that matter; columns of a CSV are text."""
     reader = pa.BufferReader(content)
     if manifest.file_format == "Parquet":
         file = pyarrow.parquet.ParquetFile(reader)

@@ -32,7 +32,7 @@ def load_objects(store: Store, keys: pa.ChunkedArray) -> dict[str, pa.ChunkedArr
 
 
 def _find_objects(objects: Iterator[ObjectInfo], keys: pa.ChunkedArray) -> pa.Table:
-    """Return those of `objects` that have one of the keys.
+    """Return the objects among `objects` whose key is one of the keys.
 
     As many as there are keys are held before those not wanted are dropped, so that memory is bounded by the keys, and
     looking through these, each time anew, costs no more than the objects do.

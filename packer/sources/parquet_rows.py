@@ -16,7 +16,7 @@ _MAX_ROWS_AT_ONCE = 1_000_000
 
 
 def read_rows(path: str, columns: Sequence[str] | None) -> pa.Table:
-    """Return a Parquet file's rows, of all columns without `columns`.
+    """Return a Parquet file's rows with the columns named, or with all columns.
 
     Raises:
         SourceError: among many rows a stretch has no column of text that could be its paths.

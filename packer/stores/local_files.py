@@ -49,7 +49,7 @@ def sync_folder(path: str) -> None:
 
 
 def is_device(path: str) -> bool:
-    """Tell whether a name is that of a device or a pipe, as /dev/null is, which no file may replace."""
+    """Tell whether a name belongs to a device or a pipe, such as /dev/null, which no file may replace."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
