@@ -8,11 +8,11 @@ FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS build
 ARG FRAMEWORK=torch
 ARG PACKAGES="torch==2.13.0"
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HOROVOD_GPU_OPERATIONS=NCCL HOROVOD_CUDA_HOME=/usr/local/cuda
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make openmpi-bin libopenmpi-dev openssh-client python3-dev python3-venv
 RUN python3 -m venv /opt/venv
-RUN read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}"
+# hadolint ignore=SC2086
+RUN /opt/venv/bin/pip install $PACKAGES
 COPY docker/install_horovod.sh /src/docker/install_horovod.sh
 RUN /src/docker/install_horovod.sh "$FRAMEWORK" /opt/venv/bin/python /tmp/wheels && /opt/venv/bin/pip uninstall -y cmake
 RUN /opt/venv/bin/pip install --no-deps 'sagemaker-training==5.1.4' 'inotify-simple==1.2.1' \
@@ -21,7 +21,8 @@ RUN /opt/venv/bin/pip install --no-deps 'sagemaker-training==5.1.4' 'inotify-sim
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY packer packer
-RUN read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}" .
+# hadolint ignore=SC2086
+RUN /opt/venv/bin/pip install $PACKAGES .
 
 FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
 RUN apt-get update \

@@ -17,12 +17,12 @@ ARG FRAMEWORK=torch
 ARG PACKAGES="torch==2.13.0"
 ARG PIP_INDEX_URL
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 RUN apt-get update \
  && apt-get install -y --no-install-recommends g++ make openmpi-bin libopenmpi-dev openssh-client
 RUN python -m venv /opt/venv
 # Horovod is compiled against the framework that is there, and tried on two ranks.
-RUN read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}"
+# hadolint ignore=SC2086
+RUN /opt/venv/bin/pip install $PACKAGES
 COPY docker/install_horovod.sh /src/docker/install_horovod.sh
 RUN unset PIP_INDEX_URL && /src/docker/install_horovod.sh "$FRAMEWORK" /opt/venv/bin/python /tmp/wheels \
  && /opt/venv/bin/pip uninstall -y cmake
@@ -35,7 +35,8 @@ RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install --no-deps 'sagemaker-traini
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY packer packer
-RUN unset PIP_INDEX_URL && read -ra packages <<<"$PACKAGES" && /opt/venv/bin/pip install "${packages[@]}" .
+# hadolint ignore=SC2086
+RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install $PACKAGES .
 
 FROM python:${PYTHON}-slim-bookworm
 RUN apt-get update \

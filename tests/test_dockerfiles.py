@@ -76,3 +76,12 @@ def test_the_cluster_at_home_is_made_of_what_is_here() -> None:
     assert set(given) <= known
     assert services["submit"]["environment"] == services["worker"]["environment"]
     assert "://s3:5000" in services["submit"]["environment"]["AWS_ENDPOINT_URL"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_copied_is_let_through(path: Path) -> None:
+    """`.dockerignore` leaves out everything that it does not name."""
+    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for names in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", "\n".join(stages(path))):
+        for name in names.split():
+            assert any(name == given or name.startswith(f"{given}/") for given in let_through), name

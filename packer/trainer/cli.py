@@ -47,7 +47,7 @@ _GROUPS = panels(
 )
 _NESTED = (Recipe, CheckpointOptions, LogOptions, ReadingOptions, FeedOptions, BucketOptions)
 _ALIASES = {"log": ("--events",)}
-"""torchrun takes --log for one of its own options, wherever it stands."""
+"""torchrun and horovodrun take --log for options of their own, wherever it stands."""
 
 app = typer.Typer(
     add_completion=False,

@@ -30,6 +30,8 @@ class MxnetFramework:
         check_horovod_launch(world, collective, library="MXNet")
         # Horovod cannot take the arrays in layouts of their own that this library leaves behind.
         os.environ.setdefault("MXNET_MKLDNN_ENABLED", "0")
+        # Without that library it says on each rank, in many lines, that it works as usual.
+        os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
         self._mxnet = import_mxnet()
         self._context, gpu = pin_gpu(self._mxnet, world)
         self.device = find_device(
