@@ -56,6 +56,7 @@ _METAVARS = {
     **dict.fromkeys(("hyperparameter", "job_tag", "environment"), "K=V"),
     "min_accuracy": "SHARE",
     "pack_source": "URI",
+    "diagnose": "JOB",
     "conf": "K=V",
     **dict.fromkeys(("staging", "logs"), "s3://..."),
     **dict.fromkeys(("job", "sdk", "pipeline", "check", "config", "package", "request"), "FILE"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -260,9 +260,13 @@ class Output:
         else:
             _print(f"{made.target} {made.job.label}: {state}")
 
-    def document(self, document: object) -> None:
-        """Show what is JSON whatever was asked for."""
-        _write_json(msgspec.json.format(msgspec.json.encode(document)))
+    def told(self, document: object, lines: Iterable[str]) -> None:
+        """Show a document as JSON, or else lines for people."""
+        if self._as_json:
+            self._json(document)
+        else:
+            for line in lines:
+                _print(line)
 
     def checked(self, path: str, faults: Sequence[str], advice: Sequence[str]) -> None:
         """Show what is wrong with a request, and what is doubtful in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import msgspec
 import typer
 
 from packer.cli.command_options import place_options, with_fields
+from packer.cli.diagnosis_lines import diagnosis_document, diagnosis_lines
 from packer.cli.output import Output
 from packer.errors import OptionsError
 from packer.options import STORE_FIELDS, PackOptions
@@ -25,12 +27,15 @@ _FIELDS = (
 )
 _OF_TOOLKIT = "sagemaker_"
 """Begins the hyperparameters of SageMaker's own toolkit."""
+_MAX_EVENT_BYTES = 1_000_000_000
 EPILOG = """Examples:
 
   shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode Pipe
   shardpack sagemaker s3://bucket/shards --instances 2 --gpus-per-instance 8 --mode FastFile --job job.json \\
     --image IMAGE --role ROLE --output s3://bucket/out --instance-type ml.c5.18xlarge
-  shardpack sagemaker s3://bucket/shards --check job.json"""
+  shardpack sagemaker s3://bucket/shards --check job.json
+  shardpack sagemaker s3://bucket/shards --policy train --output s3://bucket/out --checkpoint s3://bucket/ck
+  shardpack sagemaker --diagnose birds-1"""
 
 
 @partial(with_fields, fields=_FIELDS)
@@ -48,8 +53,11 @@ def sagemaker(
     if options.check is not None:
         _check(options, place_options(options.dest or ".", reach), as_json=json)
         return
+    if options.diagnose is not None:
+        _diagnose(options.diagnose, options.events, place_options(options.events or ".", reach), as_json=json)
+        return
     if options.policy is not None:
-        _show_policy(options, options.policy, place_options(options.dest or ".", reach))
+        _show_policy(options, options.policy, place_options(options.dest or ".", reach), as_json=json)
         return
     check_hyperparameters(options.hyperparameter)
     from packer.sagemaker.documents import make_requests
@@ -80,12 +88,35 @@ def check_hyperparameters(texts: Sequence[str]) -> None:
             )
 
 
-def _show_policy(options: SageMakerOptions, kind: PolicyKind, reach: PackOptions) -> None:
-    """Print a policy document, which is JSON anyway. Raises OptionsError."""
+def _diagnose(job: str, events: str | None, reach: PackOptions, *, as_json: bool) -> None:
+    """Say why a job is slow. Raises OptionsError, StoreError."""
+    from packer.sagemaker.diagnosis import diagnose, read_wait_share
+    from packer.sagemaker.job_metrics import measure_job, open_clients
+    from packer.stores.open_store import read_file
+
+    wait_share = None
+    if events is not None:
+        try:
+            lines = read_file(events, reach.source_store(), max_bytes=_MAX_EVENT_BYTES)
+        except OSError as error:
+            raise OptionsError(
+                f"expected a file of events, but {events} cannot be read: {error}", field="events"
+            ) from None
+        wait_share = read_wait_share(lines, name=events)
+    sagemaker_client, cloudwatch = open_clients(reach.profile)
+    figures = measure_job(job, sagemaker_client, cloudwatch, now=datetime.now(UTC))
+    findings = diagnose(figures, wait_share)
+    document = diagnosis_document(figures, wait_share, findings)
+    Output(as_json=as_json).told(document, diagnosis_lines(figures, findings))
+
+
+def _show_policy(options: SageMakerOptions, kind: PolicyKind, reach: PackOptions, *, as_json: bool) -> None:
+    """Print a policy document, which is JSON anyway: in lines for people. Raises OptionsError."""
     from packer.sagemaker.policies import build_policy
 
     places = options.policy_places(kms_key=reach.kms_key or "", has_tags=bool(reach.tags))
-    Output(as_json=False).document(build_policy(kind, places))
+    policy = build_policy(kind, places)
+    Output(as_json=as_json).told(policy, msgspec.json.format(msgspec.json.encode(policy)).decode().splitlines())
 
 
 def _check(options: SageMakerOptions, reach: PackOptions, *, as_json: bool) -> None:

@@ -20,6 +20,22 @@ def num_gpus(instance_type: str) -> int:
     return _GPUS.get(family, {}).get(size, 0)
 
 
+def num_cpus(instance_type: str) -> int:
+    """Return the virtual CPUs of an instance: four times the number in its size; 0 where the size has none."""
+    size = instance_type.rpartition(".")[2]
+    match = re.fullmatch(r"(\d*)xlarge", size)
+    return 4 * int(match[1] or 1) if match else {"medium": 1, "large": 2}.get(size, 0)
+
+
+def with_more_cpus(instance_type: str) -> str:
+    """Return the smallest type of the family with as many GPUs and more CPUs; empty where there is none."""
+    _, _, rest = instance_type.partition(".")
+    family = rest.partition(".")[0]
+    gpus, cpus = num_gpus(instance_type), num_cpus(instance_type)
+    larger = [f"ml.{family}.{size}" for size, count in _GPUS.get(family, {}).items() if count == gpus]
+    return min((name for name in larger if num_cpus(name) > cpus), key=num_cpus, default="")
+
+
 _EACH_ONE = dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1)
 _GPUS: dict[str, dict[str, int]] = {
     "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},

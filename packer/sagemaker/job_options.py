@@ -52,6 +52,8 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     check: Annotated[
         str | None, Meta(description="only check such a file of anybody, with DEST also sizes against volumes")
     ] = None
+    diagnose: Annotated[str | None, Meta(description="only say why this job is slow, from its metrics")] = None
+    events: Annotated[str | None, Meta(description="what its trainer wrote with `log`, for `diagnose`")] = None
     policy: Annotated[PolicyKind | None, Meta(description="only show the least rights of the role that does this")] = (
         None
     )

@@ -38,8 +38,9 @@ def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
     for name in _OF_PIPELINES:
         if name in given and not has_pipeline:
             raise OptionsError("expected with `pipeline`, since a job has no place for it", field=name)
-    if "pack_source" in given:
-        raise OptionsError("expected with `policy` only", field="pack_source")
+    for name, only in (("pack_source", "policy"), ("events", "diagnose")):
+        if name in given:
+            raise OptionsError(f"expected with `{only}` only", field=name)
     _check_bucket_options(reach, has_job=has_job, writes=options.upload or has_pipeline)
 
 

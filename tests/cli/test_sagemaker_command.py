@@ -301,8 +301,9 @@ def test_a_policy(capfd) -> None:
     ):
         code, _, errors = shardpack(capfd, *command, *arguments)
         assert (code, errors.count("\n"), said in errors) == (2, 1, True), errors
-    code, _, errors = shardpack(capfd, "sagemaker", "s3://b/set", *SHAPE, *FAST, "--pack-source", "s3://photos")
-    assert (code, "--pack-source: expected with --policy only" in errors) == (2, True)
+    for flag, only in (("--pack-source", "--policy"), ("--events", "--diagnose")):
+        code, _, errors = shardpack(capfd, "sagemaker", "s3://b/set", *SHAPE, *FAST, flag, "s3://photos")
+        assert (code, f"{flag}: expected with {only} only" in errors) == (2, True)
 
 
 LIST_SOURCE = {"S3DataType": "ManifestFile", "S3Uri": "s3://bucket/set/train.manifest"}

@@ -99,6 +99,6 @@ def test_every_option_of_a_job_is_known_to_be_one() -> None:
         *("dest", "instances", "gpus_per_instance", "mode", "splits", "shuffle_seed", "instance_group", "train_group"),
         *("file_system_id", "file_system_type", "directory_path", "data_group", "upload"),
     }
-    what = {"job", "sdk", "sdk_version", "pipeline", "check", "policy", "pack_source"}
+    what = {"job", "sdk", "sdk_version", "pipeline", "check", "policy", "pack_source", "diagnose", "events"}
     placed = {*of_channels, *what, *unused_options._OF_JOBS, *unused_options._OF_PIPELINES}
     assert set(SageMakerOptions.__struct_fields__) - placed == set()
