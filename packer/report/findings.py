@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from packer.dataset.manifest import Manifest
 from packer.flags import with_flags
@@ -103,14 +103,19 @@ def _pictures(facts: ReportFacts) -> Iterator[Finding]:
         for picture in facts.pictures
         if picture.thumbnail.mean < _DARK and picture.thumbnail.spread >= _FLAT
     ]
-    of = f"of the {len(facts.pictures):,} images on the contact sheet"
     if blank:
         yield Finding(
-            text=f"{count_of(len(blank), 'image')} {of} with one colour only: {first_of(blank, len(blank))}.",
+            text=f"{_of_sheet(blank, facts)} {'has' if len(blank) == 1 else 'have'} one colour only: "
+            f"{first_of(blank, len(blank))}.",
             advice="See whether the source files are what they should be.",
         )
     if dark:
         yield Finding(
-            text=f"{count_of(len(dark), 'image')} {of} almost black: {first_of(dark, len(dark))}.",
+            text=f"{_of_sheet(dark, facts)} {'is' if len(dark) == 1 else 'are'} almost black: "
+            f"{first_of(dark, len(dark))}.",
             advice="See whether the source files are what they should be.",
         )
+
+
+def _of_sheet(keys: Sequence[str], facts: ReportFacts) -> str:
+    return f"{count_of(len(keys), 'image')} of the {len(facts.pictures):,} images on the contact sheet"

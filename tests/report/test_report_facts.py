@@ -48,7 +48,7 @@ def test_what_a_person_should_know_is_said_once_each(odd_set: Path) -> None:
     assert "more than once with different labels: 1." in texts
     assert "has nothing of 1 class: rare" in texts
     assert "1 image could not be packed: 1 truncated" in texts
-    assert "with one colour only: rare/blank.png" in texts
+    assert "1 image of the 38 images on the contact sheet has one colour only: rare/blank.png" in texts
 
 
 def test_each_class_of_each_split_has_a_picture(odd_set: Path) -> None:

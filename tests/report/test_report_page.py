@@ -56,6 +56,21 @@ def test_the_page_is_whole_fits_its_window_and_can_be_used_by_everyone(
     context.close()
 
 
+def test_headings_stand_over_their_columns_and_names_are_whole(browser: Any, page_file: Path) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 900})
+    page.goto(page_file.as_uri())
+    align = (
+        "[...document.querySelectorAll('#classes table tr:first-child > *')].map(e => getComputedStyle(e).textAlign)"
+    )
+    assert page.evaluate(align) == ["right", "left", "right", "right"] * 2  # of the headings, and of the first row
+    heights = (
+        "['train', 'val'].map(n => [...document.querySelectorAll('#splits tbody th')].find(e => e.textContent == n)"
+    )
+    lines = f"{heights}.getBoundingClientRect().height).map(px => Math.round(px / 24))"
+    assert page.evaluate(lines) == [1, 1]
+    page.close()
+
+
 def test_filters_hide_rows_and_pictures_and_a_picture_can_be_enlarged(browser: Any, page_file: Path) -> None:
     page = browser.new_page()
     page.goto(page_file.as_uri())
