@@ -49,7 +49,7 @@ class CheckpointOptions(msgspec.Struct, frozen=True, kw_only=True):
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What rank 0 tells while it trains."""
 
-    log: Annotated[str, about("file that rank 0 adds events to, as JSON lines; horovodrun and torchrun want it as `events`")] = ""
+    log: Annotated[str, about("file of JSON lines for events of rank 0; `events` under horovodrun, torchrun")] = ""
     log_steps: Annotated[int, about("steps from one event to the next")] = 10
     log_seconds: Annotated[float, about("seconds from one line for people to the next, at least")] = 30.0
     tensorboard: Annotated[str, about("folder in which rank 0 writes for TensorBoard")] = ""
