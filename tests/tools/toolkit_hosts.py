@@ -206,8 +206,9 @@ def running(job: Job, work: Path, server_root: str) -> Iterator[dict[str, subpro
             log = stack.enter_context(open(work / f"{host}.log", "wb"))
             environment = {
                 "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
                 "OMP_NUM_THREADS": "1",
+                "CUDA_VISIBLE_DEVICES": "-1",
                 "TRAINING_JOB_NAME": "job",
                 "AWS_DEFAULT_REGION": "us-east-1",
             }

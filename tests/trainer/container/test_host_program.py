@@ -20,6 +20,7 @@ from packer.trainer.container.host_role import HostRole, find_role
 from packer.trainer.container.job_host import host_arguments
 from packer.trainer.container.process_register import ProcessRegister, registered
 from tests.reading.containers import place_shards, write_job
+from tests.tools.data_hosts import started_host
 from tests.trainer.rank_jobs import LIMIT_S, learnable, losses, read_events, wait_for
 
 ROOT = Path(__file__).parents[3]
@@ -69,31 +70,31 @@ def started(base: Path, command: str) -> Iterator[tuple[subprocess.Popen[str], i
         process.communicate()
 
 
-def sleeping(name: str, body: str = "") -> str:
-    """Return a toolkit that starts a process which `body` prepares, and then sleeps."""
+def sleeping(name: str, body: str, toolkit: str = "pass") -> str:
+    """Return a toolkit, which `toolkit` prepares, that starts a process which `body` prepares and which then sleeps."""
     rank = f"import time; {body}; print('{name}', flush=True); time.sleep(300)"
-    outer = (
-        f"import subprocess, sys; sys.exit(subprocess.run([sys.executable, '-c', {rank!r}], check=False).returncode)"
-    )
+    start = f"subprocess.run([sys.executable, '-c', {rank!r}], check=False)"
+    outer = f"import os, signal, subprocess, sys; {toolkit}; sys.exit({start}.returncode)"
     return f"(sys.executable, '-c', {outer!r})"
 
 
 REGISTERED = (
     "import os, signal, sys; from packer.trainer.container.process_register import registered; "
     "keep = registered(os.environ['SAGEMAKER_BASE_DIR']); keep.__enter__(); "
-    "signal.signal(signal.SIGTERM, lambda *_: os._exit(7))"
+    "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'saved, '), os._exit(7)))"
 )
+TELLING = "signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'the toolkit is signalled'))"
 
 
 @pytest.mark.slow
 class TestStopping:
     def test_who_is_registered_hears_of_it_and_not_the_toolkit(self, tmp_path: Path) -> None:
-        with started(tmp_path, sleeping("ready", REGISTERED)) as (process, first):
+        with started(tmp_path, sleeping("ready", REGISTERED, TELLING)) as (process, first):
             assert process.stdout.readline() == "ready\n"
             os.kill(first, signal.SIGTERM)
             output, _ = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 143, output
-        assert output == "told to stop: ranks save, then this host ends\n"
+        assert output == "told to stop: ranks save, then this host ends\nsaved, "
 
     def test_without_ranks_the_toolkit_is_ended(self, tmp_path: Path) -> None:
         with started(tmp_path, sleeping("ready", "pass")) as (process, first):
@@ -107,6 +108,28 @@ class TestStopping:
         with started(tmp_path, f"(sys.executable, '-c', 'raise SystemExit({code})')") as (process, _):
             process.communicate(timeout=LIMIT_S)
         assert process.returncode == code
+
+
+@pytest.mark.slow
+def test_data_hosts_are_told_that_training_has_failed(tmp_path: Path) -> None:
+    data, base = learnable(tmp_path / "data"), tmp_path / "opt/ml"
+    write_job(base, data, {"train": ("File", "FullyReplicated")})
+    groups = [
+        {"instance_group_name": "gpu", "instance_type": "", "hosts": ["algo-1"]},
+        {"instance_group_name": "cpu", "instance_type": "", "hosts": ["localhost"]},
+    ]
+    path = base / "input/config/resourceconfig.json"
+    own = {"current_group_name": "gpu", "instance_groups": groups}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **own}))
+    with started_host(data) as host:
+        given = {"feed": f'"group:cpu:{host.port}"', "sagemaker_distribution_instance_groups": '["gpu"]'}
+        (base / "input/config/hyperparameters.json").write_text(json.dumps(given))
+        with started(base, "(sys.executable, '-c', 'raise SystemExit(3)')") as (process, _):
+            process.communicate(timeout=LIMIT_S)
+        assert process.returncode == 3
+        code, output = host.finish()
+    assert code == 0
+    assert output.startswith("training is over")
 
 
 @pytest.mark.slow
