@@ -296,8 +296,7 @@ class LocalStore:
                 if num_failures == _MAX_WRITES:
                     raise
             except FileNotFoundError as error:  # others of this claim sweep here, and remove folders that became empty
-                self.check_claim()
-                problem = error
+                problem = error  # where this claim is lost, the next temporary file cannot be created
             except OSError as error:  # the file that is written, and not a name that is gone soon, or none
                 raise OSError(error.errno, error.strerror, path) from None
             finally:

@@ -51,16 +51,23 @@ def test_nobody_goes_on_with_the_claim_of_another_plan(images: Path, tmp_path: P
         join_claim(dest, other[1])
 
 
-def test_a_run_that_fails_says_that_another_took_the_place_over(images: Path, tmp_path: Path) -> None:
-    """Even one of the same plan, whose claim looks like this run's: whatever failed, that explains it."""
+@pytest.mark.parametrize("is_same_plan", [True, False])
+def test_a_run_that_fails_says_that_another_took_the_place_over(
+    images: Path, tmp_path: Path, is_same_plan: bool
+) -> None:
+    """Whatever failed, that explains it; of the same plan, only the end of this run's writes tells."""
     dest = LocalStore(tmp_path / "out")
+    other = make_plan(serial_run(make_options(images, tmp_path / "out", seed=1)))[1]
 
-    def end_all_others() -> None:
-        dest.claimed(Claim(folder=dest.open_folder("f" * 16, is_new=True))).end_others()
+    def take_over() -> None:
+        if is_same_plan:
+            dest.claimed(Claim(folder=dest.open_folder("f" * 16, is_new=True))).end_others()
+        else:
+            (tmp_path / "out/meta/plan.json").write_bytes(encode_claim(other))
         raise DataSetError("a shard is damaged")
 
     with pytest.raises(ClaimLostError, match="another run took it over meanwhile"):
-        pack(make_options(images, tmp_path / "out"), engine=Meanwhile(end_all_others))
+        pack(make_options(images, tmp_path / "out"), engine=Meanwhile(take_over))
 
 
 @pytest.mark.parametrize(

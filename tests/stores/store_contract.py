@@ -164,11 +164,13 @@ class StoreContract:
         assert first.get("a") == b"one"
         second = self.own(store, "two")
         second.put("b", [b"two"])
+        seen = store.get_tagged("a")
         for act in (
             lambda: first.put("a", [b"late"]),
             lambda: first.put("b", [b"late"]),
             lambda: first.put("c/d", [b"late"]),
             lambda: first.put_if_absent("c", [b"late"]),
+            lambda: first.put_if_same("a", [b"late"], seen.tag),
             lambda: first.delete("a"),
             lambda: first.delete_all(["a", "b"]),
             lambda: first.check_claim(),

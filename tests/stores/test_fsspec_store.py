@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from packer.dataset.shardcheck import manifest_shards
-from packer.errors import OptionsError, SourceError, StoreError
+from packer.errors import ClaimLostError, OptionsError, SourceError, StoreError
 from packer.pipeline import pack
 from packer.sources.items import SourceSpec
 from packer.sources.open_source import list_source
+from packer.stores import fsspec_store
 from packer.stores.fsspec_store import RemoteStore
 from packer.stores.open_store import open_store
-from packer.stores.store import Store
+from packer.stores.store import Claim, Store
 from tests.sources.packed import write_tar, write_zip
 from tests.stores.store_contract import StoreContract
 from tests.tools.datasets import SerialEngine, image_bytes, make_options, pack_small, read_manifest, write_images
@@ -28,6 +29,19 @@ class TestMemoryStore(StoreContract):
 
     def again(self, store: Store) -> Store:
         return open_store(store.uri)
+
+
+def test_elsewhere_than_in_memory_too_nothing_is_created_under_a_claim_that_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fsspec_store, "_CREATES_ATOMICALLY", {"local"})
+    store = RemoteStore(f"local://{tmp_path}/data")
+    (tmp_path / "data").mkdir()
+    store.put("claim", [b"another's"])
+    lost = store.claimed(Claim(key="claim", tag="of before"))
+    with pytest.raises(ClaimLostError):
+        lost.put_if_absent("a", [b"late"])
+    assert [info.key for info in store.list()] == ["claim"]
 
 
 def test_packing_in_memory_gives_the_bytes_of_a_disk(tmp_path: Path) -> None:
