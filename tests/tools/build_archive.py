@@ -45,8 +45,8 @@ def build_environment(folder: Path, wheel: Path, packages: list[str]) -> Path:
     """Install the wheel and its libraries into a new environment; return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
-    command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:"]
-    subprocess.run([*command, wheel, *_BESIDE, *packages], check=True)
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--only-binary", ":all:"]
+    subprocess.run([*command, str(wheel), *_BESIDE, *packages], check=True)
     return python
 
 
@@ -54,7 +54,7 @@ def list_pins(python: Path) -> list[str]:
     """Return the libraries that the package names, each pinned to what is installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {_plain(re.split("[<>=~!]", text)[0]) for text in (*project["dependencies"], *_BESIDE)}
-    command = [python, "-m", "pip", "--disable-pip-version-check", "list", "--format", "freeze"]
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "list", "--format", "freeze"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     pins = [line for line in lines if _plain(line.partition("==")[0]) in names]
     if len(pins) != len(names):
