@@ -110,6 +110,13 @@ class PackOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         OnConflict,
         Meta(description="with `dedupe=True`, what becomes of exact copies whose labels differ", extra={"since": 2}),
     ] = OnConflict.FAIL
+    near_duplicates: Annotated[
+        bool,
+        Meta(
+            description="keep pictures that look alike in one split, and list them; reads the source twice",
+            extra={"since": 2},
+        ),
+    ] = False
     allow_fill: Annotated[bool, Meta(description="accept more than 2 % repeated samples")] = False
     endpoint_url: Annotated[str | None, Meta(description="address of an S3 server (default: as boto3 finds it)")] = None
     profile: Annotated[str | None, Meta(description="AWS profile (default: as boto3 finds it)")] = None

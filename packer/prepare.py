@@ -11,6 +11,7 @@ import pyarrow as pa
 from packer.clusterplan.staging import StagingArea
 from packer.dataset.copies import CopiedItem, copies_digest
 from packer.dataset.itemcheck import check_fields, check_items
+from packer.dataset.near_list import count_near, near_digest, near_line
 from packer.dataset.planfile import PlanDocument, StagedPlan
 from packer.dedupe import drop_copies, planned_copies
 from packer.engines.engine import ExchangingEngine
@@ -18,6 +19,7 @@ from packer.engines.spark_frame import find_frame
 from packer.errors import OptionsError, SourceError
 from packer.formats.features import check_extra_names
 from packer.measuring import Measured, kept_sizes, measure
+from packer.near_duplicates import Lookalikes, find_lookalikes, list_lookalikes
 from packer.options import PackOptions
 from packer.packing.encoder import EncoderSpec, report_encoder
 from packer.plan_request import plan_document, plan_request, tell_findings
@@ -88,9 +90,10 @@ def _plan_on_workers(
     is_table = spec.source.startswith(TABLE_PREFIX)
     if area is None or not isinstance(engine, ExchangingEngine):
         return None
-    if spec.fields or run.options.limit is not None:
+    options = run.options
+    if spec.fields or options.limit is not None or options.near_duplicates:
         if is_table:
-            field = "limit" if run.options.limit is not None else "field"
+            field = "limit" if options.limit is not None else "field" if spec.fields else "near_duplicates"
             raise OptionsError("expected none for a table of Spark; write its rows to Parquet files first", field=field)
         return None
     # A tenth of the time that a run on one machine takes to start.
@@ -140,6 +143,8 @@ class ReadyItems:
     """In hash order, no more than the limit."""
     copied: tuple[CopiedItem, ...] = ()
     """Exact copies that were left out."""
+    lookalikes: Lookalikes | None = None
+    """Pictures that look alike, where they were sought."""
 
     @property
     def measured_place(self) -> Measured:
@@ -169,10 +174,12 @@ def list_items(run: Run[PackOptions], spill: Spill) -> ReadyItems:
         run.progress.note(f"a trial with {options.limit:,} of {ordered.num_rows:,} items (`limit`)")
         ordered = ordered.slice(0, options.limit)
     check_container(options, listing, ordered)
-    if not options.dedupe:
-        return ReadyItems(listing=listing, ordered=ordered)
-    deduped = drop_copies(ordered, listing, run)
-    return ReadyItems(listing=listing, ordered=deduped.items, copied=deduped.copied)
+    copied: tuple[CopiedItem, ...] = ()
+    if options.dedupe:
+        deduped = drop_copies(ordered, listing, run)
+        ordered, copied = deduped.items, deduped.copied
+    lookalikes = find_lookalikes(ordered, listing, run) if options.near_duplicates else None
+    return ReadyItems(listing=listing, ordered=ordered, copied=copied, lookalikes=lookalikes)
 
 
 def check_container(options: PackOptions, listing: Listing, ordered: pa.Table) -> None:
@@ -192,12 +199,19 @@ def plan_listed(run: Run[PackOptions], ready: ReadyItems, measured: list[int]) -
     request = plan_request(
         options, encoder, label_kind=listing.label_kind, class_names=listing.class_names, fields=listing.fields
     )
-    plan = build_plan(ordered, sizes, request)
+    found = ready.lookalikes
+    plan = build_plan(ordered, sizes, request, groups=None if found is None else found.split_groups)
     tell_findings(run, plan.header, planned_classes(plan))
     if ready.copied:
         plan = replace(plan, copies=planned_copies(ready.copied, plan))
     digest = msgspec.UNSET if plan.copies is None else copies_digest(plan.copies)
-    return plan, plan_document(plan, options, encoder=encoder, source_root=listing.root, copies_sha256=digest)
+    document = plan_document(plan, options, encoder=encoder, source_root=listing.root, copies_sha256=digest)
+    if found is not None:
+        near = list_lookalikes(found, plan)
+        run.progress.note(near_line(count_near(near)))
+        plan = replace(plan, near=near)
+        document = msgspec.structs.replace(document, near_sha256=near_digest(near))
+    return plan, document
 
 
 def spill_again(options: PackOptions, spill: Spill) -> None:

@@ -49,6 +49,7 @@ def pack(
     max_rejects: float = 0.01,
     dedupe: bool = False,
     on_conflict: Literal["fail", "drop", "first"] = "fail",
+    near_duplicates: bool = False,
     allow_fill: bool = False,
     endpoint_url: str | None = None,
     profile: str | None = None,

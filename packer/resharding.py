@@ -20,6 +20,7 @@ from packer.dataset.copies import copies_digest, left_out, load_copies
 from packer.dataset.itemcheck import check_fields, check_items
 from packer.dataset.load import load_labels, load_manifest
 from packer.dataset.manifest import Manifest, ShardEntry
+from packer.dataset.near_list import load_near, near_digest
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.recordstable import decode_records
 from packer.dataset.shardcheck import manifest_shards
@@ -133,7 +134,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     ordered = order_items(table, seed=manifest.seed)
     check_items(ordered, options.format)
     check_fields(manifest.declared, options.format)
-    original = load_plan(source)
+    original, near = load_plan(source), load_near(source)
     if original is None:
         raise DataSetError(f"{source.uri}: expected meta/plan.json beside the manifest; the data set is not whole")
     encoder = in_container(original.encoder, options.format)
@@ -155,6 +156,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
     copies = left_out(load_copies(source))
     if copies.num_rows:
         plan = replace(plan, copies=copies)
+    plan = replace(plan, near=near)
     document = PlanDocument(
         plan_id=plan.plan_id,
         header=plan.header,
@@ -162,6 +164,7 @@ def _plan(source: Store, manifest: Manifest, options: PackOptions) -> tuple[Plan
         source_root=source.uri,
         options=lasting_options(options),
         command="reshard",
+        near_sha256=msgspec.UNSET if near is None else near_digest(near),
         copies_sha256=copies_digest(copies) if copies.num_rows else msgspec.UNSET,
     )
     return plan, document

@@ -122,6 +122,7 @@ OWNERS = {
     "torch": ("packer/loading/torch_adapter.py", "packer/trainer/"),
     "horovod": ("packer/trainer/",),
     "report": ("packer/report/",),
+    "near": ("packer/imaging/perceptual.py",),
 }
 
 

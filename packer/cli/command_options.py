@@ -28,7 +28,7 @@ PACK_GROUPS = panels({
     "Source": ("label_column", "key_column", "root", "flat", "class_map", "field", "limit"),
     "Splits": (
         *("split", "split_column", "split_folders", "stratify", "group_column", "seed"),
-        *("dedupe", "on_conflict"),
+        *("dedupe", "on_conflict", "near_duplicates"),
     ),
     "Images": ("resize", "fit", "encode", "quality", "subsampling", "alpha", "max_pixels", "item_timeout"),
     "Shards": ("instances", "gpus_per_instance", "gpus", "format", "shard_size", "allow_fill"),

@@ -9,7 +9,9 @@ from packer.shown_text import counted
 
 if TYPE_CHECKING:
     from packer.dataset.facts import DataSetFacts
-    from packer.specs import ImageSpec
+    from packer.dataset.manifest import Manifest
+    from packer.reading.record_lookup import FoundRecord
+    from packer.specs import FieldSpec, ImageSpec
 
 _MAX_LISTED = 8
 """Classes of a split that are all named; of more, the largest and the smallest are."""
@@ -17,6 +19,36 @@ _MAX_NAMED = 3
 
 Counts = Mapping[int, int]
 """Items by class id."""
+
+
+def content_lines(manifest: Manifest, splits: Mapping[str, Counts], facts: DataSetFacts) -> Iterator[str]:
+    """Yield what a data set holds; `splits` are the items of each split by class."""
+    yield image_line(manifest.image)
+    yield from label_lines(manifest.label_kind, splits, facts.class_names)
+    yield from field_lines(manifest.declared)
+    yield from near_lines(facts)
+    yield from fill_lines({name: (split.num_fills, split.num_records) for name, split in manifest.splits.items()})
+    yield origin_line(facts)
+
+
+def field_lines(fields: Sequence[FieldSpec]) -> list[str]:
+    """Return ``fields: object (boxes of 2 classes: cat, dog), mask (mask)``; nothing without fields."""
+    texts = []
+    for spec in fields:
+        classes = ""
+        if spec.class_names:
+            more = ", ..." if len(spec.class_names) > _MAX_NAMED else ""
+            named = ", ".join(spec.class_names[:_MAX_NAMED])
+            classes = f" of {counted(len(spec.class_names), 'class', 'classes')}: {named}{more}"
+        texts.append(f"{spec.name} ({spec.kind}{classes})")
+    return [f"fields: {', '.join(texts)}"] if texts else []
+
+
+def near_lines(facts: DataSetFacts) -> list[str]:
+    """Return what is known of near-duplicates; nothing where they were not sought."""
+    from packer.dataset.near_list import near_line  # Loads Arrow.
+
+    return [] if facts.near is None else [near_line(facts.near)]
 
 
 def image_line(image: ImageSpec) -> str:
@@ -97,3 +129,13 @@ def _named(ranked: Sequence[tuple[int, int]], names: Sequence[str]) -> str:
 
 def _name(label: int, names: Sequence[str]) -> str:
     return names[label] if label < len(names) else str(label)
+
+
+def record_values(found: FoundRecord) -> dict[str, object]:
+    """Return what is shown of a record, by name."""
+    sample = found.sample
+    place = {name: getattr(found, name) for name in ("split", "shard", "position", "offset_bytes", "num_bytes")}
+    picture = {"format": sample.image_format, "width": sample.width, "height": sample.height}
+    row = {name: value.hex() if isinstance(value, bytes) else value for name, value in found.row.items()}
+    row["framed_num_bytes"] = row.pop("num_bytes")
+    return {**place, "encoded_num_bytes": len(sample.encoded), **picture, "class_text": sample.class_text, **row}

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from packer.cli.comparison_table import comparison_lines, comparison_rows
-from packer.cli.dataset_lines import class_table, fill_lines, image_line, label_lines, named_counts, origin_line
+from packer.cli.dataset_lines import (
+    class_table,
+    content_lines,
+    fill_lines,
+    image_line,
+    label_lines,
+    named_counts,
+    record_values,
+)
 from packer.cli.phase_text import format_seconds
 from packer.cli.progress_bar import create_progress
 from packer.cli.shown_line import in_flags, shown_line
@@ -74,16 +82,13 @@ class Output:
                 "classes": named_counts(splits, facts.class_names),
                 "source": facts.source,
                 "started": facts.started,
+                "fields": msgspec.to_builtins(manifest.declared),
+                "near_duplicates": msgspec.to_builtins(facts.near),
             }
             self._json({"dest": uri, **_summary(manifest, copies), **more})
             return
         _print_manifest(uri, manifest, copies)
-        for line in (
-            image_line(manifest.image),
-            *label_lines(manifest.label_kind, splits, facts.class_names),
-            *fill_lines({name: (split.num_fills, split.num_records) for name, split in manifest.splits.items()}),
-            origin_line(facts),
-        ):
+        for line in content_lines(manifest, splits, facts):
             _print(line)
         if classes:
             _print_table(class_table(splits, facts.class_names))
@@ -97,12 +102,7 @@ class Output:
 
     def showed(self, found: FoundRecord) -> None:
         """Show one record."""
-        sample = found.sample
-        place = {name: getattr(found, name) for name in ("split", "shard", "position", "offset_bytes", "num_bytes")}
-        picture = {"format": sample.image_format, "width": sample.width, "height": sample.height}
-        row = {name: value.hex() if isinstance(value, bytes) else value for name, value in found.row.items()}
-        row["framed_num_bytes"] = row.pop("num_bytes")
-        fields = {**place, "encoded_num_bytes": len(sample.encoded), **picture, "class_text": sample.class_text, **row}
+        fields = record_values(found)
         if self._as_json:
             self._json(fields)
             return

@@ -14,6 +14,7 @@ from packer.dataset.copies import COPIES_SCHEMA, all_copies, encode_copies, find
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.load import LabelsDocument
 from packer.dataset.manifest import Manifest, PixelStatistics, SplitEntry, decode_manifest, encode_manifest
+from packer.dataset.near_list import put_near
 from packer.dataset.pixels import PixelSums, pixel_statistics
 from packer.dataset.planfile import PlanDocument, load_plan
 from packer.dataset.receipt import Receipt, load_receipt
@@ -26,6 +27,7 @@ from packer.planning.layout import (
     COPIES_KEY,
     LABELS_KEY,
     MANIFEST_KEY,
+    NEAR_KEY,
     PLAN_PARTS_PREFIX,
     RECEIPTS_PREFIX,
     REJECTS_KEY,
@@ -99,6 +101,7 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
     copies = all_copies(dest, document, copies)
     if copies.num_rows:
         dest.put(COPIES_KEY, [encode_copies(copies)])
+    has_near = put_near(dest, document)
     manifest = _manifest(document, receipts, num_duplicates=duplicates)
     if inherited is not None:
         manifest = msgspec.structs.replace(manifest, pixels=inherited.pixels, rejects=inherited.rejects)
@@ -108,7 +111,8 @@ def commit(dest: Store, document: PlanDocument, closing: Closing) -> Manifest:
         dest.put(key, [companion])
     check_claim(dest, document)
     written = written_keys(header) - {MANIFEST_KEY} | companions.keys()
-    _leave_alone(dest, written if copies.num_rows else written - {COPIES_KEY}, every)
+    has_lists = {COPIES_KEY: copies.num_rows > 0, NEAR_KEY: has_near}
+    _leave_alone(dest, written - {key for key, is_there in has_lists.items() if not is_there}, every)
     dest.put(MANIFEST_KEY, [data])
     return decode_manifest(data, name=f"{dest.uri}/{MANIFEST_KEY}")
 

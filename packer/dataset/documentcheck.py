@@ -10,6 +10,7 @@ from packer.dataset.commit import labels_file
 from packer.dataset.copies import COPIES_SCHEMA, copies_faults, find_copies
 from packer.dataset.duplicates import count_duplicates
 from packer.dataset.manifest import Manifest
+from packer.dataset.near_list import near_faults
 from packer.dataset.plancheck import item_faults, load_rejects
 from packer.dataset.planfile import load_plan
 from packer.dataset.sidefiles import iter_split_index
@@ -113,3 +114,4 @@ def _duplicate_faults(store: Store, manifest: Manifest) -> Iterator[str]:
     if document is not None:
         copies = find_copies(store, keys, num_items=num_items) if found else COPIES_SCHEMA.empty_table()
         yield from copies_faults(store, document, copies)
+        yield from near_faults(store, document)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from packer.dataset.load import load_labels
+from packer.dataset.near_list import NearCounts, count_near, load_near
 from packer.dataset.planfile import load_plan
 from packer.errors import DataSetError
 from packer.planning.layout import RUN_KEY
@@ -24,6 +25,8 @@ class DataSetFacts(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 8601, UTC."""
     release: str = ""
     """Of shardpack."""
+    near: NearCounts | None = None
+    """Of near-duplicates; None where they were not sought."""
 
 
 class _RunReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,10 +38,11 @@ class _RunReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def load_facts(store: Store) -> DataSetFacts:
     """Return the facts of a data set; what is damaged or lost is left out, since none of it is needed to read."""
-    plan = names = None
+    plan = names = near = None
     try:
         names = load_labels(store)
         plan = load_plan(store)
+        near = load_near(store)
     except DataSetError:
         pass
     report = _load_report(store)
@@ -48,6 +52,7 @@ def load_facts(store: Store) -> DataSetFacts:
         command="pack" if plan is None else plan.command or "pack",
         started=report.started,
         release=report.versions.get("shardpack", ""),
+        near=None if near is None else count_near(near),
     )
 
 

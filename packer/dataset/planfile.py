@@ -29,7 +29,7 @@ from packer.dataset.recordstable import is_same_parquet
 from packer.errors import DataSetError, StoreError
 from packer.imaging.values import EncoderFingerprint
 from packer.options import PackOptions
-from packer.planning.layout import PLAN_KEY, plan_part_key, planned_copies_key
+from packer.planning.layout import PLAN_KEY, plan_part_key, planned_copies_key, planned_near_key
 from packer.planning.plan import Plan, PlanHeader, PlannedSplit, digest_of_header
 from packer.stores.store import ObjectNotFoundError, Store, Tagged
 
@@ -57,6 +57,8 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What the plan is for, ``pack`` or ``reshard``: only the same command can go on with it."""
     copies_sha256: Annotated[str | msgspec.UnsetType, since(2)] = msgspec.UNSET
     """Digest of the sets of exact copies that ``dedupe=True`` left items out of; set where it left out any."""
+    near_sha256: Annotated[str | msgspec.UnsetType, since(2)] = msgspec.UNSET
+    """Digest of the list of near-duplicates that the plan was made with; set where they were sought."""
     digest: str | msgspec.UnsetType = msgspec.UNSET
     """The sha256 of this document with the digest empty; release 0.1.0 wrote none, and passes it over."""
 
@@ -102,6 +104,9 @@ def store_plan(store: Store, plan: Plan | StagedPlan) -> list[str]:
     if plan.copies is not None:
         keys.append(planned_copies_key(plan.plan_id))
         store.put(keys[-1], [encode_part([plan.copies])])
+    if plan.near is not None:
+        keys.append(planned_near_key(plan.plan_id))
+        store.put(keys[-1], [encode_part([plan.near])])
     return keys
 
 
@@ -227,6 +232,12 @@ def iter_parts(store: Store, plan: PlanDocument, split: PlannedSplit) -> Iterato
 def load_planned_copies(store: Store, plan: PlanDocument) -> pa.Table:
     """Return the sets of copies that a plan left items out of. Raises as `load_shard_items`."""
     with _open_part(store, planned_copies_key(plan.plan_id)) as part, _reading(part.name):
+        return part.parquet.read()
+
+
+def load_planned_near(store: Store, plan: PlanDocument) -> pa.Table:
+    """Return the near-duplicates that a plan was made with. Raises as `load_shard_items`."""
+    with _open_part(store, planned_near_key(plan.plan_id)) as part, _reading(part.name):
         return part.parquet.read()
 
 

@@ -12,6 +12,7 @@ from packer.planning.layout import (
     LABELS_KEY,
     MANIFEST_KEY,
     META_PREFIX,
+    NEAR_KEY,
     PLAN_KEY,
     PLAN_PARTS_PREFIX,
     RECEIPTS_PREFIX,
@@ -34,7 +35,7 @@ _FILE = re.compile(
     r"(?P<beside>meta/(?:records|index)/)?(?P<split>[a-z][a-z0-9-]*)/(?P<stem>(?P=split)-\d+-of-\d+)\.\w+"
 )
 _SHARD_KEY = re.compile(r"([a-z][a-z0-9-]*)/\1-\d{5,}-of-\d{5,}\.[a-z]+")
-_DOCUMENTS = (MANIFEST_KEY, PLAN_KEY, LABELS_KEY, REJECTS_KEY, RUN_KEY, COPIES_KEY)
+_DOCUMENTS = (MANIFEST_KEY, PLAN_KEY, LABELS_KEY, REJECTS_KEY, RUN_KEY, COPIES_KEY, NEAR_KEY)
 
 
 def is_own(key: str) -> bool:

@@ -11,6 +11,7 @@ LABELS_KEY = "meta/labels.json"
 REJECTS_KEY = "meta/rejects.jsonl"
 RUN_KEY = "meta/run.json"
 COPIES_KEY = "meta/duplicates.parquet"
+NEAR_KEY = "meta/near_duplicates.parquet"
 CROISSANT_KEY = "croissant.json"
 CARD_KEY = "README.md"
 PLAN_PARTS_PREFIX = "meta/plan/"
@@ -86,6 +87,11 @@ def plan_part_key(plan_id: str, split: str, part_index: int) -> str:
 def planned_copies_key(plan_id: str) -> str:
     """Return where the sets of copies are kept that a plan left items out of."""
     return f"{plan_parts_prefix(plan_id)}copies.parquet"
+
+
+def planned_near_key(plan_id: str) -> str:
+    """Return where the near-duplicates are kept that a plan was made with."""
+    return f"{plan_parts_prefix(plan_id)}near.parquet"
 
 
 def channel_manifest_key(split: str, *, local_size: int, local_rank: int | None = None) -> str:

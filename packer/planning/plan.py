@@ -122,6 +122,8 @@ class Plan:
     tables: tuple[pa.Table, ...]
     copies: pa.Table | None = None
     """Sets of exact copies of which items were left out before planning; see `packer.dataset.copies`."""
+    near: pa.Table | None = None
+    """Pictures that look alike, where they were sought; see `packer.dataset.near_list`."""
 
     @property
     def source_bytes(self) -> int:
@@ -175,8 +177,12 @@ def _to_arrow(numbers: IntArray | npt.NDArray[np.int32]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
 
 
-def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: PlanRequest) -> Plan:
+def build_plan(
+    ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: PlanRequest, *, groups: IntArray | None = None
+) -> Plan:
     """Plan the items, which must come in hash order.
+
+    `groups`, of shape (n,), are numbers of groups that go to one split each, in the place of the request's column.
 
     Raises:
         OptionsError: the group or split column is missing or of a type that cannot be used, `stratify=True` lacks class
@@ -185,7 +191,7 @@ def build_plan(ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: Pla
     """
     check_stratify(request)
     classes = np.asarray(ordered.column("label").to_numpy(), dtype=np.int64) if request.sharding.stratify else None
-    groups = _groups(ordered, request.group_column)
+    groups = _groups(ordered, request.group_column) if groups is None else groups
     if request.split_column is not None:
         names, split_of_item = _named_splits(ordered, request.split_column)
     else:

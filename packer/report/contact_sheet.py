@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import pyarrow as pa
@@ -13,9 +13,10 @@ from packer.dataset.manifest import Manifest
 from packer.dataset.shardcheck import manifest_shards
 from packer.dataset.sidefiles import load_places
 from packer.errors import PackerError
-from packer.formats.container import RecordPlaces
+from packer.formats.container import RecordPlaces, Sample
 from packer.formats.registry import get_format
-from packer.imaging.thumbnails import Thumbnail, make_partial_thumbnail, make_thumbnail
+from packer.imaging.thumbnails import Marks, Thumbnail, make_partial_thumbnail, make_thumbnail
+from packer.specs import FieldKind, FieldSpec
 from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
 
@@ -52,7 +53,14 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
 
     Raises OSError where the store fails.
     """
-    rows = choose_rows(table)
+    return tuple(_within_budget(draw_rows(store, manifest, choose_rows(table))))
+
+
+def draw_rows(store: Store, manifest: Manifest, rows: Sequence[Mapping[str, object]]) -> Iterator[SheetPicture | None]:
+    """Yield the picture of each row of a table of records, with boxes, key points and masks; None for a damaged one.
+
+    Raises OSError where the store fails.
+    """
     reader = get_format(manifest.format)
 
     entries = {entry.key: (split, entry) for split, entry in manifest_shards(manifest)}
@@ -61,7 +69,7 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
     def places_in(shard: str) -> RecordPlaces:
         return load_places(store, reader, *entries[shard])
 
-    def draw(row: dict[str, object]) -> SheetPicture | None:
+    def draw(row: Mapping[str, object]) -> SheetPicture | None:
         name, position = str(row["shard"]), int(str(row["position"]))
         try:
             places = places_in(name)
@@ -69,7 +77,7 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
             sample = reader.decode_record(record, pictures=dict(zip(places.pictures, pictures, strict=True)), name=name)
         except PackerError:
             return None  # `verify` says what is wrong with it
-        thumbnail = make_thumbnail(sample.encoded, side_px=SIDE_PX)
+        thumbnail = make_thumbnail(sample.encoded, side_px=SIDE_PX, marks=_marks(manifest.declared, row, sample))
         if thumbnail is None:
             return None
         return SheetPicture(
@@ -81,7 +89,28 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
             thumbnail=thumbnail,
         )
 
-    return tuple(_within_budget(read_in_order(store, rows, draw)))
+    return read_in_order(store, rows, draw)
+
+
+def _marks(fields: Sequence[FieldSpec], row: Mapping[str, object], sample: Sample) -> Marks:
+    """Return what is drawn of a record's fields: places from its row of the table, masks from the record."""
+    boxes: list[tuple[float, float, float, float]] = []
+    points: list[tuple[float, float]] = []
+    for spec in fields:
+        numbers = _numbers(row, spec.name)
+        if spec.kind is FieldKind.BOXES:
+            boxes += zip(*(iter(numbers),) * 4, strict=True)
+        elif spec.kind is FieldKind.POINTS:
+            visible = _numbers(row, spec.visible_column)
+            pairs: Iterable[tuple[float, float]] = zip(numbers[::2], numbers[1::2], strict=True)
+            points += [pair for pair, is_visible in zip(pairs, visible, strict=True) if is_visible]
+    masks = [spec.name for spec in fields if spec.kind is FieldKind.MASK and spec.name in sample.pictures]
+    return Marks(boxes=tuple(boxes), points=tuple(points), masks=tuple(sample.pictures[name].encoded for name in masks))
+
+
+def _numbers(row: Mapping[str, object], name: str) -> list[float]:
+    found = row.get(name)
+    return found if isinstance(found, list) else []
 
 
 def choose_rows(table: pa.Table) -> list[dict[str, object]]:

@@ -41,7 +41,7 @@ class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in the tables that were read."""
 
     table: pa.Table
-    """Columns ``split shard position key label_text source_num_bytes num_bytes is_fill``, a row a record."""
+    """Columns ``split shard position key label_text source_num_bytes num_bytes is_fill``; of boxes and points, too."""
     num_records: int
     """Records in all tables of the data set, read or not."""
     num_crossing: int
@@ -65,7 +65,8 @@ def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
     shards = [ShardRef(split=name, entry=entry) for name, split in manifest.splits.items() for entry in split.shards]
     num_records = sum(shard.entry.num_records for shard in shards)
     chosen = choose_shards(shards, num_records=num_records)
-    table = pa.concat_tables(read_in_order(store, chosen, lambda shard: _read_table(store, shard)))
+    moved = [name for spec in manifest.declared if spec.is_moved for name in spec.columns]
+    table = pa.concat_tables(read_in_order(store, chosen, lambda shard: _read_table(store, shard, moved)))
     stored = load_copies(store)
     has_all_copies = bool(stored.num_rows) or not manifest.num_duplicates  # 0.1.0 counted copies and wrote no list
     copies = _telling_groups(stored if has_all_copies else _copies_in(table))
@@ -93,7 +94,7 @@ def choose_shards(shards: Sequence[ShardRef], *, num_records: int) -> list[Shard
     return [shard for split in by_split.values() for shard in split[::stride]]
 
 
-def _read_table(store: Store, shard: ShardRef) -> pa.Table:
+def _read_table(store: Store, shard: ShardRef, moved: Sequence[str]) -> pa.Table:
     stem = stem_of(shard.entry.key)
     key = records_key(shard.split, stem)
     table = decode_records(store.view(key), name=f"{store.uri}/{key}")
@@ -109,6 +110,7 @@ def _read_table(store: Store, shard: ShardRef) -> pa.Table:
         "is_fill": table.column("is_fill"),
         "source_sha256": table.column("source_sha256"),
     }
+    columns |= {name: table.column(name) for name in moved}
     return pa.table(columns).unify_dictionaries()
 
 

@@ -14,6 +14,7 @@ from packer.errors import PackerError
 from packer.imaging.thumbnails import Thumbnail
 from packer.planning.layout import REJECTS_KEY, RUN_KEY
 from packer.report.contact_sheet import SheetPicture, draw_contact_sheet, draw_rejects
+from packer.report.near_groups import NearFacts, read_near_facts
 from packer.report.record_facts import RecordFacts, read_record_facts
 from packer.specs import StoreOptions
 from packer.stores.open_store import open_store
@@ -43,6 +44,8 @@ class ReportFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the images came from; empty where the plan is gone."""
     run: RunFacts
     records: RecordFacts
+    near: NearFacts | None
+    """Of near-duplicates; None where they were not sought."""
     pictures: tuple[SheetPicture, ...]
     rejects: tuple[RejectedItem, ...]
     reject_pictures: Mapping[str, Thumbnail]
@@ -75,6 +78,7 @@ def collect_facts(uri: str, options: StoreOptions) -> ReportFacts:
         source=plan.source_root if plan else "",
         run=_load_run(store),
         records=records,
+        near=read_near_facts(store, manifest, records.table),
         pictures=draw_contact_sheet(store, manifest, records.table),
         rejects=rejects,
         reject_pictures=_draw_rejects(plan, rejects, options),

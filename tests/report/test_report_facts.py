@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from packer.dataset.load import load_manifest
+from packer.dataset.sidefiles import load_places
 from packer.errors import NotADataSetError
 from packer.formats.registry import get_format
 from packer.imaging.thumbnails import make_thumbnail
@@ -21,9 +22,13 @@ def test_every_record_is_placed_where_its_shard_has_it(odd_set: Path) -> None:
     assert not facts.records.is_sampled
     rows = facts.records.table.to_pylist()
     assert len(rows) == sum(split.num_records for split in facts.manifest.splits.values())
+    store, container = open_store(str(odd_set)), get_format(facts.manifest.format)
+    entries = {shard.key: shard for split in facts.manifest.splits.values() for shard in split.shards}
     for row in rows:
-        data = (odd_set / row["shard"]).read_bytes()[row["offset"] : row["offset"] + row["num_bytes"]]
-        sample = get_format(facts.manifest.format).decode_record(data)
+        places = load_places(store, container, row["split"], entries[row["shard"]])
+        ((start, size),) = places.spans_of(row["position"])
+        assert size == row["num_bytes"]
+        sample = container.decode_record((odd_set / row["shard"]).read_bytes()[start : start + size])
         assert (sample.key, str(sample.label)) == (row["key"], row["label_text"])
 
 
