@@ -175,7 +175,9 @@ def container_script(tree: JobFiles, work: Path, server_root: str) -> str:
     return "\n".join(
         [
             *lines,
+            f"hostname {host}",
             "mount -t tmpfs none /tmp",
+            "mount -t tmpfs none /dev/shm",  # Open MPI names shared memory by host and local rank
             "mkdir -p /opt/ml /opt/shardpack /run/sshd /root/.ssh /etc/ssh",
             f"mount --bind {tree.base_dir} /opt/ml",
             f"cp {ROOT}/docker/train.py /opt/shardpack/",
@@ -202,7 +204,18 @@ def running(job: Job, work: Path, server_root: str) -> Iterator[dict[str, subpro
         started = {}
         for tree in job.trees:
             host = tree.resources.current_host
-            words = ["ip", "netns", "exec", names[host], "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+            words = [
+                "ip",
+                "netns",
+                "exec",
+                names[host],
+                "unshare",
+                "--mount",
+                "--pid",
+                "--uts",
+                "--fork",
+                "--kill-child",
+            ]
             log = stack.enter_context(open(work / f"{host}.log", "wb"))
             environment = {
                 "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
