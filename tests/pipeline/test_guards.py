@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from packer.dataset.destination import claim_destination, join_claim
 from packer.dataset.planfile import encode_claim
-from packer.errors import ClaimLostError, DataSetError
-from packer.pipeline import pack
+from packer.errors import ClaimLostError, DataSetError, OptionsError
+from packer.pipeline import commit_parts, pack
 from packer.prepare import make_plan
 from packer.progress import SilentProgress
 from packer.stores.local_store import TEMPORARY_FOLDER, LocalStore
@@ -49,6 +50,17 @@ def test_nobody_goes_on_with_the_claim_of_another_plan(images: Path, tmp_path: P
     join_claim(dest, own[1])
     with pytest.raises(ClaimLostError):
         join_claim(dest, other[1])
+
+
+def test_pack_does_not_go_on_with_a_copy(images: Path, tmp_path: Path) -> None:
+    """Even one of the same options: a copy's plan names records of a data set, not images."""
+    plan, document = make_plan(serial_run(make_options(images, tmp_path / "out")))
+    copy = msgspec.structs.replace(document, command="reshard")
+    claim_destination(LocalStore(tmp_path / "out"), plan, copy, overwrite=False)
+    with pytest.raises(OptionsError, match="holds an unfinished reshard, expected one of pack"):
+        pack_small(images, tmp_path / "out", resume=True)
+    with pytest.raises(OptionsError, match="holds an unfinished reshard, expected one of pack"):
+        commit_parts(str(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("is_same_plan", [True, False])
