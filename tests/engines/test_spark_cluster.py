@@ -46,6 +46,8 @@ class Shipped:
     """Of spark-submit."""
     driver_python: Path
     worker_python: str
+    local_python: Path = Path(sys.executable)
+    """Has the same libraries, whose releases decide bytes of tables, and the package."""
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +57,9 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
         with tarfile.open(archive) as file:
             file.extractall(folder / "driver", filter="fully_trusted")
         (program,) = folder.glob("driver/lib/python3*/site-packages/packer/programs/emr_pack.py")
-        options = ("--archives", f"{archive}#environment")
-        return Shipped(program, options, folder / "driver/bin/python", "./environment/bin/python")
+        options = ("--archives", f"{Path(archive).resolve()}#environment")
+        python = folder / "driver/bin/python"
+        return Shipped(program, options, python, "./environment/bin/python", local_python=python)
     wheel = build_pure_wheel(folder)
     package = wheel.rename(folder / "shardpack.zip")
     with zipfile.ZipFile(package) as file:
@@ -96,8 +99,9 @@ class JobInput:
 @pytest.fixture(scope="module")
 def job_input(shipped: Shipped, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> JobInput:
     dest = tmp_path_factory.mktemp("expected") / "out"
-    command = [sys.executable, "-m", "packer", "pack", str(photos), str(dest), *OPTIONS, "--workers", "2"]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    command = [str(shipped.local_python), "-m", "packer", "pack", str(photos), str(dest), *OPTIONS, "--workers", "2"]
+    where = ROOT if shipped.local_python == Path(sys.executable) else dest.parent
+    subprocess.run(command, check=True, capture_output=True, cwd=where)
     return JobInput(shipped, photos, digests(dest))
 
 
