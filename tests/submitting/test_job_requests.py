@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from packer.errors import OptionsError
+from packer.errors import JobError, OptionsError
 from packer.submitting.aws_service import AwsService
 from packer.submitting.job_files import StagedJob
 from packer.submitting.packing_job import stage_packing
 from packer.submitting.services import TARGETS
 from packer.submitting.submit_options import SubmitOptions, SubmitTarget
-from packer.submitting.submit_run import check_requests
+from packer.submitting.submit_run import _send, check_requests
 from packer.submitting.target import JobState, SentJob
 from tests.submitting.conftest import ROLE
 
@@ -155,6 +155,19 @@ def test_files_are_named_by_their_content(tmp_path: Any) -> None:
     assert first.program == other.program
     assert first.config != other.config
     assert b'"resume":true' in (other.files[1].data or b"")
+
+
+@pytest.mark.parametrize("code", ["AlreadyExistsException", "IdempotentParameterMismatchException"])
+def test_a_job_of_the_same_content_that_is_there_is_used(aws: Any, code: str) -> None:
+    """moto makes a second one in silence, and AWS does not."""
+    service = AwsService("glue", region=None, profile=None)
+    request, *_ = TARGETS[SubmitTarget.GLUE].build(options_of(SubmitTarget.GLUE), STAGED)
+    with Stubber(service._client) as stub:
+        stub.add_client_error("create_job", code)
+        assert _send(service, request)["Name"] == request.parameters["Name"]
+        stub.add_client_error("create_job", "AccessDeniedException", "no")
+        with pytest.raises(JobError, match="glue CreateJob: AccessDeniedException: no"):
+            _send(service, request)
 
 
 # Each row: a target, the answers of its service one after the other, and what they mean.
