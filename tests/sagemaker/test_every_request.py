@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from packer.channels.channel_names import InputMode
-from packer.channels.channel_plan import plan_channels
+from packer.channels.channel_plan import feedable, plan_channels
 from packer.sagemaker.job_options import SageMakerOptions
 from packer.sagemaker.rules import training_job_faults
 from packer.sagemaker.training_request import build_job
@@ -35,17 +35,26 @@ def job_options(draw: st.DrawFn) -> SageMakerOptions:
     max_run_s = draw(st.integers(1, 100_000))
     is_file_system = mode is InputMode.FILE_SYSTEM
     network = is_file_system or draw(st.booleans())
+    instances, is_mixed = draw(st.integers(1, 4)), draw(st.booleans())
+    kind = draw(st.sampled_from(["ml.c5.9xlarge", "ml.g5.12xlarge", "ml.p4d.24xlarge"]))
+    is_fed = is_mixed and mode is not InputMode.PIPE and draw(st.booleans())
+    is_shuffled = mode in (InputMode.FILE, InputMode.PIPE) and not is_fed
     return SageMakerOptions(
-        instances=draw(st.integers(1, 4)),
+        instances=None if is_mixed else instances,
+        instance_group=(f"gpu={kind}:{instances}", "cpu=ml.c5.9xlarge:2") if is_mixed else (),
+        train_group="gpu" if is_mixed else None,
+        data_group="cpu" if is_fed else None,
         gpus_per_instance=draw(st.integers(1, 8)),
         mode=mode,
-        shuffle_seed=draw(st.none() | st.integers(0, 9)) if mode in (InputMode.FILE, InputMode.PIPE) else None,
+        shuffle_seed=draw(st.none() | st.integers(0, 9))
+        if mode in (InputMode.FILE, InputMode.PIPE) and not is_fed
+        else None,
         file_system_id="fs-01234567" if is_file_system else None,
         directory_path="/set" if is_file_system else None,
         image=IMAGE,
         role=ROLE,
         output="s3://bucket/out",
-        instance_type=draw(st.sampled_from(["ml.c5.9xlarge", "ml.g5.12xlarge", "ml.p4d.24xlarge"])),
+        instance_type="" if is_mixed else kind,
         volume_gb=draw(st.integers(1, 16_000)),
         max_run_s=max_run_s,
         spot=spot,
@@ -54,7 +63,7 @@ def job_options(draw: st.DrawFn) -> SageMakerOptions:
         hyperparameter=draw(st.sampled_from([(), ("epochs=3",), ("model=a=b", "seed=7")])),
         subnets="subnet-1,subnet-2" if network else None,
         security_groups="sg-1" if network else None,
-        keep_alive_s=None if spot else draw(st.none() | st.integers(0, 21_600)),
+        keep_alive_s=None if spot or is_mixed else draw(st.none() | st.integers(0, 21_600)),
         job_tag=draw(pairs(max_size=3)),
         environment=draw(pairs(max_size=3)),
         network_isolation=draw(st.booleans()),
@@ -68,6 +77,7 @@ def make_job(options: SageMakerOptions, *, kms_key: str = "", evaluated: bool = 
     cluster = options.cluster()
     splits = {"train": cluster.world, **({"val": cluster.world} if evaluated else {})}
     plans = plan_channels(make_manifest(splits), cluster, mode=options.input_mode(), shuffle_seed=options.shuffle_seed)
+    plans = feedable(plans) if options.data_group else plans
     spec = options.job_spec(default_name=f"job-{uuid.uuid4().hex}", kms_key=kms_key)
     return build_job(spec, plans, options.place("s3://bucket/set"), cluster)
 
