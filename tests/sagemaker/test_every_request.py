@@ -46,9 +46,7 @@ def job_options(draw: st.DrawFn) -> SageMakerOptions:
         data_group="cpu" if is_fed else None,
         gpus_per_instance=draw(st.integers(1, 8)),
         mode=mode,
-        shuffle_seed=draw(st.none() | st.integers(0, 9))
-        if mode in (InputMode.FILE, InputMode.PIPE) and not is_fed
-        else None,
+        shuffle_seed=draw(st.none() | st.integers(0, 9)) if is_shuffled else None,
         file_system_id="fs-01234567" if is_file_system else None,
         directory_path="/set" if is_file_system else None,
         image=IMAGE,
