@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from packer.dataset.planfile import PlanDocument
 from packer.errors import DataSetError
 from packer.planning.layout import RECEIPTS_PREFIX, old_receipt_key, receipt_key, shard_stem
+from packer.shown_text import counted
 from packer.stores.store import Store
 
 _MAX_NAMED = 3
@@ -39,10 +40,10 @@ def _check_parts(dest: Store, document: PlanDocument) -> None:
         return
     parts = [f"`part={part}`" for part in find_parts(missing, num_tasks)]
     more = f" and {len(parts) - _MAX_NAMED:,} more" * (len(parts) > _MAX_NAMED)
-    are = "shard is" if len(missing) == 1 else "shards are"
+    are = "is" if len(missing) == 1 else "are"
     raise DataSetError(
-        f"{dest.uri}: {len(missing):,} of {num_tasks:,} {are} not packed, the first is {stems[missing[0]]}; pack "
-        f"again with the same options and {', '.join(parts[:_MAX_NAMED])}{more}, then commit"
+        f"{dest.uri}: {len(missing):,} of {counted(num_tasks, 'shard')} {are} not packed, the first is "
+        f"{stems[missing[0]]}; pack again with the same options and {', '.join(parts[:_MAX_NAMED])}{more}, then commit"
     )
 
 

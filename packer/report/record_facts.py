@@ -66,7 +66,10 @@ def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
     num_records = sum(shard.entry.num_records for shard in shards)
     chosen = choose_shards(shards, num_records=num_records)
     moved = [name for spec in manifest.declared if spec.is_moved for name in spec.columns]
-    table = pa.concat_tables(read_in_order(store, chosen, lambda shard: _read_table(store, shard, moved)))
+    # Decoded here, one after the other: Arrow keeps memory for each thread that decodes, 150 MB for a bucket's threads.
+    fetched = read_in_order(store, chosen, lambda shard: store.view(_table_key(shard)))
+    tables = (_decode_table(store, shard, data, moved) for shard, data in zip(chosen, fetched, strict=True))
+    table = pa.concat_tables(tables)
     stored = load_copies(store)
     has_all_copies = bool(stored.num_rows) or not manifest.num_duplicates  # 0.1.0 counted copies and wrote no list
     copies = _telling_groups(stored if has_all_copies else _copies_in(table))
@@ -94,10 +97,12 @@ def choose_shards(shards: Sequence[ShardRef], *, num_records: int) -> list[Shard
     return [shard for split in by_split.values() for shard in split[::stride]]
 
 
-def _read_table(store: Store, shard: ShardRef, moved: Sequence[str]) -> pa.Table:
-    stem = stem_of(shard.entry.key)
-    key = records_key(shard.split, stem)
-    table = decode_records(store.view(key), name=f"{store.uri}/{key}")
+def _table_key(shard: ShardRef) -> str:
+    return records_key(shard.split, stem_of(shard.entry.key))
+
+
+def _decode_table(store: Store, shard: ShardRef, data: memoryview, moved: Sequence[str]) -> pa.Table:
+    table = decode_records(data, name=f"{store.uri}/{_table_key(shard)}")
     num_rows = table.num_rows
     columns = {
         "split": pa.array([shard.split] * num_rows, pa.string()).dictionary_encode(),

@@ -39,6 +39,15 @@ def test_commit_with_parts_missing_names_them(images: Path, tmp_path: Path, capf
     assert shardpack(capfd, "commit", dest)[0] == 0
 
 
+def test_commit_with_one_part_missing(images: Path, tmp_path: Path, capfd) -> None:
+    shardpack(capfd, "pack", images, tmp_path / "out", *SMALL, "--part", "0/4")
+    for part in ("1/4", "2/4"):
+        shardpack(capfd, "pack", images, tmp_path / "out", *SMALL, "--part", part)
+    _, _, errors = shardpack(capfd, "commit", tmp_path / "out")
+    assert ": 1 of 4 shards is not packed, the first is train-00003-of-00004; pack again" in errors
+    assert "and --part 3/4, then commit" in errors
+
+
 def test_commit_before_any_part(tmp_path: Path, capfd) -> None:
     code, _, errors = shardpack(capfd, "commit", tmp_path)
     assert code == 2

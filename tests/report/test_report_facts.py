@@ -10,6 +10,7 @@ from packer.formats.registry import get_format
 from packer.imaging.thumbnails import make_thumbnail
 from packer.report import record_facts
 from packer.report.findings import find
+from packer.report.page import render_page
 from packer.report.record_facts import read_record_facts
 from packer.report.report_facts import collect_facts
 from packer.specs import DEFAULT_STORE
@@ -74,6 +75,14 @@ def test_large_sets_are_sampled_from_every_split(odd_set: Path, monkeypatch: pyt
     shard = facts.table.column("shard")[0].as_py()
     assert facts.table.num_rows < facts.num_records
     assert len(read_records(odd_set, shard)) == facts.table.column("shard").to_pylist().count(shard)
+
+
+def test_the_page_of_a_large_set_says_that_it_is_a_sample(odd_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "This data set is large" not in render_page(collect_facts(str(odd_set), DEFAULT_STORE))
+    monkeypatch.setattr(record_facts, "MAX_RECORDS", 20)
+    facts = collect_facts(str(odd_set), DEFAULT_STORE)
+    page = " ".join(render_page(facts).split())
+    assert f"come from {facts.records.table.num_rows} of its {facts.records.num_records} records, taken from" in page
 
 
 def test_copies_are_those_of_the_whole_set_however_few_records_are_read(
