@@ -21,7 +21,6 @@ import pytest
 
 from tests.tools.spark_sessions import QUICK_JVM
 
-NET = "10.79.0"
 INTERFACE = "eth0"
 LIMIT_S = 180
 _CLASSES = "org.apache.spark.deploy"
@@ -55,20 +54,22 @@ class SparkCluster:
     folder: Path
     spark_home: Path
     bridge: str
+    net: str
+    """First three numbers of its addresses, its own; driver and master are the first host."""
     hosts: list[WorkerHost]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def master(self) -> str:
         """What spark-submit is told."""
-        return f"spark://{NET}.1:{_PORT}"
+        return f"spark://{self.net}.1:{_PORT}"
 
     @property
     def driver_options(self) -> list[str]:
         """Options of spark-submit with which executors find the driver, and a lost one is soon given up."""
         settings = {
-            "driver.host": f"{NET}.1",
-            "driver.bindAddress": f"{NET}.1",
+            "driver.host": f"{self.net}.1",
+            "driver.bindAddress": f"{self.net}.1",
             "ui.enabled": "false",
             "executor.memory": "512m",
             "executor.extraJavaOptions": QUICK_JVM,
@@ -81,7 +82,7 @@ class SparkCluster:
 
     def start_master(self) -> None:
         """Start the master on this host."""
-        words = (f"{_CLASSES}.master.Master", "--host", f"{NET}.1", "--port", _PORT, "--webui-port", 0)
+        words = (f"{_CLASSES}.master.Master", "--host", f"{self.net}.1", "--port", _PORT, "--webui-port", 0)
         self._start((), words)
 
     def start_workers(self) -> None:
@@ -131,13 +132,14 @@ class SparkCluster:
 def spark_cluster(folder: Path, spark_home: Path, *, num_workers: int = 2) -> Iterator[SparkCluster]:
     """Yield a cluster. Skips the test where this machine has no namespaces, bridges or rights to make them."""
     tag = uuid.uuid4().hex[:6]
-    hosts = [WorkerHost(f"spark{n}-{tag}", f"{NET}.{n + 2}") for n in range(num_workers)]
-    cluster = SparkCluster(folder=folder, spark_home=spark_home, bridge=f"spb-{tag}", hosts=hosts)
+    net = f"10.79.{int(tag, 16) % 256}"
+    hosts = [WorkerHost(f"spark{n}-{tag}", f"{net}.{n + 2}") for n in range(num_workers)]
+    cluster = SparkCluster(folder=folder, spark_home=spark_home, bridge=f"spb-{tag}", net=net, hosts=hosts)
     with contextlib.ExitStack() as stack:
         if os.getuid() or not shutil.which("ip") or _try("link", "add", cluster.bridge, "type", "bridge"):
             pytest.skip("a network of hosts needs the command ip, bridges and root's rights")
         stack.callback(_try, "link", "del", cluster.bridge)
-        _ip("addr", "add", f"{NET}.1/24", "dev", cluster.bridge)
+        _ip("addr", "add", f"{net}.1/24", "dev", cluster.bridge)
         _ip("link", "set", cluster.bridge, "up")
         for number, host in enumerate(hosts):
             _ip("netns", "add", host.name)
