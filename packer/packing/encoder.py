@@ -65,10 +65,12 @@ def check_encoder(spec: EncoderSpec, expected: EncoderFingerprint) -> None:
     if _own_digest(spec.image) == (expected.images_sha256 or expected.sha256):
         return
     found = report_encoder(spec, 0, lambda num_items, num_bytes: None)
+    remedy = "install the same versions, from the same place, everywhere"
+    if _versions(expected) == _versions(found) and not _missing(expected, found):
+        remedy += "; or, if another release of shardpack made the plan, go on with that one or start anew"
     raise EncoderMismatchError(
         f"this worker's image libraries give other bytes than those that made the plan: expected "
-        f"{_versions(expected)}, found {_versions(found)}{_missing(expected, found)}; install the same versions, "
-        f"from the same place, everywhere"
+        f"{_versions(expected)}, found {_versions(found)}{_missing(expected, found)}; {remedy}"
     )
 
 

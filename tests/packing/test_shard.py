@@ -121,7 +121,13 @@ def test_a_worker_with_another_encoder_refuses(context: PackContext) -> None:
         pack_shard(with_encoder(context, other), 0, ignore)
     assert "expected pillow 9.9.9" in str(caught.value)
     assert "on vax, found pillow " in str(caught.value)
+    assert "another release" not in str(caught.value)
     assert not list(Path(context.dest).glob("train/*"))
+
+
+def test_where_all_versions_are_the_same_another_release_may_have_planned(context: PackContext) -> None:
+    with pytest.raises(EncoderMismatchError, match="if another release of shardpack made the plan, go on with that"):
+        pack_shard(with_encoder(context, another(context.plan.encoder)), 0, ignore)
 
 
 def test_decoders_that_a_worker_has_too_few_or_too_many_are_named(context: PackContext) -> None:
