@@ -99,6 +99,9 @@ fi
 install cloudpickle packaging psutil pyyaml cffi
 install --no-deps --force-reinstall "$folder"/*.whl
 
+# Gloo crashes without a word where it finds no address for the host's own name.
+getent hosts "$(uname -n)" >/dev/null || fail "the name of this host, $(uname -n), leads to no address: add it to /etc/hosts"
+
 # Every rank sums what all of them give. One process for each framework: TensorFlow crashes after horovod.mxnet.
 cat >"$shims/check.py" <<'PY'
 import importlib
@@ -111,7 +114,9 @@ library = importlib.import_module(framework)
 one = {"torch": "ones", "tensorflow": "ones"}.get(framework)
 value = getattr(library, one)([3]) if one else library.nd.ones((3,))
 total = hvd.allreduce(value, op=hvd.Sum, name="check")
-values = (total.asnumpy() if framework == "mxnet" else total.numpy()).tolist()
+# PyTorch may be without NumPy here.
+arrays = {"torch": lambda: total, "tensorflow": lambda: total.numpy(), "mxnet": lambda: total.asnumpy()}
+values = arrays[framework]().tolist()
 assert values == [2.0, 2.0, 2.0], f"expected the sum over two ranks, got {values}"
 if hvd.rank() == 0:
     print(f"horovod.{framework}: two ranks sum up; MPI {bool(hvd.mpi_built())}, Gloo {bool(hvd.gloo_built())}")

@@ -16,13 +16,13 @@ RUN /opt/venv/bin/pip install $PACKAGES
 COPY docker/install_horovod.sh /src/docker/install_horovod.sh
 RUN /src/docker/install_horovod.sh "$FRAMEWORK" /opt/venv/bin/python /tmp/wheels && /opt/venv/bin/pip uninstall -y cmake
 RUN /opt/venv/bin/pip install --no-deps 'sagemaker-training==5.1.4' 'inotify-simple==1.2.1' \
- && /opt/venv/bin/pip install paramiko psutil retrying six mpi4py \
- && /opt/venv/bin/python -c 'import sagemaker_training.trainer'
+ && /opt/venv/bin/pip install paramiko psutil retrying six mpi4py
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY packer packer
 # hadolint ignore=SC2086
-RUN /opt/venv/bin/pip install $PACKAGES .
+RUN /opt/venv/bin/pip install $PACKAGES . \
+ && /opt/venv/bin/python -c 'import sagemaker_training.trainer'
 
 FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
 RUN apt-get update \

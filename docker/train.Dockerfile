@@ -30,13 +30,13 @@ RUN unset PIP_INDEX_URL && /src/docker/install_horovod.sh "$FRAMEWORK" /opt/venv
 # this trainer does not read, so it comes without its requirements, and what it loads when it starts a job is named. It runs
 # ranks as `python -m mpi4py`.
 RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install --no-deps 'sagemaker-training==5.1.4' 'inotify-simple==1.2.1' \
- && /opt/venv/bin/pip install paramiko psutil retrying six mpi4py \
- && /opt/venv/bin/python -c 'import sagemaker_training.trainer'
+ && /opt/venv/bin/pip install paramiko psutil retrying six mpi4py
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY packer packer
 # hadolint ignore=SC2086
-RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install $PACKAGES .
+RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install $PACKAGES . \
+ && /opt/venv/bin/python -c 'import sagemaker_training.trainer'
 
 FROM python:${PYTHON}-slim-bookworm
 RUN apt-get update \
