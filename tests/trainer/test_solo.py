@@ -170,6 +170,19 @@ def test_a_job_trains_from_its_channels(tmp_path, container, mode):
     assert document["evaluation"]["loss"] == pytest.approx(metrics["epochs"][2]["evaluation"]["loss"], rel=1e-4)
 
 
+def test_a_pipe_that_is_entered_anew_is_warned_of(tmp_path):
+    base, epochs = in_container(tmp_path, FormatName.TFRECORD, "Pipe")
+    command = ("--eval-split", "val", "--model-dir", tmp_path / "model", "--checkpoint-steps", 5)
+    with feeding(*epochs[:2]):
+        assert train(*command, SAGEMAKER_BASE_DIR=str(base)).returncode == 0
+    (tmp_path / "model/checkpoints/step-00000012.json").unlink()
+    with feeding(*epochs[:2]):
+        resumed = train(*command, SAGEMAKER_BASE_DIR=str(base))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "goes on after epoch 0" in resumed.stdout
+    assert "epoch 1 begins anew, with 10 steps that were trained before the stop" in resumed.stderr
+
+
 def test_a_job_whose_channel_nobody_feeds_says_so_and_ends(tmp_path):
     base, _ = in_container(tmp_path, FormatName.TFRECORD, "Pipe")
     done = train("--pipe-timeout", 1, "--eval-split", "val", SAGEMAKER_BASE_DIR=str(base))

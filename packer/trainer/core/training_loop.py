@@ -46,6 +46,8 @@ class TrainingLoop:
         recipe = rank.job.options.recipe
         self._schedule = schedule_of(recipe, steps_per_epoch=rank.job.steps, world=rank.job.world.size)
         self.progress = TrainingProgress()
+        self.repeated_steps = 0
+        """Steps of the epoch that had been trained before a stop, and are trained again."""
         self._pending: PendingStep | None = None
 
     @property
@@ -62,6 +64,7 @@ class TrainingLoop:
         is_inside = self._rank.feed.resume(document.loader, document.progress)
         if not (is_inside or document.is_epoch_end or self.progress.is_at_start):
             # Batches come from the epoch's start again, which must not count twice.
+            self.repeated_steps = self.progress.loss_steps
             self.progress = TrainingProgress(epoch=self.progress.epoch, steps_done=self.progress.steps_done)
         is_evaluated = document.evaluation is not None or not self._job.options.eval_split
         if document.is_epoch_end and is_evaluated:

@@ -90,6 +90,8 @@ class _Training:
         options, world = job.options, job.world
         if loop.resume():
             voice.announce(f"rank {world.rank}/{world.size} goes on after {_describe(loop)}")
+            if loop.repeated_steps and world.rank == 0:
+                voice.warn(_repetition(loop))
         self._journal.start(framework=self._framework.name, device=self._framework.device.name, progress=loop.progress)
         results = []
         for result in loop.run_epochs():
@@ -123,6 +125,13 @@ class _Training:
     def close(self) -> None:
         self._feed.close()
         self._journal.close()
+
+
+def _repetition(loop: TrainingLoop) -> str:
+    return (
+        f"epoch {loop.progress.epoch + 1} begins anew, with {loop.repeated_steps} steps that were trained before the "
+        "stop: a Pipe, or shards that each host has its own of, cannot be entered in the middle of an epoch"
+    )
 
 
 def _describe(loop: TrainingLoop) -> str:
