@@ -13,6 +13,9 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# Tests start thousands of programs; without this each of them would compile the package for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCE ?=
 DEMO_OPTIONS ?= --instances 1 --gpus-per-instance 2 --split train=0.9,val=0.1
