@@ -6,7 +6,7 @@
 #   make crop-decoder                        compile the optional part that decodes crops alone, for this machine
 #   make wheels                              build/wheels: with that part for Linux x86-64 and arm64, and without it
 #   make wheel, make archive                 build/archive: the wheel and an environment for jobs on EMR and Glue
-#   make test-core | test-all | test-torch | test-keras3 | test-browser | test-readers | test-spark4 | test-spark40 | lint | types | contracts | photographs | bench | fuzz | schemas | clean
+#   make test-core | test-all | test-torch | test-keras3 | test-browser | test-readers | test-images | test-spark4 | test-spark40 | lint | types | contracts | photographs | bench | fuzz | schemas | clean
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -41,7 +41,7 @@ ARCHIVE := .venv-archive/.installed
 PHOTOGRAPHS := build/photographs
 # Wheels that carry real photographs; only their image files are read, none of their code is installed.
 PHOTOGRAPH_WHEELS := scikit-image==0.26.0 scikit-learn==1.9.1
-SLOW_MARKERS := spark or tensorflow or keras or mxnet or torch or horovod or s3 or browser or croissant or readers or slow
+SLOW_MARKERS := spark or tensorflow or keras or mxnet or torch or horovod or s3 or browser or croissant or readers or images or slow
 # Spark 4.1 runs on 3.13 where that is, since it is the Python of AWS Glue 6.
 SPARK4_PYTHON ?= $(lastword $(PYTHON) $(wildcard /usr/bin/python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3.13))
 # Those that compare bytes with another engine's, and those of what Spark itself does.
@@ -52,7 +52,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= tfrecord recordio example irheader dali_index mxnet_index lst manifest plan labels receipt keylist records csv \
     jsonl image zip tar augmented
 
-.PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers test-spark4 test-spark40 horovod lint types contracts bench fuzz schemas clean
+.PHONY: help endurance demo photographs test test-core test-all test-torch test-keras3 test-browser test-readers test-images test-spark4 test-spark40 horovod lint types contracts bench fuzz schemas clean
 .PHONY: crop-decoder cluster-kills wheels wheel archive test-others toolkit-hosts
 
 help:
@@ -101,6 +101,10 @@ test-keras3: $(KERAS3)
 test-readers: $(READERS)
 	.venv-readers/bin/python -m pytest -q -m readers $(shell grep -rlE 'mark\.readers\b' tests --include='*.py') $(PYTEST_OPTIONS)
 
+# Images, built and run with buildah, which takes a quarter of an hour; as root, and not in CI.
+test-images: $(LATEST) $(PHOTOGRAPHS)/.downloaded
+	.venv-latest/bin/python -m pytest -q -m images tests/images $(PYTEST_OPTIONS)
+
 # The same bytes with Spark 4.1, and with 4.0 on the Python of the other tests.
 test-spark4: $(SPARK4)
 	.venv-spark4/bin/python -m pytest -q -m spark $(SPARK_TESTS) $(PYTEST_OPTIONS)
@@ -110,7 +114,7 @@ test-spark40: $(SPARK40)
 
 # The last lines list the slowest tests, each skipped test with its reason, then the counts.
 test-all: $(TEST) $(PIPEMODE) $(SDK) $(SDK3) $(PHOTOGRAPHS)/.downloaded
-	.venv-test/bin/python -m pytest -q --numprocesses 2 --dist loadfile --durations=25 -m "not torch and not browser and not croissant and not readers" $(PYTEST_OPTIONS)
+	.venv-test/bin/python -m pytest -q --numprocesses 2 --dist loadfile --durations=25 -m "not torch and not browser and not croissant and not readers and not images" $(PYTEST_OPTIONS)
 
 # Long schedules of kills, cuts of the power, sleepers and faults; each has a short one among the tests.
 endurance: $(LATEST)

@@ -36,7 +36,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY packer packer
 # hadolint ignore=SC2086
 RUN unset PIP_INDEX_URL && /opt/venv/bin/pip install $PACKAGES . \
- && /opt/venv/bin/python -c 'import sagemaker_training.trainer'
+ && find /opt/venv/lib -type d \( -name test -o -name tests \) -prune -exec rm -r {} + \
+ && /opt/venv/bin/python -c 'import sagemaker_training.trainer, packer.trainer.cli'
 
 FROM python:${PYTHON}-slim-bookworm
 RUN apt-get update \
