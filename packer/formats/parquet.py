@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from packer.errors import CorruptRecordError, OptionsError
+from packer.errors import CorruptRecordError, EncoderMismatchError, OptionsError
 from packer.formats.container import (
     NO_SCHEMA,
     Container,
@@ -274,11 +274,21 @@ class _Writer:
             places = _places(metadata.row_group(number), self._samples[group.start : group.stop])
             for name, found in places.items():
                 self._places.setdefault(name, []).extend(found)
-        for sample, (offset, size) in zip(self._samples, self._places[IMAGE], strict=True):
-            # Readers find pictures by the index alone, and another release of Arrow may lay out a page another way.
-            assert data[offset : offset + size] == sample.encoded, f"{CONTAINER.made_by}: no image at byte {offset:,}"
+        self._check_places(data)
         self.num_bytes = len(data)
         return [data]
+
+    def _check_places(self, data: memoryview) -> None:
+        """Readers find pictures by the index alone, and another release of Arrow may lay out a page another way."""
+        for name, places in self._places.items():
+            for sample, (offset, size) in zip(self._samples, places, strict=True):
+                expected = sample.encoded if name == IMAGE else sample.pictures[name].encoded
+                if data[offset : offset + size] != expected:
+                    raise EncoderMismatchError(
+                        f"{sample.key}: expected its {name} at byte {offset:,} of the shard, found other bytes: "
+                        f"{CONTAINER.made_by} lays out Parquet in a way that is not known here; pack with another "
+                        "release of pyarrow, or with `format=tfrecord`"
+                    )
 
     def index(self) -> bytes:
         names = list(self._places)

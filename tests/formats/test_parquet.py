@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from packer.errors import CorruptRecordError, OptionsError
+from packer.errors import CorruptRecordError, EncoderMismatchError, OptionsError
 from packer.formats.container import ExtraValue, Picture, RecordSchema, Sample, ShardIndex
 from packer.formats.parquet import CONTAINER
 from packer.specs import FieldKind, FieldSpec
@@ -65,6 +65,12 @@ def write(samples: list[Sample], fills: tuple[int, ...] = ()) -> tuple[bytes, Sh
         writer.repeat(index, position)
     data = b"".join(writer.finish())
     return data, ShardIndex(content=writer.index(), num_bytes=len(data), name="f.idx")
+
+
+def test_pages_that_are_laid_out_another_way_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packer.formats.parquet._LENGTH_BYTES", 5)
+    with pytest.raises(EncoderMismatchError, match=r"^k/0\.jpg: expected its image at byte \d+ of the shard"):
+        write([make_sample(number) for number in range(3)])
 
 
 def test_all_is_read_back_whatever_the_fields() -> None:
