@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from packer.errors import OptionsError
 
@@ -37,9 +38,16 @@ class JobGroups:
         """Names of the groups that read the data set: SageMaker wants all channels of a job to name groups, or none."""
         return tuple(name for name in (self.train, self.data) if name)
 
-    def train_instances(self, given: int | None) -> int | None:
+    @overload
+    def train_instances(self, given: int | None) -> int | None: ...
+
+    @overload
+    def train_instances(self, given: int | None, *, default: int) -> int: ...
+
+    def train_instances(self, given: int | None, *, default: int | None = None) -> int | None:
         """Return the instances that train: those of the train group, or as many as were given. Raises OptionsError."""
-        found = next((group.instances for group in self.groups if group.name == self.train), given)
+        otherwise = default if given is None else given
+        found = next((group.instances for group in self.groups if group.name == self.train), otherwise)
         if given not in (None, found):
             raise OptionsError(f"expected {found} as in `train_group`, got {given}", field="instances")
         return found

@@ -77,7 +77,7 @@ def sagemaker_local(
     groups = choose_groups(instance_group or (), train_group, data_group)
     job = LocalJob(
         dest=dest,
-        cluster=Cluster(instances=groups.train_instances(instances) or 1, gpus_per_instance=gpus_per_instance),
+        cluster=Cluster(instances=groups.train_instances(instances, default=1), gpus_per_instance=gpus_per_instance),
         groups=groups,
         mode=mode,
         command=tuple(command),

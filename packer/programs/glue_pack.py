@@ -43,7 +43,8 @@ def read_options(arguments: list[str]) -> packer.PackOptions:
     present = sorted({text.partition("=")[0][2:] for text in arguments[1:] if text.startswith("--")})
     own = {name: name.replace("-", "_") for name in present if name.replace("-", "_") in fields}
     if foreign := [f"--{name}" for name in present if name not in own]:
-        print("shardpack: parameters that are Glue's or unknown:", *foreign, file=sys.stderr)  # noqa: T201
+        names = " ".join(foreign)
+        print(shown_line(f"shardpack: parameters that are Glue's or unknown: {names}"), file=sys.stderr)  # noqa: T201
     resolved = getResolvedOptions(arguments, list(own))  # requires all that it is asked for, so only what is there
     given = {field: resolved[field] for field in own.values()}
     if logs := {name: given.pop(name) for name in LogSettings.__struct_fields__ if name in given}:

@@ -27,7 +27,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("--hyperparameter", "x"), ["true"], "--hyperparameter: expected K=V, got 'x'"),
         (("--mode", "FastFile", "--shuffle-seed", "1"), ["true"], "--shuffle-seed: expected --mode File or Pipe"),
         (("--grace-s", "-1"), ["true"], "--grace-s: expected 0 to 3600 seconds"),
-        (("--mode", "Stream"), ["true"], "'Stream' is not one of"),
+        (("--mode", "Stream"), ["true"], "--mode: expected one of File, FastFile, Pipe, FileSystem, got 'Stream'"),
         ((), [], "Missing argument 'COMMAND'"),
     ],
 )

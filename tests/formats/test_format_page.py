@@ -42,7 +42,7 @@ def test_the_reader_knows_nothing_of_shardpack() -> None:
     tree = ast.parse(Path(plain_reader.__file__).read_text())
     modules = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert modules == {"io", "json", "struct", "collections.abc", "pathlib", "pyarrow.parquet"}
+    assert modules == {"io", "json", "struct", "typing", "collections.abc", "pathlib", "pyarrow.parquet"}
 
 
 def test_all_records_are_read_with_their_labels_and_fields(dest: Path) -> None:
