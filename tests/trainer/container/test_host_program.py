@@ -137,7 +137,7 @@ def test_data_hosts_are_told_that_training_has_failed(tmp_path: Path) -> None:
 def test_ranks_that_were_stopped_at_any_moment_go_on_with_the_same_losses(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     data = learnable(tmp_path / "data", num_records=160)
-    trainer = {"framework": "torch", "image-size": 16, "batch-size": 4, "threads": 1, "epochs": 2, "log-steps": 1}
+    trainer = {"framework": "torch", "image-size": 16, "batch-size": 4, "threads": 1, "epochs": 12, "log-steps": 1}
 
     def describe(name: str, model_dir: Path) -> tuple[Path, Path]:
         base, events = tmp_path / name / "opt/ml", tmp_path / f"{name}.jsonl"
