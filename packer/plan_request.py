@@ -45,6 +45,11 @@ def plan_request(
     )
 
 
+def limit_line(limit: int, num_items: int) -> str:
+    """Return what is said of a run with some of the items."""
+    return f"a trial with {limit:,} of {num_items:,} items (`limit`)"
+
+
 def tell_findings(run: Run[PackOptions], header: PlanHeader, counts: ClassCounts) -> None:
     """Note what a person should know of the classes of a plan."""
     for finding in class_findings(header, counts):

@@ -22,7 +22,7 @@ from packer.measuring import Measured, kept_sizes, measure
 from packer.near_duplicates import Lookalikes, find_lookalikes, list_lookalikes
 from packer.options import PackOptions
 from packer.packing.encoder import EncoderSpec, report_encoder
-from packer.plan_request import plan_document, plan_request, tell_findings
+from packer.plan_request import limit_line, plan_document, plan_request, tell_findings
 from packer.planning.balance import KnownSizes
 from packer.planning.class_findings import planned_classes
 from packer.planning.plan import Plan, build_plan, extra_names, order_items
@@ -91,10 +91,10 @@ def _plan_on_workers(
     if area is None or not isinstance(engine, ExchangingEngine):
         return None
     options = run.options
-    if spec.fields or options.limit is not None or options.near_duplicates:
+    if options.near_duplicates:
         if is_table:
-            field = "limit" if options.limit is not None else "field" if spec.fields else "near_duplicates"
-            raise OptionsError("expected none for a table of Spark; write its rows to Parquet files first", field=field)
+            problem = "expected none for a table of Spark; write its rows to Parquet files first"
+            raise OptionsError(problem, field="near_duplicates")
         return None
     # A tenth of the time that a run on one machine takes to start.
     from packer.clusterplan.cluster_planner import plan_rows
@@ -171,7 +171,7 @@ def list_items(run: Run[PackOptions], spill: Spill) -> ReadyItems:
     check_extra_names(extra_names(listing.items))
     ordered = order_items(listing.items, seed=options.seed)
     if options.limit is not None and options.limit < ordered.num_rows:
-        run.progress.note(f"a trial with {options.limit:,} of {ordered.num_rows:,} items (`limit`)")
+        run.progress.note(limit_line(options.limit, ordered.num_rows))
         ordered = ordered.slice(0, options.limit)
     check_container(options, listing, ordered)
     copied: tuple[CopiedItem, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 pytest.importorskip("pyspark")
 
@@ -113,6 +114,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "groups": {"group_column": "owner"},
     "kept": {"encode": "keep", "resize": None},
     "dedupe": {"dedupe": True, "on_conflict": "drop", "stratify": True},
+    "limit": {"limit": 30, "stratify": True},
 }
 
 
@@ -162,6 +164,38 @@ def test_tables_of_spark(cluster: Engine, images: Path, tmp_path: Path) -> None:
         assert rows[key] == expected[key] or key.startswith("meta/plan")
     with pytest.raises(SourceError, match=r"^table:none: expected a table or view that Spark knows: .*none"):
         pack(make_options(Path("table:none"), tmp_path / "none"), engine=cluster)
+
+
+def test_a_trial_of_a_table_with_fields(
+    cluster: Engine, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view has the plan and the records of a Parquet listing of the same rows that is packed here."""
+    pytest.importorskip("pandas")
+    from pyspark.sql import SparkSession
+
+    monkeypatch.setattr(item_buckets, "ITEMS_PER_BUCKET", 16)
+    (images.parent / "masks").mkdir()
+    rows = []
+    for number, path in enumerate(sorted(images.glob("*/*"))):
+        mask = images.parent / f"masks/{number}.png"
+        Image.new("L", Image.open(path).size, number % 5).save(mask)
+        boxes, kinds = [[1.0, 2.0, 3.0 + number % 4, 9.0]] * (number % 3), ["ab"[number // 40]] * (number % 3)
+        rows.append((f"file:{path}", number % 3, boxes, kinds, f"file:{mask}", f"picture {number}"))
+    names = ("path", "label", "corners", "kinds", "seg", "words")
+    schema = "path string, label long, corners array<array<double>>, kinds array<string>, seg string, words string"
+    frame = SparkSession.builder.getOrCreate().createDataFrame(rows, schema).repartition(3)
+    frame.createOrReplaceTempView("annotated")
+    listing = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows]), listing)
+    fields = ["object=boxes:corners+kinds", "mask=mask:seg", "caption=text:words"]
+    options = {"root": str(images.parent), "limit": 40, "field": fields, **SPLITS}
+    pack(make_options(Path("table:annotated"), tmp_path / "table", **options), engine=cluster)
+    pack(make_options(Path("table:given"), tmp_path / "frame", **options), engine=cluster, dataframe=frame)
+    pack(make_options(listing, tmp_path / "local", **options), engine=SerialEngine())
+    expected = digests(tmp_path / "local")
+    for dest in ("table", "frame"):
+        found = digests(tmp_path / dest)
+        assert {key for key in found.keys() | expected if expected.get(key) != found.get(key)} == {"meta/plan.json"}
 
 
 def test_too_many_rejects_end_the_run(cluster: Engine, tmp_path: Path) -> None:

@@ -24,7 +24,14 @@ from packer.clusterplan.assigning import (
 )
 from packer.clusterplan.copying import SETS, CopyContext, SetsContext, distinct, drop_copies_on, stage_sets
 from packer.clusterplan.grouping import GroupContext, assign_groups
-from packer.clusterplan.item_buckets import BucketFacts, OrderContext, num_buckets, receive_bucket, send_to_buckets
+from packer.clusterplan.item_buckets import (
+    BucketFacts,
+    OrderContext,
+    limit_buckets,
+    num_buckets,
+    receive_bucket,
+    send_to_buckets,
+)
 from packer.clusterplan.placing import (
     CutContext,
     PartContext,
@@ -39,6 +46,7 @@ from packer.clusterplan.placing import (
 )
 from packer.clusterplan.row_items import ItemMaker, RowFacts
 from packer.clusterplan.staging import Staging, sum_before
+from packer.dataset.itemcheck import check_fields
 from packer.dataset.planfile import PlanDocument
 from packer.dedupe import conflict_error, none_left, tell_copies
 from packer.engines.engine import ExchangingEngine
@@ -47,7 +55,7 @@ from packer.formats.features import check_extra_names
 from packer.measuring import Measured, check_largest, measure
 from packer.options import PackOptions
 from packer.packing.encoder import EncoderSpec, report_encoder
-from packer.plan_request import plan_document, plan_request, tell_findings
+from packer.plan_request import limit_line, plan_document, plan_request, tell_findings
 from packer.planning.class_findings import ClassCounts
 from packer.planning.layout import plan_part_key, planned_copies_key
 from packer.planning.plan import (
@@ -141,14 +149,18 @@ def plan_rows(
     for notice in maker.roles.notices:
         run.progress.note(notice)
     check_extra_names(maker.roles.extras)
+    check_fields(maker.fields, options.format)
     with run.progress.phase("planning", total=None):
         ordered = _order(run, engine, staging, maker, rows)
     if options.dedupe:
         ordered = _without_copies(run, engine, ordered, maker)
-    measured = measure(ordered, Measured(place=maker.place, class_names=maker.class_names), run)
+    place = Measured(place=maker.place, class_names=maker.class_names, fields=maker.fields)
+    measured = measure(ordered, place, run)
     asked = EncoderSpec(image=options.image_spec(), format=options.format)
     (encoder,) = engine.run(report_encoder, asked, [0], run.progress.advance)
-    request = plan_request(options, encoder, label_kind=maker.label_kind, class_names=maker.class_names)
+    request = plan_request(
+        options, encoder, label_kind=maker.label_kind, class_names=maker.class_names, fields=maker.fields
+    )
     with run.progress.phase("planning", total=None):
         planned = _Planning(engine, ordered, request).plan(measured, keeps_all=options.image_spec().keeps_all)
         tell_findings(run, planned.header, planned.classes)
@@ -171,7 +183,10 @@ def plan_rows(
 def _order(
     run: Run[PackOptions], engine: ExchangingEngine, staging: Staging, maker: ItemMaker, rows: Sequence[RowFacts]
 ) -> _Ordered:
-    num = num_buckets(sum(part.num_rows for part in rows))
+    limit, num_rows = run.options.limit, sum(part.num_rows for part in rows)
+    if limit is not None and limit >= num_rows:
+        limit = None
+    num = num_buckets(num_rows)
     context = OrderContext(
         staging=staging,
         parts=tuple(part.name for part in rows),
@@ -179,9 +194,14 @@ def _order(
         seed=run.options.seed,
         format=run.options.format,
         num_buckets=num,
+        limit=limit,
     )
-    facts = engine.exchange(send_to_buckets, receive_bucket, context, senders=len(rows), receivers=num)
-    return _Ordered(staging=staging, facts=sorted(facts, key=lambda bucket: bucket.bucket))
+    found = engine.exchange(send_to_buckets, receive_bucket, context, senders=len(rows), receivers=num)
+    facts = sorted(found, key=lambda bucket: bucket.bucket)
+    if limit is not None:
+        run.progress.note(limit_line(limit, num_rows))
+        facts = limit_buckets(engine, context, facts)
+    return _Ordered(staging=staging, facts=facts)
 
 
 def _without_copies(run: Run[PackOptions], engine: ExchangingEngine, ordered: _Ordered, maker: ItemMaker) -> _Ordered:

@@ -7,7 +7,7 @@ Buckets follow from the hash alone, and never from a sample of it: a step that r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from packer.clusterplan.row_items import ItemMaker
 from packer.clusterplan.staging import Staging, decode_rows, encode_rows, select_slices
 from packer.dataset.itemcheck import check_items
+from packer.engines.engine import Engine, Tick
 from packer.errors import SourceError
 from packer.planning.order import hash_digests
 from packer.planning.plan import order_items
@@ -38,6 +39,8 @@ class OrderContext:
     seed: int
     format: FormatName
     num_buckets: int
+    limit: int | None
+    """So many items at most are of use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +83,48 @@ def receive_bucket(context: OrderContext, bucket: int, blobs: Iterator[bytes]) -
         return BucketFacts(bucket=bucket, num_items=0, source_bytes=0, largest=(0, ""), schema=None)
     items = order_items(decode_rows(held), seed=context.seed).combine_chunks()
     _refuse_repeats(items, context.maker.name)
-    check_items(items, context.format)
+    if context.limit is None:
+        check_items(items, context.format)
+    else:  # those of the first buckets are checked once it is known which they are
+        items = items.slice(0, context.limit).combine_chunks()
     context.staging.put(context.staging.bucket_name(bucket), items)
+    return facts_of(bucket, items)
+
+
+def limit_buckets(engine: Engine, context: OrderContext, facts: Sequence[BucketFacts]) -> list[BucketFacts]:
+    """Return the buckets up to the one with the last item within the limit, which is cut there.
+
+    Raises OptionsError for items that do not fit the container.
+    """
+    assert context.limit is not None
+    left, kept = context.limit, []
+    for bucket in facts:
+        if left <= 0:
+            break
+        kept.append((bucket, min(left, bucket.num_items)))
+        left -= bucket.num_items
+    filled = [bucket.bucket for bucket, num_items in kept if num_items]
+    cut = CutBuckets(order=context, num_items=tuple(num_items for _, num_items in kept))
+    found = {bucket.bucket: bucket for bucket in engine.run(cut_bucket, cut, filled, lambda *_: None)}
+    return [found.get(bucket.bucket, bucket) for bucket, _ in kept]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutBuckets:
+    """For the first buckets in hash order, from the first of all."""
+
+    order: OrderContext
+    num_items: tuple[int, ...]
+    """That stay, by bucket."""
+
+
+def cut_bucket(context: CutBuckets, bucket: int, tick: Tick) -> BucketFacts:
+    """Check and stage what stays of a bucket; done again, it does the same."""
+    order = context.order
+    name = order.staging.bucket_name(bucket)
+    items = order.staging.get(name).slice(0, context.num_items[bucket]).combine_chunks()
+    check_items(items, order.format)
+    order.staging.put(name, items)
     return facts_of(bucket, items)
 
 

@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 
 from packer.clusterplan.staging import Staging
 from packer.errors import SourceError
+from packer.sources.fieldcolumns import PICTURES
 from packer.sources.image_names import quote
+from packer.sources.items import SourceSpec
 from packer.sources.members import SPILLED, SPILLED_AT
 from packer.sources.roles import KEY_NAMES
 from packer.sources.rowfiles import IMAGE_COLUMNS, is_bytes, is_struct_of_bytes
@@ -40,18 +42,27 @@ class ImageColumn:
     left_out: frozenset[str]
 
 
-def find_image_column(schema: pa.Schema, *, source: str, key_column: str | None) -> ImageColumn | None:
+def find_image_column(schema: pa.Schema, spec: SourceSpec) -> ImageColumn | None:
     """Return the column of a table's images; None for one of paths.
 
-    Raises SourceError where several columns hold images, or none a path for each.
+    Raises SourceError where several columns hold images, none a path for each, or masks lie elsewhere.
     """
-    structs = [field.name for field in schema if is_struct_of_bytes(field.type)]
-    found = structs or [field.name for field in schema if is_bytes(field.type) and field.name.lower() in _NAMES]
+    source, key_column = spec.source, spec.key_column
+    free = [field for field in schema if field.name not in spec.field_columns]
+    structs = [field.name for field in free if is_struct_of_bytes(field.type)]
+    found = structs or [field.name for field in free if is_bytes(field.type) and field.name.lower() in _NAMES]
     if not found:
         return None
     if len(found) > 1:
         raise SourceError(f"{source}: the columns {quote(found)} hold images; leave out all but one")
-    others = [name for name in schema.names if name != found[0]]
+    pictures = [field.column for field in spec.fields if field.kind in PICTURES]
+    if pictures:
+        raise SourceError(
+            f"{source}: expected no masks and no further images beside images in the rows of a table, got the column "
+            f"{pictures[0]!r}; write both to files, and their paths to the table",
+            field="field",
+        )
+    others = [field.name for field in free if field.name != found[0]]
     has_paths = key_column in others if key_column is not None else any(name.lower() in KEY_NAMES for name in others)
     if not has_paths and not structs:
         raise SourceError(

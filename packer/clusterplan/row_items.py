@@ -15,12 +15,15 @@ from packer.clusterplan.row_images import PLACE_COLUMNS, SPILLED_BYTES
 from packer.clusterplan.staging import Staging
 from packer.errors import SourceError
 from packer.sources.columns import build_extra
+from packer.sources.fieldcolumns import PICTURES, BoxClasses, build_fields, find_box_classes
+from packer.sources.fieldpictures import build_picture_keys, picture_columns
 from packer.sources.items import KEY, LABEL, NUM_BYTES, LabelKind, SourceSpec, build_items
 from packer.sources.keys import build_keys, clean_uris, folder_between
 from packer.sources.listing import build_listed_label, load_listed_sizes
 from packer.sources.members import SPILLED, SPILLED_AT
-from packer.sources.roles import Roles, find_roles
+from packer.sources.roles import Roles, expect_column, find_roles
 from packer.sources.tables import RawTable, TableKind
+from packer.specs import FieldSource, FieldSpec
 from packer.stores.open_store import absolute_uri
 
 
@@ -37,6 +40,8 @@ class RowFacts:
     labels: pa.Array | None
     """Each label once, where labels are of classes."""
     num_unlabelled: int
+    box_classes: dict[str, BoxClasses]
+    """By the names of fields of boxes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,20 @@ class ItemMaker:
     labels: pa.Array | None
     ids: pa.Array | None
     """The class id of each of `labels`."""
+    box_classes: dict[str, BoxClasses]
+    """By the names of fields of boxes, in all rows."""
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """The declared fields, with the names of boxes' classes."""
+        return tuple(
+            FieldSpec(
+                name=field.name,
+                kind=field.kind,
+                class_names=self.box_classes[field.name].names if field.name in self.box_classes else (),
+            )
+            for field in self.spec.fields
+        )
 
     def make(self, rows: pa.Table) -> pa.Table:
         """Return the items of some rows, sorted by key. Raises SourceError for rows that no item can be made of."""
@@ -81,15 +100,24 @@ class ItemMaker:
             columns[NUM_BYTES] = whole.column(SPILLED_BYTES)
         else:
             columns |= load_listed_sizes(raw, keys, self.root, self.spec.store)
+        columns |= build_fields(raw, self.spec, self.roles.extras, classes=self.box_classes).columns
+        for field in self.spec.fields:
+            if field.kind in PICTURES:
+                columns |= self._pictures(raw, field)
         return build_items(columns)
+
+    def _pictures(self, raw: RawTable, field: FieldSource) -> dict[str, pa.ChunkedArray]:
+        keys = build_picture_keys(raw, field, self.root, folder=self.folder)
+        return picture_columns(field, keys, load_listed_sizes(raw, keys, self.root, self.spec.store))
 
 
 def row_facts(staging: Staging, name: str, rows: pa.Table, spec: SourceSpec) -> RowFacts:
     """Stage some rows and return their facts. Raises SourceError where the columns' roles cannot be told."""
-    roles = find_roles(_as_raw(spec.source, rows), spec)
+    raw = _as_raw(spec.source, rows)
+    roles = find_roles(raw, spec)
+    box_classes = find_box_classes(raw, spec)
     staging.put(name, rows)
-    paths = clean_uris(_plain(rows.column(roles.key)))
-    bounds = pc.min_max(paths.cast(pa.large_binary())).as_py()
+    bounds = pc.min_max(_paths(raw, roles, spec).cast(pa.large_binary())).as_py()
     labels, num_unlabelled = None, 0
     if len(roles.labels) == 1:
         column = _plain(rows.column(roles.labels[0]))
@@ -104,7 +132,19 @@ def row_facts(staging: Staging, name: str, rows: pa.Table, spec: SourceSpec) -> 
         last_path=None if bounds["max"] is None else bounds["max"].decode(),
         labels=labels,
         num_unlabelled=num_unlabelled,
+        box_classes=box_classes,
     )
+
+
+def _paths(raw: RawTable, roles: Roles, spec: SourceSpec) -> pa.ChunkedArray:
+    """Return the paths of images, and of masks and further images that are fields."""
+    pictures = [field.column for field in spec.fields if field.kind in PICTURES]
+    columns = [
+        _plain(raw.table.column(expect_column(raw.table.column_names, name, "field")))
+        for name in (roles.key, *pictures)
+    ]
+    texts = [column for column in columns if pa.types.is_large_string(column.type)]
+    return clean_uris(pa.chunked_array([chunk for column in texts for chunk in column.chunks], pa.large_string()))
 
 
 def plan_items(facts: Sequence[RowFacts], spec: SourceSpec, *, folder: str | None, images: Staging) -> ItemMaker:
@@ -138,8 +178,17 @@ def plan_items(facts: Sequence[RowFacts], spec: SourceSpec, *, folder: str | Non
         class_names=(),
         labels=None,
         ids=None,
+        box_classes=_join(facts),
     )
     return _with_labels(maker, facts)
+
+
+def _join(facts: Sequence[RowFacts]) -> dict[str, BoxClasses]:
+    joined: dict[str, BoxClasses] = {}
+    for part in facts:
+        for name, classes in part.box_classes.items():
+            joined[name] = joined[name].join(classes) if name in joined else classes
+    return joined
 
 
 def _with_labels(maker: ItemMaker, facts: Sequence[RowFacts]) -> ItemMaker:

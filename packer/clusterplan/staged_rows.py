@@ -112,7 +112,7 @@ def stage_batches(
     if first is None:
         return []
     batches = itertools.chain([first], batches)
-    column = find_image_column(first.schema, source=spec.source, key_column=spec.key_column)
+    column = find_image_column(first.schema, spec)
     if column is not None:
         batches = spill_images(images, f"images-{name}", batches, column)
     tables = enumerate(_collect(batches))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -39,6 +40,25 @@ class FieldColumns:
     """All that are declared."""
 
 
+@dataclass(frozen=True, slots=True)
+class BoxClasses:
+    """The classes of boxes in all rows that are looked at."""
+
+    have_names: bool
+    """Some are text, so all are names."""
+    texts: frozenset[str]
+    """Each as text."""
+
+    def join(self, other: BoxClasses) -> BoxClasses:
+        """Return the classes of these rows and of others."""
+        return BoxClasses(self.have_names or other.have_names, self.texts | other.texts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names in the order of their ids, which is that of UTF-8 bytes; none where the rows have ids."""
+        return tuple(sorted(self.texts, key=str.encode)) if self.have_names else ()
+
+
 @dataclass(slots=True)
 class _Groups:
     """Places of all rows, and what stands beside each of them."""
@@ -48,14 +68,26 @@ class _Groups:
     beside: list[Any]
     beside_ends: array[int]
 
+    def find_classes(self) -> BoxClasses:
+        have_names = any(isinstance(value, str) for value in self.beside)
+        return BoxClasses(have_names, frozenset(map(str, self.beside)))
 
-def build_fields(raw: RawTable, spec: SourceSpec, taken: Sequence[str]) -> FieldColumns:
+
+def find_box_classes(raw: RawTable, spec: SourceSpec) -> dict[str, BoxClasses]:
+    """Return the classes of each field of boxes, by the field's name. Raises SourceError as `build_fields`."""
+    return {field.name: _collect(raw, field).find_classes() for field in spec.fields if field.kind is FieldKind.BOXES}
+
+
+def build_fields(
+    raw: RawTable, spec: SourceSpec, taken: Sequence[str], *, classes: Mapping[str, BoxClasses] | None = None
+) -> FieldColumns:
     """Return the columns of the declared fields, in the order of the rows.
 
     Args:
-        raw: the listing.
+        raw: the listing, or some of its rows.
         spec: what is declared.
         taken: names of other columns of the items, which none of a field can have.
+        classes: what `find_box_classes` found in all rows; None: `raw` has them all.
 
     Raises SourceError for a column that is not there, or values that are none of the kind, with the first few rows.
     """
@@ -67,7 +99,7 @@ def build_fields(raw: RawTable, spec: SourceSpec, taken: Sequence[str]) -> Field
             expect_column(raw.table.column_names, field.column, "field")
             columns[field.name] = _build_text(raw, field)
         elif field.kind in (FieldKind.BOXES, FieldKind.POINTS):
-            built, names = _build_places(raw, field)
+            built, names = _build_places(raw, field, None if classes is None else classes.get(field.name))
             columns |= built
         fields.append(FieldSpec(name=field.name, kind=field.kind, class_names=names))
     clash = sorted(set(taken).intersection(name for field in fields for name in field.columns))
@@ -88,15 +120,15 @@ def _build_text(raw: RawTable, field: FieldSource) -> pa.ChunkedArray:
     return column.cast(pa.large_string())
 
 
-def _build_places(raw: RawTable, field: FieldSource) -> tuple[dict[str, pa.ChunkedArray], tuple[str, ...]]:
+def _build_places(
+    raw: RawTable, field: FieldSource, classes: BoxClasses | None
+) -> tuple[dict[str, pa.ChunkedArray], tuple[str, ...]]:
     """Return the columns of boxes or key points, and the names of the boxes' classes."""
-    for name in (field.column, field.beside):
-        if name:
-            expect_column(raw.table.column_names, name, "field")
     is_boxes = field.kind is FieldKind.BOXES
     groups = _collect(raw, field)
     spec = FieldSpec(name=field.name, kind=field.kind)
-    beside, names = _number(raw, field, groups) if is_boxes else (_visibilities(raw, field, groups), ())
+    names = (classes or groups.find_classes()).names if is_boxes else ()
+    beside = _number(raw, field, groups, names) if is_boxes else _visibilities(raw, field, groups)
     places = pa.LargeListArray.from_arrays(
         pa.array(groups.ends, pa.int64()), pa.array(groups.numbers, pa.float64()).cast(pa.float32())
     )
@@ -105,6 +137,9 @@ def _build_places(raw: RawTable, field: FieldSource) -> tuple[dict[str, pa.Chunk
 
 
 def _collect(raw: RawTable, field: FieldSource) -> _Groups:
+    for name in (field.column, field.beside):
+        if name:
+            expect_column(raw.table.column_names, name, "field")
     groups = _Groups(array("d"), array("q", [0]), [], array("q", [0]))
     others = _values(raw, field.beside) if field.beside else None
     size = 4 if field.kind is FieldKind.BOXES else 2
@@ -185,23 +220,24 @@ def _check(numbers: list[float], field: FieldSource, size: int) -> list[float]:
     return numbers
 
 
-def _number(raw: RawTable, field: FieldSource, groups: _Groups) -> tuple[pa.Array, tuple[str, ...]]:
-    """Return the boxes' class ids, and the names of classes that were named: ids by their order as UTF-8 bytes."""
+def _number(raw: RawTable, field: FieldSource, groups: _Groups, names: Sequence[str]) -> pa.Array:
+    """Return the boxes' class ids, which are the places of their names where classes have names."""
     ids: list[Any] = groups.beside
-    names: tuple[str, ...] = ()
-    if any(isinstance(value, str) for value in ids):
-        texts = [str(value) for value in ids]
-        names = tuple(sorted(set(texts), key=str.encode))
+    if names:
         number = {name: index for index, name in enumerate(names)}
-        ids = [number[text] for text in texts]
-    return _ids(raw, field, ids, groups.beside_ends, lambda value: value >= 0), names
+        ids = [number[str(value)] for value in ids]
+    return _ids(raw, field, ids, groups.beside_ends, lambda value: value >= 0)
 
 
 def _visibilities(raw: RawTable, field: FieldSource, groups: _Groups) -> pa.Array:
-    if groups.beside:
-        return _ids(raw, field, groups.beside, groups.beside_ends, lambda value: value >= 0)
-    ends = array("q", (end // 2 for end in groups.ends))
-    return _ids(raw, field, [_VISIBLE] * ends[-1], ends, lambda value: True)
+    """Return what is visible of each point: all of a row's points where the row does not say."""
+    values: list[Any] = []
+    ends = array("q", [0])
+    for row, (start, end) in enumerate(pairwise(groups.beside_ends)):
+        num_points = (groups.ends[row + 1] - groups.ends[row]) // 2
+        values.extend(groups.beside[start:end] or [_VISIBLE] * num_points)
+        ends.append(len(values))
+    return _ids(raw, field, values, ends, lambda value: value >= 0)
 
 
 def _ids(

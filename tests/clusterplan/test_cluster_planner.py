@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from packer.clusterplan import cluster_planner, item_buckets
 from packer.clusterplan.cluster_planner import ClusterPlan
@@ -25,6 +27,14 @@ from tests.tools.serial_exchange import SerialExchange
 
 pytestmark = pytest.mark.slow
 SPLITS = {"split": "train=0.6,val=0.25,test=0.15"}
+FIELDS = [
+    "object=boxes:boxes",
+    "pose=points:joints",
+    "gaze=points:eyes+seen",
+    "mask=mask:seg",
+    "other=image:file2",
+    "caption=text:words",
+]
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "seed": {"seed": 7, **SPLITS},
@@ -43,12 +53,44 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "recordio": {"format": "recordio", **SPLITS},
     "names": {"label_column": "name", "stratify": True, **SPLITS},
     "vectors": {"label_column": "x,y", **SPLITS},
+    "fields": {"field": FIELDS, **SPLITS},
+    "fields of recordio": {"field": FIELDS[:1], "format": "recordio", **SPLITS},
+    "limit": {"limit": 70, **SPLITS},
+    "limit within a bucket": {"limit": 9, "gpus": 1},
+    "limit before what does not fit": {"limit": 2, "gpus": 1, "format": "webdataset"},
+    "limit above all": {"limit": 1000, **SPLITS},
+    "limit, dealt by class": {"limit": 100, "stratify": True, **SPLITS},
+    "limit, groups": {"limit": 100, "group_column": "owner", **SPLITS},
+    "limit, splits of a column": {"limit": 100, "split_column": "part"},
+    "limit, kept": {"limit": 100, "encode": "keep", "resize": None, **SPLITS},
+    "limit, dedupe": {"limit": 200, "dedupe": True, "on_conflict": "drop", **SPLITS},
+    "limit, fields": {"limit": 100, "field": FIELDS, "stratify": True, **SPLITS},
 }
 
 
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_buckets, "ITEMS_PER_BUCKET", 24)
+
+
+def beside(index: int, images: Path, key: str, other: str) -> dict[str, Any]:
+    """Return columns of fields, of which a file's rows (a third of all) do not know what the others' say."""
+    mask = images / f"masks/{index}.png"
+    mask.parent.mkdir(exist_ok=True)
+    Image.new("L", Image.open(images / key).size, index % 9).save(mask)
+    part = index % 3
+    boxes = [
+        {"bbox": [1, 2, 3 + number, 9.5], "category": number if part else f"c{number}"} for number in range(index % 4)
+    ]
+    return {
+        "boxes": json.dumps(boxes),
+        "joints": [[1.0, 2.0]] * (index % 5),
+        "eyes": [[3.0, 4.0], [5.0, 6.0]],
+        "seen": [index % 2, 2] if part == 2 else [],
+        "seg": str(mask),
+        "file2": other,
+        "words": None if index % 7 == 0 else f"picture {index}",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +114,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "y": index,
             "part": ["train", "val", "train", "test", "train"][index % 5],
             "tags": [f"t{index % 3}"] * (index % 3),
+            **beside(index, images, key, keys[index // 2]),
         }
         for index, key in enumerate(keys)
     ]
@@ -132,6 +175,11 @@ def test_conflicts_fail_alike(listing: Path, tmp_path: Path) -> None:
         ({"split_column": "name"}, "expected names of splits"),
         ({"gpus": 500}, "expected at least one item a shard"),
         ({"format": "webdataset"}, "has numbers that are not finite"),
+        ({"format": "webdataset", "limit": 100}, "has numbers that are not finite"),
+        ({"field": ["mask=mask:none"]}, "no column 'none'"),
+        ({"field": ["object=boxes:none"]}, "no column 'none'"),
+        ({"field": ["mask=mask:words"]}, "no path in column 'words'"),
+        ({"field": FIELDS[3:4], "format": "recordio"}, "expected no masks"),
         ({"root": "/none"}, "is outside it"),
         ({"label_column": "score"}, "no label in column 'score'"),
     ],

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from packer.clusterplan import staged_rows
 from packer.clusterplan.row_images import find_image_column
 from packer.errors import OptionsError, SourceError
 from packer.pipeline import pack
+from packer.sources.items import SourceSpec
 from tests.tools.datasets import SerialEngine, digests, list_keys, make_options, write_images, write_listing
 from tests.tools.serial_exchange import SerialExchange
 
@@ -146,7 +149,7 @@ STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     ],
 )
 def test_the_column_of_images(columns: dict[str, pa.DataType], found: str | None) -> None:
-    column = find_image_column(pa.schema(list(columns.items())), source="table:x", key_column=None)
+    column = find_image_column(pa.schema(list(columns.items())), SourceSpec(source="table:x"))
     assert (column.name if column else None) == found
 
 
@@ -159,7 +162,59 @@ def test_the_column_of_images(columns: dict[str, pa.DataType], found: str | None
 )
 def test_tables_whose_images_cannot_be_told(columns: dict[str, pa.DataType], problem: str) -> None:
     with pytest.raises(SourceError, match=problem):
-        find_image_column(pa.schema(list(columns.items())), source="table:x", key_column=None)
+        find_image_column(pa.schema(list(columns.items())), SourceSpec(source="table:x"))
+
+
+def test_near_duplicates_of_a_table_are_not_sought(images: Path, tmp_path: Path) -> None:
+    options = make_options(Path("table:photos"), tmp_path / "out", near_duplicates=True, allow_fill=True)
+    with pytest.raises(OptionsError, match="`near_duplicates`: expected none for a table of Spark"):
+        pack(options, engine=SerialExchange(), dataframe=table_of(images, "bytes"))
+
+
+def test_masks_beside_images_in_rows_are_refused(images: Path, tmp_path: Path) -> None:
+    options = make_options(Path("table:photos"), tmp_path / "out", field=["seg=mask:mask"], allow_fill=True)
+    rows = [{**row, "mask": row["key"]} for row in rows_of(images)]
+    with pytest.raises(SourceError, match="`field`: .*expected no masks .* beside images in the rows .* 'mask'"):
+        pack(options, engine=SerialExchange(), dataframe=pa.Table.from_pylist(rows))
+
+
+def test_a_trial_with_boxes_of_images_in_rows(images: Path, tmp_path: Path) -> None:
+    """Parts of the rows know some of the boxes' classes each, and the limit cuts buckets."""
+    rows = [
+        {
+            **row,
+            "boxes": [[1.0, 2.0, 3.0 + number % 4, 9.0]] * (number % 3),
+            "kinds": ["ab"[number // 40]] * (number % 3),
+        }
+        for number, row in enumerate(rows_of(images))
+    ]
+    options: dict[str, Any] = {"field": ["object=boxes:boxes+kinds"], "limit": 25, "allow_fill": True}
+    listing = tmp_path / "rows.jsonl"
+    listing.write_text(
+        "\n".join(json.dumps({key: value for key, value in row.items() if key != "image"}) for row in rows)
+    )
+    pack(make_options(listing, tmp_path / "files", root=str(images), **options), engine=SerialEngine())
+    asked = make_options(Path("table:photos"), tmp_path / "rows", **options)
+    pack(asked, engine=SerialExchange(), dataframe=pa.Table.from_pylist(rows))
+    files, found = digests(tmp_path / "files"), digests(tmp_path / "rows")
+    assert {key for key in files if files[key] != found[key]} <= {
+        key for key in files if key.startswith(("meta/plan/", "meta/plan.json"))
+    }
+
+
+def test_paths_start_where_those_of_masks_do_too(images: Path, tmp_path: Path) -> None:
+    paths = sorted(images.glob("*/*"))
+    (tmp_path / "masks").mkdir()
+    for number, path in enumerate(paths):
+        Image.new("L", Image.open(path).size, number).save(tmp_path / f"masks/{number}.png")
+    rows = [{"path": f"file:{path}", "seg": f"file:{tmp_path}/masks/{n}.png"} for n, path in enumerate(paths)]
+    options: dict[str, Any] = {"field": ["mask=mask:seg"], "allow_fill": True}
+    asked = make_options(Path("table:photos"), tmp_path / "table", **options)
+    pack(asked, engine=SerialExchange(), dataframe=pa.Table.from_pylist(rows))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pack(make_options(tmp_path / "rows.jsonl", tmp_path / "local", **options), engine=SerialEngine())
+    found, expected = digests(tmp_path / "table"), digests(tmp_path / "local")
+    assert {key for key, value in found.items() if expected.get(key) != value} == {"meta/plan.json"}
 
 
 def test_a_dataframe_beside_another_source_is_refused(images: Path, tmp_path: Path) -> None:

@@ -233,6 +233,15 @@ def test_a_picture_that_is_to_be_turned_and_kept_is_a_reject(source, tmp_path):
     assert boxes["1.jpg"] == pytest.approx([14 + 18 * 0.75, 20 * 0.75, 14 + 38 * 0.75, 40 * 0.75])
 
 
+def test_points_are_visible_where_a_row_does_not_say(source, tmp_path):
+    rows = [row(number) | {"seen": [2, number % 2] if number % 3 else []} for number in range(NUM_IMAGES)]
+    (source / "seen.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pack_fields(source, tmp_path / "dest", listing="seen.jsonl", fields=("pose=points:joints+seen",), encode="keep")
+    found = {key: extras["pose_visible"] for key, (_, extras, *_) in facts(tmp_path / "dest").items()}
+    inside = {0: (1, 0), 1: (2, 0), 2: (2, 0)}
+    assert found == {f"{number:03}.jpg": inside[number % 3] for number in range(NUM_IMAGES)}
+
+
 def test_rows_of_parquet_give_the_same(source, packed, tmp_path):
     columns = {name: [] for name in ("image", "label", "bbox", "category", "words", "seg", "joints", "second")}
     for number in range(NUM_IMAGES):
