@@ -13,6 +13,7 @@
     ├── EncoderMismatchError         a worker's encoder differs from the plan's
     ├── TooManyRejectsError          more items were rejected than `max_rejects` allows
     ├── WorkerError                  a worker died or a task raised something unforeseen
+    │   └── TaskStalledError         a task waited for something that did not come
     ├── JobError                     a service of AWS refused a job, or a job that it took failed
     ├── StoreError    (OSError)      a bucket or another place failed, or has no such thing as was asked of it
     │   └── StoreAccessError (PermissionError)    it refused: no, wrong or expired credentials, or no permission
@@ -121,6 +122,10 @@ class TooManyRejectsError(PackerError):
 
 class WorkerError(PackerError):
     """A worker process died, or a task raised an error that nobody foresaw."""
+
+
+class TaskStalledError(WorkerError):
+    """A task made no progress for so long that whatever it waits for will not come."""
 
 
 class JobError(PackerError):

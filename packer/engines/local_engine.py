@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from packer.engines.engine import Context, Result, Task, Tick
+from packer.engines.stalled import STALL_LIMIT_S
 from packer.errors import WorkerError
 from packer.processors import count_processors
 
@@ -46,12 +47,13 @@ WORKER_ENVIRONMENT = {
 class _Worker:
     """A worker process and this side of its socket."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], stall_limit_s: float) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             path = os.pathsep.join(path or os.getcwd() for path in sys.path)
             environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": path}
-            command = [sys.executable, "-m", "packer.engines.worker", str(theirs.fileno()), str(os.getpid()), *modules]
+            numbers = [str(theirs.fileno()), str(os.getpid()), str(stall_limit_s)]
+            command = [sys.executable, "-m", "packer.engines.worker", *numbers, *modules]
             # Ctrl-C reaches the whole group, and would show a traceback of a worker that has only begun; the mask is
             # inherited, and what came for this process meanwhile comes when it is restored.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -93,9 +95,22 @@ class _Worker:
 class LocalEngine:
     """A pool of worker processes. Use it as a context manager, or call `close`."""
 
-    def __init__(self, num_workers: int | None = None, *, modules: Sequence[str] = ()) -> None:
-        """`modules` are those that tasks will come from: workers import them ahead."""
+    def __init__(
+        self,
+        num_workers: int | None = None,
+        *,
+        modules: Sequence[str] = (),
+        stall_limit_s: float = STALL_LIMIT_S,
+    ) -> None:
+        """Start workers.
+
+        Args:
+            num_workers: None: one for each processor.
+            modules: those that tasks will come from; workers import them ahead.
+            stall_limit_s: a task without a sign of progress for so long ends the run; see stalled.py.
+        """
         self._modules = tuple(modules)
+        self._stall_limit_s = stall_limit_s
         self._num_workers = num_workers or count_processors()
         self._workers: list[_Worker] = []
         self._grow()
@@ -152,7 +167,7 @@ class LocalEngine:
 
     def _grow(self) -> None:
         while len(self._workers) < self._num_workers:
-            self._workers.append(_Worker(self._modules))
+            self._workers.append(_Worker(self._modules, self._stall_limit_s))
 
     def _hand_over(
         self, worker: _Worker, function: Task[Context, Result], context: Context, pending: deque[int]
@@ -164,7 +179,7 @@ class LocalEngine:
     def _replace(self, worker: _Worker) -> _Worker:
         worker.kill()
         self._workers.remove(worker)
-        self._workers.append(_Worker(self._modules))
+        self._workers.append(_Worker(self._modules, self._stall_limit_s))
         return self._workers[-1]
 
 

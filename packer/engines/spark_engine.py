@@ -27,7 +27,8 @@ from typing import Any, Generic, NamedTuple
 
 from packer.engines.engine import Context, Receive, Result, Send, Task, Tick
 from packer.engines.spark_memory import memory_notice
-from packer.errors import OptionsError, PackerError, WorkerError
+from packer.engines.stalled import STALL_LIMIT_S, Signs, iterate_limited, run_limited
+from packer.errors import OptionsError, PackerError, TaskStalledError, WorkerError
 from packer.extras import require_extra
 from packer.logs import inherited_settings, start_logs
 from packer.without_pandas import let_pandas_in
@@ -62,7 +63,9 @@ class _Outcomes(Generic[Result]):
 class SparkEngine:
     """Runs tasks in the Spark application that is there, or in one that it starts and then also stops."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stall_limit_s: float = STALL_LIMIT_S) -> None:
+        """A task without a sign of progress for `stall_limit_s` fails, and Spark tries it again; see stalled.py."""
+        self._stall_limit_s = stall_limit_s
         let_pandas_in()  # which Spark asks for
         pyspark = require_extra("pyspark", "spark", purpose="the spark engine")
         _refuse_connect(pyspark)
@@ -82,7 +85,7 @@ class SparkEngine:
             return
         job: _Job[Result] = _Job(self._spark, function.__name__, tasks)
         shared = job.share((context, list(tasks)))
-        run_partition = _remote(function, shared, job.arrived.add)
+        run_partition = _remote(function, shared, job.arrived.add, self._stall_limit_s)
         for outcome in self._outcomes(
             job, self._spark.range(0, len(tasks), 1, len(tasks)).mapPartitions(run_partition)
         ):
@@ -98,9 +101,11 @@ class SparkEngine:
         """See `ExchangingEngine.exchange`. One Spark job of two stages; what moves lies in Spark's shuffle files."""
         job: _Job[Result] = _Job(self._spark, receive.__name__, range(receivers))
         shared = job.share(context)
-        sent = self._spark.range(0, senders, 1, senders).mapPartitions(_remote_sender(send, shared))
+        sent = self._spark.range(0, senders, 1, senders).mapPartitions(
+            _remote_sender(send, shared, self._stall_limit_s)
+        )
         received = sent.partitionBy(receivers, int).mapPartitionsWithIndex(
-            _remote_receiver(receive, shared, job.arrived.add)
+            _remote_receiver(receive, shared, job.arrived.add, self._stall_limit_s)
         )
         for outcome in self._outcomes(job, received):
             if isinstance(outcome.value, PackerError):
@@ -238,7 +243,10 @@ def _connection_errors() -> tuple[type[Exception], ...]:
 
 
 def _remote(
-    function: Task[Context, Result], shared: Any, add: Callable[[list[_Outcome[Result]]], None]
+    function: Task[Context, Result],
+    shared: Any,
+    add: Callable[[list[_Outcome[Result]]], None],
+    limit_s: float,
 ) -> Callable[[Iterable[int]], Iterator[_Outcome[Result]]]:
     """Return what a partition runs. A PackerError is an outcome, since trying again would not mend it."""
 
@@ -249,7 +257,7 @@ def _remote(
             start_logs(logs)
         context, tasks = shared.value
         for position in positions:
-            outcome = _run_task(function, context, tasks[position], position)
+            outcome = _run_task(function, context, tasks[position], position, limit_s)
             add([outcome])
             yield outcome
         _lighten_worker()
@@ -257,13 +265,17 @@ def _remote(
     return run
 
 
-def _remote_sender(send: Send[Context], shared: Any) -> Callable[[Iterable[int]], Iterator[tuple[int, Any]]]:
+def _remote_sender(
+    send: Send[Context], shared: Any, limit_s: float
+) -> Callable[[Iterable[int]], Iterator[tuple[int, Any]]]:
     """Return what a sending partition runs. A PackerError goes to a receiver, since trying again would not mend it."""
 
     def run(numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
         for number in numbers:
             try:
-                yield from send(shared.value, number)
+                yield from iterate_limited(send(shared.value, number), what=f"sender {number}", limit_s=limit_s)
+            except TaskStalledError:
+                raise
             except PackerError as error:
                 yield 0, error
 
@@ -271,17 +283,23 @@ def _remote_sender(send: Send[Context], shared: Any) -> Callable[[Iterable[int]]
 
 
 def _remote_receiver(
-    receive: Receive[Context, Result], shared: Any, add: Callable[[list[_Outcome[Result]]], None]
+    receive: Receive[Context, Result],
+    shared: Any,
+    add: Callable[[list[_Outcome[Result]]], None],
+    limit_s: float,
 ) -> Callable[[int, Iterable[tuple[int, Any]]], Iterator[_Outcome[Result]]]:
     """Return what a receiving partition runs."""
 
     def run(number: int, sent: Iterable[tuple[int, Any]]) -> Iterator[_Outcome[Result]]:
-        value: Result | PackerError
-        try:
-            value = receive(shared.value, number, _blobs(sent))
-        except PackerError as error:
-            value = error
-        outcome = _Outcome(number, value, 0, 0)
+        signs = Signs()
+
+        def get() -> Result | PackerError:
+            try:
+                return receive(shared.value, number, _blobs(sent, signs))
+            except PackerError as error:
+                return error
+
+        outcome = _Outcome(number, run_limited(get, signs, what=f"receiver {number}", limit_s=limit_s), 0, 0)
         add([outcome])
         yield outcome
         _lighten_worker()
@@ -289,26 +307,33 @@ def _remote_receiver(
     return run
 
 
-def _blobs(sent: Iterable[tuple[int, Any]]) -> Iterator[bytes]:
+def _blobs(sent: Iterable[tuple[int, Any]], signs: Signs) -> Iterator[bytes]:
     for _, blob in sent:
+        signs.give()
         if isinstance(blob, PackerError):
             raise blob
         yield blob
 
 
-def _run_task(function: Task[Context, Result], context: Context, task: int, position: int) -> _Outcome[Result]:
+def _run_task(
+    function: Task[Context, Result], context: Context, task: int, position: int, limit_s: float
+) -> _Outcome[Result]:
     num_items = num_bytes = 0
+    signs = Signs()
 
     def count(items: int, size: int) -> None:
         nonlocal num_items, num_bytes
         num_items += items
         num_bytes += size
+        signs.give()
 
-    value: Result | PackerError
-    try:
-        value = function(context, task, count)
-    except PackerError as error:
-        value = error
+    def do() -> Result | PackerError:
+        try:
+            return function(context, task, count)
+        except PackerError as error:
+            return error
+
+    value = run_limited(do, signs, what=f"task {task}", limit_s=limit_s)
     return _Outcome(position, value, num_items, num_bytes)
 
 

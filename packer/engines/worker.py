@@ -1,4 +1,4 @@
-"""The process of one local worker: ``python -m packer.engines.worker FD PARENT_PID MODULE...``.
+"""The process of one local worker: ``python -m packer.engines.worker FD PARENT_PID STALL_LIMIT_S MODULE...``.
 
 Started as a program of its own rather than by multiprocessing, so that a user's unguarded script is not run again in
 it, and nothing of the parent's threads or clients is inherited. While it has nothing to do it imports the modules,
@@ -23,6 +23,7 @@ from collections import deque
 from multiprocessing.connection import Connection
 from typing import Any
 
+from packer.engines.stalled import Signs, run_limited
 from packer.errors import PackerError, WorkerError
 from packer.logs import start_inherited_logs
 from packer.without_pandas import leave_pandas_out
@@ -65,7 +66,8 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     _exit_with_parent(int(sys.argv[2]))
     ticker = _Ticker(connection)
-    modules = deque(sys.argv[3:])
+    stall_limit_s = float(sys.argv[3])
+    modules = deque(sys.argv[4:])
     try:
         while True:
             if modules and not connection.poll():  # one at a time, so that the first task need not wait for the last
@@ -77,17 +79,26 @@ def main() -> None:
             if not gc.isenabled():
                 gc.freeze()
                 gc.enable()
-            outcome = _outcome(function, context, message, ticker)
+            outcome = _outcome(function, context, message, ticker, stall_limit_s)
             ticker.flush()
             connection.send(outcome)
     except (EOFError, ConnectionError):
         return
 
 
-def _outcome(function: Any, context: Any, task: int, ticker: _Ticker) -> tuple[str, Any]:
+def _outcome(function: Any, context: Any, task: int, ticker: _Ticker, stall_limit_s: float) -> tuple[str, Any]:
     _LOGGER.debug("task %d: %s", task, function.__name__)
+    signs = Signs()
+
+    def tick(num_items: int, num_bytes: int) -> None:
+        signs.give()
+        ticker(num_items, num_bytes)
+
+    def do() -> Any:
+        return function(context, task, tick)
+
     try:
-        return "done", function(context, task, ticker)
+        return "done", run_limited(do, signs, what=f"task {task}", limit_s=stall_limit_s)
     except PackerError as error:
         return "error", _picklable(error)
     except OSError as error:

@@ -82,3 +82,37 @@ def fill_the_disk(context: Any, task: int, tick: Tick) -> int:
 
 def lose_a_connection(context: Any, task: int, tick: Tick) -> int:
     raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+
+def _wait_for_a_writer(folder: str, mark: str) -> None:
+    """Open a pipe that nobody writes to, the first time that something is marked with this name."""
+    place = Path(folder) / mark
+    if not place.exists():
+        place.touch()
+        os.mkfifo(place.with_suffix(".fifo"))
+        place.with_suffix(".fifo").read_bytes()
+
+
+def block_once(folder: str, task: int, tick: Tick) -> int:
+    if task == 1:
+        _wait_for_a_writer(folder, "task")
+    return task
+
+
+def block_always(folder: str, task: int, tick: Tick) -> int:
+    _wait_for_a_writer(folder, f"{time.monotonic_ns()}")
+    return task
+
+
+def send_after_a_block(folder: str, sender: int) -> Iterator[tuple[int, bytes]]:
+    yield 0, b"%d" % sender
+    if sender == 1:
+        _wait_for_a_writer(folder, "sender")
+    yield 1, b"%d" % sender
+
+
+def receive_after_a_block(folder: str, receiver: int, blobs: Iterator[bytes]) -> tuple[int, list[bytes]]:
+    found = sorted(blobs)
+    if receiver == 1:
+        _wait_for_a_writer(folder, "receiver")
+    return receiver, found

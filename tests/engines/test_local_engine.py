@@ -11,7 +11,7 @@ import pytest
 
 from packer.engines.engine import Engine
 from packer.engines.local_engine import LocalEngine
-from packer.errors import WorkerError
+from packer.errors import TaskStalledError, WorkerError
 from tests.engines import tasks
 from tests.engines.engine_contract import EngineContract, ignore
 
@@ -121,3 +121,13 @@ def test_an_error_of_the_system_is_told_in_one_line() -> None:
 def test_a_connection_that_a_task_loses_is_not_taken_for_a_dead_worker() -> None:
     with LocalEngine(1) as engine, pytest.raises(WorkerError, match="^task 4: Connection reset by peer; mend that"):
         list(engine.run(tasks.lose_a_connection, None, [4], ignore))
+
+
+def test_a_blocked_task_ends_the_run(tmp_path: Path) -> None:
+    with (
+        LocalEngine(1, stall_limit_s=0.5) as engine,
+        pytest.raises(
+            TaskStalledError, match=r"^task 7: expected an item done, .* at least every 0\.5 s, found neither"
+        ),
+    ):
+        list(engine.run(tasks.block_always, str(tmp_path), [7], ignore))

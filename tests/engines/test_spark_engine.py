@@ -130,6 +130,24 @@ def test_only_the_jobs_of_the_run_are_cancelled(cluster: SparkEngine, tmp_path: 
     assert not cluster._spark.getJobTags()
 
 
+@pytest.mark.slow
+def test_a_task_that_is_blocked_is_made_again(cluster: Engine, tmp_path: Path) -> None:
+    engine = SparkEngine(stall_limit_s=3)
+    assert sorted(engine.run(tasks.block_once, str(tmp_path), range(3), ignore)) == [0, 1, 2]
+    found = dict(
+        engine.exchange(tasks.send_after_a_block, tasks.receive_after_a_block, str(tmp_path), senders=2, receivers=2)
+    )
+    assert found == {0: [b"0", b"1"], 1: [b"0", b"1"]}
+    assert {path.name for path in tmp_path.glob("*.fifo")} == {"task.fifo", "sender.fifo", "receiver.fifo"}
+
+
+@pytest.mark.slow
+def test_a_task_that_is_blocked_each_time_ends_the_run(cluster: Engine, tmp_path: Path) -> None:
+    engine = SparkEngine(stall_limit_s=1)
+    with pytest.raises(WorkerError, match=r"^task 7: failed 4 times on Spark, .*TaskStalledError: task 7: expected an"):
+        list(engine.run(tasks.block_always, str(tmp_path), [7], ignore))
+
+
 def is_running(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
