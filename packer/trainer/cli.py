@@ -79,7 +79,7 @@ def train(
 
 
 def build_options(given: Mapping[str, Any], *, preset: str, base_dir: str) -> TrainOptions:
-    """Return the options that were given over those of a preset over the defaults. Raises OptionsError."""
+    """Return the options: given values first, then those of the preset, then the defaults. Raises OptionsError."""
     return TrainOptions(
         **pick_fields(given, PLAIN_FIELDS),
         base_dir=base_dir,
@@ -99,7 +99,7 @@ def list_fields() -> list[msgspec.structs.FieldInfo]:
 
 
 def in_flags(text: str) -> str:
-    """Return text with the trainer's flags, and those of packing, in place of the names of fields."""
+    """Return text in which flags of the trainer and of packing replace the names of fields."""
     own = {*inspect.signature(train).parameters, *(field.name for field in list_fields()), "events"}
     return with_flags(text, {*own, *PackOptions.__struct_fields__, "decode"})
 
@@ -116,7 +116,7 @@ class _Place:
 
 @contextlib.contextmanager
 def _reporting(base_dir: str) -> Iterator[_Place]:
-    """Yield this process's place; tell a person and SageMaker of an error, and end at SIGTERM."""
+    """Yield this process's world and stopper. Report an error to the user and to SageMaker; end at SIGTERM."""
     world = World()
     try:
         world = parse_world(os.environ)
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def list_flags() -> dict[str, bool]:
-    """Return the options that take no value, with what holds where they are not given."""
+    """Return the flags that take no value, each with its default."""
     own = inspect.signature(train).parameters.values()
     flags = {option_name(p.name): False for p in own if p.default is False}
     for field in (*list_fields(), *msgspec.structs.fields(LogSettings)):
@@ -148,15 +148,16 @@ def list_flags() -> dict[str, bool]:
 
 
 def list_names() -> list[str]:
-    """Return the names of all options, as hyperparameters of a job have them."""
+    """Return the names of all options as a job's hyperparameters spell them: without leading dashes."""
     own = [p.name for p in inspect.signature(train_command).parameters.values()]
     return [*(option_name(name)[2:] for name in own), *(flag[2:] for flags in _ALIASES.values() for flag in flags)]
 
 
 def drop_flag_values(arguments: Sequence[str]) -> list[str]:
-    """Return a command line whose flags have no values: a flag with true stands alone, one with false is left out.
+    """Return a command line without values after flags: a flag given true keeps only its name, one given false goes.
 
-    SageMaker's toolkit gives each option a value, so the hyperparameter anonymous=true comes as ``--anonymous True``.
+    A flag that is on by default becomes ``--no-...`` when given false. SageMaker's toolkit passes a value with every
+    option, so the hyperparameter anonymous=true arrives as ``--anonymous True``.
     """
     flags = list_flags()
     kept: list[str] = []

@@ -1,4 +1,4 @@
-"""The table of frameworks: the one place that knows them all."""
+"""The list of frameworks: the only module that knows all of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def open_framework(name: str, world: World, collective: str) -> Framework:
 
     Args:
         name: one of `NAMES`; empty for PyTorch, or for Keras where TensorFlow is installed and PyTorch is not.
-        collective: how ranks speak to each other; empty for the framework's and launcher's usual way.
+        collective: library for messages between ranks; empty for the default of framework and launcher.
 
     Raises:
-        MissingExtraError: the framework, or what ranks speak through, is not installed.
-        OptionsError: there is no such framework, or it cannot be started so.
+        MissingExtraError: the framework or the collective library is not installed.
+        OptionsError: there is no such framework, or it cannot be used with this collective or launcher.
     """
     has_torch, has_tensorflow = (importlib.util.find_spec(library) for library in ("torch", "tensorflow"))
     chosen = name or ("keras" if has_tensorflow and not has_torch else "torch")

@@ -1,4 +1,4 @@
-"""Ranks that speak through Horovod (MPI, Gloo or NCCL, as it was built and launched), for any framework."""
+"""Messages between ranks through Horovod, for any framework. Build and launch choose MPI, Gloo or NCCL."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ STALL_WARNING_S = 60
 
 
 class HorovodCollective:
-    """A job of many processes."""
+    """The collective of a job of several processes."""
 
     def __init__(self, world: World, module: str, also_lost: type[Exception] | None = None) -> None:
         """Join the other ranks.
 
         Args:
-            module: Horovod for one framework, such as ``horovod.torch``.
-            also_lost: what the framework raises out of Horovod's calls when another rank is gone.
+            module: Horovod's module for a framework, such as ``horovod.torch``.
+            also_lost: error that the framework raises from Horovod's calls when another rank is gone.
 
         Raises:
             MissingExtraError: Horovod or the framework is not installed.
-            OptionsError: Horovod counts other ranks than the launcher's variables, or its stall limit is no number.
+            OptionsError: Horovod's ranks differ from the launcher's variables, or its stall limit is not a number.
         """
         os.environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", str(STALL_WARNING_S))
         self._watchdog = Watchdog(world.rank, stall_limit_s())
@@ -55,11 +55,11 @@ class HorovodCollective:
         return self._watchdog.waiting(purpose)
 
     def close(self) -> None:
-        """Nothing: Horovod leaves by itself when the process ends."""
+        """Do nothing: Horovod shuts down by itself when the process ends."""
 
     @contextlib.contextmanager
     def exchanging(self, purpose: str) -> Iterator[None]:
-        """Wait as `waiting`, and raise WorkerError where another rank is gone."""
+        """Limit the wait as `waiting` does, and raise WorkerError if another rank is gone."""
         try:
             with self.waiting(purpose):
                 yield
@@ -68,7 +68,7 @@ class HorovodCollective:
 
 
 def check_horovod_launch(world: World, collective: str, *, library: str) -> None:
-    """Raise OptionsError where a library whose ranks speak through Horovod alone is asked for another way."""
+    """Check that collective and launcher suit a library that supports only Horovod. Raises OptionsError."""
     if collective not in ("", "horovod"):
         raise OptionsError(f"expected horovod for {library}, got {collective!r}", field="collective")
     if world.size > 1 and world.launcher is Launcher.TORCHRUN:
@@ -76,15 +76,15 @@ def check_horovod_launch(world: World, collective: str, *, library: str) -> None
 
 
 def join_horovod(world: World, module: str, also_lost: type[Exception]) -> HorovodCollective | None:
-    """Join the other ranks, if there are any. Args and errors are those of `HorovodCollective`."""
+    """Join the other ranks; return None for a single process. Arguments and errors are those of `HorovodCollective`."""
     return HorovodCollective(world, module, also_lost) if world.size > 1 else None
 
 
 def step_error(error: Exception, said: str, *, library: str) -> PackerError:
-    """Return what an error of a library means that came out of a step with Horovod's part in it.
+    """Return the error to raise for a library's error in a step: a lost rank if Horovod caused it.
 
     Args:
-        said: the part of the error's text that is for people.
+        said: the readable part of the error's text.
     """
     if "Horovod" in str(error):
         return lost_rank_error(said)
@@ -92,5 +92,5 @@ def step_error(error: Exception, said: str, *, library: str) -> PackerError:
 
 
 def import_horovod(module: str) -> ModuleType:
-    """Return a module of Horovod. Raises MissingExtraError."""
+    """Import and return a module of Horovod. Raises MissingExtraError."""
     return require_extra(module, "horovod", purpose="training on several ranks")

@@ -1,4 +1,4 @@
-"""A command whose options are the fields of structs, with what `about` says of each for help."""
+"""Commands whose options are the fields of structs; `about` gives the help text of each field."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLook:
-    """How options are shown."""
+    """How the help shows options."""
 
     groups: Mapping[str, str]
-    """Headings of the help, by field."""
+    """Heading of the help for each field."""
     aliases: Mapping[str, tuple[str, ...]]
-    """Flags beside the field's own."""
+    """Further flags of a field."""
     spell: Callable[[str], str]
-    """Puts flags in the place of names of fields."""
+    """Replaces names of fields in a text by flags."""
 
 
 def make_command(function: Any, fields: Sequence[msgspec.structs.FieldInfo], look: CommandLook) -> Any:
-    """Return `function` with one parameter for each field, and those of logs, in the place of its first one.
+    """Return `function` with its first parameter replaced by one parameter for each field and each log setting.
 
-    The first parameter gets what was given, by field.
+    `function` receives the given options as its first argument: a dict from field to value.
     """
     logs = msgspec.structs.fields(LogSettings)
     generated = [_parameter(field, look) for field in (*fields, *logs)]
@@ -54,7 +54,7 @@ def make_command(function: Any, fields: Sequence[msgspec.structs.FieldInfo], loo
 
 
 def run_alone(app: typer.Typer, arguments: Sequence[str], *, program: str) -> NoReturn:
-    """Run a command line and end the process; what is wrong with the line itself is one line, and exit code 2."""
+    """Run a command line and end the process. A wrong command line gives one line of error and exit code 2."""
     try:
         code = typer.main.get_command(app).main(list(arguments), prog_name=program, standalone_mode=False)
     except typer.TyperException as error:
@@ -66,7 +66,7 @@ def run_alone(app: typer.Typer, arguments: Sequence[str], *, program: str) -> No
 
 
 def pick_fields(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return those of the options that were given which have one of the names."""
+    """Return the given options whose names are in `names`."""
     return {name: given[name] for name in names if name in given}
 
 

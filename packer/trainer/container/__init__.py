@@ -1,1 +1,1 @@
-"""What the image of training runs on each host of a SageMaker job."""
+"""Programs that the training image runs on each host of a SageMaker job."""

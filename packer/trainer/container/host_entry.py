@@ -1,4 +1,4 @@
-"""What SageMaker's training toolkit starts: a rank of the trainer, or the data host, by the group of this host."""
+"""The program that SageMaker's training toolkit starts: a trainer rank or a data host, by this host's group."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packer.trainer.container.process_register import registered
 
 
 def main() -> None:
-    """Run what this host is for, and end the process as that ends."""
+    """Run this host's role and end the process with its exit code."""
     base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
     with registered(base_dir):
         role = role_here(base_dir)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def role_here(base_dir: str) -> HostRole:
-    """Return what this host is for; outside of a job, ranks."""
+    """Return this host's role; outside of a SageMaker job, `HostRole.TRAIN`."""
     if not is_training_container(base_dir):
         return HostRole.TRAIN
     return find_role(load_job_files(base_dir).resources, load_hyperparameters(base_dir))

@@ -1,11 +1,12 @@
-"""The first process of the image's container on each host of a SageMaker job: `train`, before the toolkit's on PATH.
+"""The first process of the training container on each host of a SageMaker job.
 
-The kernel drops a signal for which process 1 of a container has no handler, and SageMaker's toolkit has none: without
-this no rank would hear of a stop, or that a spot instance goes. It starts the toolkit and waits for its end.
+The image installs it as `train`, ahead of the toolkit's own `train` on PATH. The kernel drops a signal for which
+process 1 of a container has no handler, and SageMaker's toolkit has no handler: without this program no rank would
+learn of a stop or of a spot instance's end. The program starts the toolkit and waits until the toolkit ends.
 
-    SIGTERM, on a host that trains    each rank gets it: all save after the same step; then the toolkit is ended
-    SIGTERM, on a data host           it goes on while ranks save, for `DATA_GRACE_S` at most
-    the toolkit ends badly            data hosts are told that training is over
+    SIGTERM, on a host that trains    each rank receives it; all save after the same step; then the toolkit is ended
+    SIGTERM, on a data host           the host keeps serving while ranks save, for at most `DATA_GRACE_S`
+    the toolkit fails                 data hosts are told that training is over
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ from packer.trainer.core.stopping import EXIT_CODE, SAVE_LIMIT_S
 
 TOOLKIT = (sys.executable, "-m", "sagemaker_training.cli.train")
 DATA_GRACE_S = SAVE_LIMIT_S + 20.0
-"""From SIGTERM on, a data host waits as long as ranks may take to save, and to say that training is over."""
+"""Seconds that a data host keeps serving after SIGTERM: ranks need them to save and to report the end of training."""
 LIMIT_S = 100.0
-"""From SIGTERM to SIGKILL for all that is left; SageMaker kills after 120 seconds."""
+"""Seconds from SIGTERM until this program kills what is left; SageMaker itself kills after 120 seconds."""
 _GONE_S = 5.0
-"""Without a living rank for so long, the toolkit has nothing to wait for."""
+"""Seconds without a living rank after which the toolkit is ended: it has nothing left to wait for."""
 _FINISH_TRIES_S = 20.0
-"""Data hosts that are still starting are told again."""
+"""Seconds over which the message to data hosts is repeated, since some may still be starting."""
 _LOOK_EVERY_S = 0.1
 
 
 def main() -> None:
-    """Run a host of a job to its end, and end as it does."""
+    """Run this host's part of the job and exit with its code."""
     sys.exit(HostProgram(os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)).run())
 
 
@@ -52,14 +53,14 @@ class HostProgram:
     """One host's part of a job."""
 
     def __init__(self, base_dir: str, command: tuple[str, ...] = TOOLKIT) -> None:
-        """Prepare it; `command` starts the toolkit."""
+        """Args: command: the toolkit's command line."""
         self._base_dir, self._command = base_dir, command
         self._register = ProcessRegister(base_dir)
         self._told_s: float | None = None
         self._alive_s = 0.0
 
     def run(self) -> int:
-        """Run it and return the exit code: 143 where it was stopped before its end."""
+        """Run the toolkit to its end and return the exit code: 143 if a signal stopped it early."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
         role = _role(self._base_dir)
@@ -75,7 +76,7 @@ class HostProgram:
             os.write(2, b"told to stop: ranks save, then this host ends\n")
 
     def _wait(self, pid: int, role: HostRole) -> int:
-        """Wait for the toolkit, and for what ends without a parent, which process 1 has to do."""
+        """Wait for the toolkit and return its exit code; also reap orphaned processes, which is process 1's duty."""
         while True:
             ended, status = os.waitpid(-1, os.WNOHANG)
             if ended == pid:
@@ -88,7 +89,7 @@ class HostProgram:
             time.sleep(_LOOK_EVERY_S)
 
     def _stop(self, pid: int, role: HostRole, now_s: float) -> None:
-        """Do what is due after the signal."""
+        """Take the steps that are due `now_s - self._told_s` seconds after the signal."""
         assert self._told_s is not None
         if (role is HostRole.DATA and now_s - self._told_s < DATA_GRACE_S) or self._register.signal(signal.SIGTERM):
             self._alive_s = now_s

@@ -1,7 +1,7 @@
-"""What a host of a SageMaker job is for: a pure function of the job's files.
+"""The role of a host in a SageMaker job: a pure function of the job's files.
 
-SageMaker's training toolkit starts MPI on the hosts of the groups that `sagemaker_distribution_instance_groups` names,
-and the same program once, alone, on every other host. So the program has to know where it is.
+SageMaker's training toolkit starts MPI on the hosts of the groups that `sagemaker_distribution_instance_groups` names.
+On every other host it starts the same program once, without MPI. So the program must find out which role it has.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class HostRole(enum.StrEnum):
 
 
 def find_role(resources: ResourceConfig, hyperparameters: Mapping[str, object]) -> HostRole:
-    """Return what this host is for: ranks where no group is named for them.
+    """Return this host's role: `HostRole.TRAIN` if the job names no groups for training.
 
     Args:
-        resources: of the job.
-        hyperparameters: decoded.
+        resources: the job's resources; `current_group_name` is this host's group.
+        hyperparameters: the job's hyperparameters, decoded from JSON.
     """
     group = resources.current_group_name
     training = hyperparameters.get(DISTRIBUTION_GROUPS)

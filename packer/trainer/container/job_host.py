@@ -1,6 +1,6 @@
 """`python -m packer.trainer.container.job_host`: the data host of a SageMaker job, with the job's hyperparameters.
 
-They are the trainer's options. Those that say how the data set is reached are a data host's too.
+A job's hyperparameters are the trainer's options. A data host shares those that name the data set and its store.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from packer.trainer.core.feed_options import port_of_feed
 from packer.trainer.feed.feed_command import main as serve
 
 _SHARED = ("data", "manifest", "cache", *BucketOptions.__struct_fields__, *LogSettings.__struct_fields__)
-"""Options of the trainer that a data host has under the same names."""
+"""Options that trainer and data host share under the same names."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve until training is over, and end the process. `arguments` win over hyperparameters."""
+    """Serve until training is over, and end the process. `arguments` override hyperparameters."""
     base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
     given = load_hyperparameters(base_dir) if is_training_container(base_dir) else {}
     serve([*host_arguments(given), *arguments])
 
 
 def host_arguments(hyperparameters: Mapping[str, object]) -> list[str]:
-    """Return a data host's command line from a job's hyperparameters, decoded."""
+    """Return a data host's command line, given a job's decoded hyperparameters."""
     values = {name: hyperparameters.get(option_name(name)[2:]) for name in _SHARED}
     values["token_file"] = hyperparameters.get("feed-token-file")
     values["port"] = port_of_feed(str(hyperparameters.get("feed", "")))

@@ -1,9 +1,9 @@
-"""The processes of a host that want to hear of a stop: they register, and the container's first process signals them.
+"""A register of the processes of a host that the container's first process signals when the job is stopped.
 
-Launchers are not signalled: mpirun kills its ranks one second after SIGTERM, and horovodrun after five. On hosts other
-than the first, ranks are children of ssh's daemon, not of the first process. So each rank says where it is.
+Launchers are not signalled: mpirun kills its ranks one second after SIGTERM, and horovodrun after five. On all hosts
+but the first, ranks are children of ssh's daemon, not of the first process. So each rank registers itself by a file.
 
-    /tmp/shardpack-<digest of the base>/<process id>     locked for as long as the process lives
+    /tmp/shardpack-<digest of base_dir>/<process id>     locked as long as the process lives
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import os
 from collections.abc import Iterator
 
 _FOLDER = "/tmp"
-"""Not TMPDIR, which a rank that ssh has started may not have."""
+"""Not TMPDIR: a rank started through ssh may not have that variable."""
 _DIGEST_DIGITS = 16
 
 
 @contextlib.contextmanager
 def registered(base_dir: str) -> Iterator[None]:
-    """Have this process signalled, in the body, when the container is told to stop.
+    """In the body, this process receives the signal that stops the container.
 
-    A folder that cannot be written to is no failure of training: such a rank hears of a stop from the others alone.
+    If the register's folder cannot be written to, training goes on: other ranks then tell this one of a stop.
     """
     try:
         descriptor = _lock_own_file(base_dir)
@@ -44,7 +44,7 @@ class ProcessRegister:
         self._signalled: set[int] = set()
 
     def signal(self, number: int) -> int:
-        """Signal each process that has not been signalled before; return how many live."""
+        """Send signal `number` to each living process that has not been signalled yet; return how many live."""
         living = self._living()
         for pid in living - self._signalled:
             with contextlib.suppress(ProcessLookupError):
@@ -66,7 +66,7 @@ def _folder_of(base_dir: str) -> str:
 
 
 def _lock_own_file(base_dir: str) -> int:
-    """Return a descriptor that holds this process's lock. Raises OSError."""
+    """Return a file descriptor that holds this process's lock until it is closed. Raises OSError."""
     folder = _folder_of(base_dir)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, str(os.getpid()))
@@ -76,7 +76,7 @@ def _lock_own_file(base_dir: str) -> int:
 
 
 def _is_locked(path: str) -> bool:
-    """Say whether the process of a file lives; the file of one that is gone is removed."""
+    """Say whether the process that owns a file lives. If the process is gone, remove the file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

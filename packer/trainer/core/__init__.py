@@ -1,1 +1,1 @@
-"""What every trainer does, whatever computes its gradients. Nothing here knows a framework; `framework` is the seam."""
+"""The parts of training that no framework changes. Frameworks implement the interface in `framework`."""

@@ -1,7 +1,7 @@
 """Before the first step: do all ranks see the same data set and the same number of steps?
 
-In synchronous training a rank that runs one step fewer than the others leaves them waiting for ever. So every rank
-first says what it is about to do, or why it cannot, and all of them end with the same message unless they agree.
+In synchronous training, a rank that runs one step fewer than the others leaves them waiting forever. So every rank
+first reports what it is about to do, or why it cannot start. If reports differ, all ranks end with the same message.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ RANKS_NAMED = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankReport:
-    """What one rank says of itself."""
+    """One rank's report before training."""
 
     rank: int
     host: str
     facts: tuple[tuple[str, str], ...] = ()
     """Names and values that must be the same on every rank, in the order in which they are compared."""
     shares: tuple[Share, ...] = ()
-    """How the rank is fed, split by split, in the same order on every rank."""
+    """The rank's share of each split, in the same order on every rank."""
     error: str = ""
     """Why the rank cannot start; empty where it can."""
     exit_code: int = 0
-    """Of the error."""
+    """Exit code of `error`; 0 without one."""
 
 
 def check_agreement(reports: Sequence[RankReport]) -> None:
-    """Return if all ranks can start and agree; the same error is raised on every rank otherwise.
+    """Return if all ranks can start and agree; otherwise raise the same error on every rank.
 
     Raises:
         OptionsError: a rank's options or input are at fault.
-        DataSetError: a rank cannot read its data set, or a fact differs; the text names it, its values and the ranks.
-            Or hosts with shares of their own do not have each shard once between them.
+        DataSetError: a rank cannot read its data set, or a fact differs; the text names the fact, its values and the
+            ranks. Or hosts have shards of their own, and a shard is on no host or on several.
     """
     for report in reports:
         if report.error:
@@ -63,7 +63,7 @@ def _check_fact(name: str, said: Sequence[tuple[RankReport, str]]) -> None:
 
 
 def _check_shares(shares: Sequence[Share]) -> None:
-    """Check that the hosts' own shards are disjoint and complete, and equally many."""
+    """Check that each shard of a split is on exactly one host, where hosts have shards of their own."""
     by_host: dict[str, set[tuple[int, ...]]] = {}
     for share in shares:
         if share.own_shards:

@@ -1,4 +1,4 @@
-"""How a bucket is reached, as options of a command line."""
+"""Command-line options for access to buckets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packer.trainer.core.recipe import about
 
 
 class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of each command that may read a bucket."""
+    """Options of every command that can read from a bucket."""
 
     endpoint_url: Annotated[str, about("address of an S3 server (default: as boto3 finds it)")] = ""
     profile: Annotated[str, about("AWS profile (default: as boto3 finds it)")] = ""
@@ -20,7 +20,7 @@ class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Annotated[int, about("seconds a request to a bucket may stand still")] = 30
 
     def to_store(self) -> StoreOptions:
-        """Return them as stores take them. Raises OptionsError."""
+        """Return these options as `StoreOptions`. Raises OptionsError."""
         return StoreOptions(
             endpoint_url=self.endpoint_url or None,
             profile=self.profile or None,

@@ -1,4 +1,4 @@
-"""When a run keeps its state, and what it goes on from."""
+"""When a run saves checkpoints, and which checkpoint it resumes from."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ class Keeper:
 
     @property
     def is_keeping(self) -> bool:
-        """There is a place for checkpoints."""
+        """The run saves checkpoints."""
         return bool(self._options.model_dir)
 
     @property
     def wants_save(self) -> bool:
-        """So many seconds have passed that rank 0 asks all ranks for a checkpoint."""
+        """Rank 0 asks all ranks for a checkpoint: `checkpoint_seconds` have passed since the last one."""
         seconds = self._options.checkpoint_seconds
         return self._is_writer and bool(seconds) and time.monotonic() - self._saved_s >= seconds
 
     def is_due(self, progress: TrainingProgress) -> bool:
-        """Say whether this step is one of those after which there is a checkpoint; the same on all ranks."""
+        """Say whether a checkpoint is due after this step; the same on all ranks."""
         steps = self._options.checkpoint_steps
         return self.is_keeping and bool(steps) and progress.steps_done % steps == 0
 
     def resume(self, collective: Collective) -> CheckpointDocument | None:
-        """Load the newest whole checkpoint on all ranks and return what it is, or None to begin anew.
+        """Load the newest whole checkpoint on all ranks and return its document, or None to start from the beginning.
 
         Raises, on every rank:
-            DataSetError: there are checkpoints, and none of them can be gone on from.
+            DataSetError: there are checkpoints, but the run cannot resume from any of them.
         """
         document: CheckpointDocument | None = None
         error: PackerError | None = None
@@ -68,7 +68,7 @@ class Keeper:
         return document
 
     def save(self, progress: TrainingProgress, *, is_epoch_end: bool, loader: dict[str, Any]) -> int:
-        """Write a checkpoint, on rank 0, and return its bytes; 0 on the others, which go on. Raises OSError."""
+        """Write a checkpoint on rank 0 and return its state's size in bytes; other ranks return 0. Raises OSError."""
         self._saved_s = time.monotonic()
         if not self._is_writer:
             return 0
@@ -93,7 +93,7 @@ class Keeper:
         return len(state)
 
     def put_evaluation(self, result: EvaluationResult) -> None:
-        """Note with the last checkpoint how well it does. Raises OSError."""
+        """Add the result of an evaluation to the last checkpoint's document. Raises OSError."""
         if self._is_writer and self._last is not None:
             self._last = msgspec.structs.replace(self._last, evaluation=result)
             self._checkpoints.put_document(self._last)

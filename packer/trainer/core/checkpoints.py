@@ -1,9 +1,9 @@
 """Checkpoints of one run, which rank 0 alone reads and writes.
 
     MODEL_DIR/checkpoints/step-00000120.pt      the state of model and optimizer, as the framework writes it
-    MODEL_DIR/checkpoints/step-00000120.json    what it is: progress, size and sha256; written last
+    MODEL_DIR/checkpoints/step-00000120.json    its document: progress, size and sha256 of the state; written last
 
-A checkpoint is whole when its document is there and the state has the size and digest that the document names.
+A checkpoint is whole if its document exists and the state has the size and digest that the document states.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 
 class CheckpointDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What a checkpoint is."""
+    """The document of a checkpoint, written after its state."""
 
     version: int = VERSION
     framework: str
@@ -41,21 +41,21 @@ class CheckpointDocument(msgspec.Struct, frozen=True, kw_only=True):
     manifest_digest: str
     split: str
     batch_size: int
-    """Of all ranks together, accumulated batches included."""
+    """Samples of a step over all ranks, accumulated batches included."""
     world: int
     progress: TrainingProgress
     is_epoch_end: bool
     loader: dict[str, Any]
-    """State of the loader, as far as it has one."""
+    """State of the loader; empty if it has none."""
     state_key: str
     state_bytes: int
     state_sha256: str
     evaluation: EvaluationResult | None = None
-    """After this epoch, once that is known."""
+    """Result of the evaluation after this epoch; None until it is known."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run must have in common with the checkpoints that it goes on from."""
+    """Facts that a run must share with a checkpoint to resume from it."""
 
     framework: str
     model: str
@@ -74,7 +74,7 @@ class Checkpoints:
     """The newest states of a run, and the best one."""
 
     def __init__(self, model_dir: str, options: StoreOptions, identity: Identity, warn: Warn) -> None:
-        """Args: options: of reading; a bucket is written with credentials, whatever they say."""
+        """Args: options: for reading; `anonymous` is ignored, since writing to a bucket needs credentials."""
         self._store = open_store(model_dir, msgspec.structs.replace(options, anonymous=False))
         self._identity = identity
         self._warn = warn
@@ -82,11 +82,11 @@ class Checkpoints:
     def newest(self) -> FoundCheckpoint | None:
         """Return the newest whole checkpoint, or None if there is no checkpoint at all.
 
-        Incomplete ones are passed over with a warning.
+        Incomplete checkpoints are skipped with a warning.
 
         Raises:
-            DataSetError: the newest is of another training, or there are checkpoints and none is whole.
-            StoreError, OSError: the place cannot be read.
+            DataSetError: the newest belongs to another training, or there are checkpoints and none is whole.
+            StoreError, OSError: the store cannot be read.
         """
         keys = self._keys()
         for key in keys:
@@ -102,13 +102,13 @@ class Checkpoints:
         return None
 
     def save(self, document: CheckpointDocument, state: bytes, *, keep: int) -> None:
-        """Write a checkpoint, after which those beyond the newest `keep` and the best one are removed."""
+        """Write a checkpoint; then remove all but the newest `keep` and the most accurate one. Raises OSError."""
         self._store.put(document.state_key, [state])
         self.put_document(document)
         self._prune(keep)
 
     def put_document(self, document: CheckpointDocument) -> None:
-        """Write, or write anew, what a checkpoint is."""
+        """Write or replace a checkpoint's document. Raises OSError."""
         self._store.put(
             f"{_PREFIX}{document.progress.steps_done:08d}{_DOCUMENT_SUFFIX}", [msgspec.json.encode(document)]
         )
@@ -119,7 +119,7 @@ class Checkpoints:
             self._delete(key, self._read_document(key))
 
     def _keys(self) -> list[str]:
-        """Return the keys of all documents, those of the newest first."""
+        """Return the keys of all documents, newest first."""
         keys = (info.key for info in self._store.list(_PREFIX))
         return sorted((key for key in keys if key.endswith(_DOCUMENT_SUFFIX)), reverse=True)
 

@@ -1,4 +1,4 @@
-"""What ranks say to each other outside of steps: a small interface, and how long one may wait for another."""
+"""Messages between ranks outside of steps: a small interface, and a limit on how long a rank waits for another."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from packer.errors import OptionsError, WorkerError
 T = TypeVar("T")
 
 STALL_SHUTDOWN_S = 300
-"""Seconds that a rank waits for one that does not join in; by themselves most libraries wait longer, or for ever."""
+"""Seconds that a rank waits for one that does not join; most libraries by default wait longer, or forever."""
 STALL_GRACE_S = 10
-"""How much later the process ends itself: the libraries' own checks do not see every stall."""
+"""Seconds past the library's limit after which the process ends itself: libraries do not detect every stall."""
 _WATCH_S = 1.0
 STALL_SHUTDOWN = "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"
-"""Names another limit, whatever the ranks speak through."""
+"""Environment variable that sets another limit in seconds, for every kind of collective."""
 
 
 class Collective(Protocol):
     """Calls that every rank must make in the same order. Any of them raises WorkerError when another rank is gone."""
 
     def allgather(self, value: T) -> list[T]:
-        """Return every rank's value, by rank. Values are small and can be pickled."""
+        """Return the values of all ranks in the order of ranks. A value must be small and picklable."""
 
     def waiting(self, purpose: str) -> AbstractContextManager[None]:
-        """Limit how long the body may wait for other ranks: past it the process says so and ends with exit code 1."""
+        """Limit how long the body waits for other ranks; past the limit the process prints why and exits with 1."""
 
     def close(self) -> None:
-        """Leave the other ranks, once nothing more is to be said. Raises nothing."""
+        """Leave the group of ranks after the last message. Raises nothing."""
 
 
 class SoloCollective:
@@ -51,10 +51,10 @@ class SoloCollective:
 
 
 class Watchdog:
-    """Ends the process when it waits too long for other ranks. One thread looks now and then: waiting costs little."""
+    """Ends the process when it waits too long for other ranks. One thread checks every second, which costs little."""
 
     def __init__(self, rank: int, limit_s: float) -> None:
-        """Args: limit_s: what the library itself is given; the process ends a little later. 0 for no limit."""
+        """Args: limit_s: the library's own limit; the process ends `STALL_GRACE_S` later. 0 for no limit."""
         self._rank = rank
         self._limit_s = limit_s + STALL_GRACE_S if limit_s else 0.0
         self._waits: _Wait | None = None
@@ -79,7 +79,7 @@ class Watchdog:
                 self._give_up(waits.purpose)
 
     def _give_up(self, purpose: str) -> None:
-        """End the process; the thread that waits is inside a library and cannot be reached by an exception."""
+        """End the process: the waiting thread is inside a library, where no exception can reach it."""
         text = (
             f"error: rank {self._rank} waited {self._limit_s:g} s for {purpose}: another rank hangs or is gone "
             f"(the limit is {STALL_SHUTDOWN} + {STALL_GRACE_S})\n"
@@ -95,12 +95,12 @@ class _Wait:
 
 
 def total(collective: Collective, values: Sequence[float]) -> tuple[float, ...]:
-    """Return the sums over all ranks, position by position, added in the order of ranks."""
+    """Return one sum over all ranks for each position in `values`, added in the order of ranks."""
     return tuple(sum(column) for column in zip(*collective.allgather(tuple(values)), strict=True))
 
 
 def stall_limit_s() -> float:
-    """Return the seconds that a rank may wait for another, 0 for no limit. Raises as `parse_stall_limit`."""
+    """Return how many seconds a rank may wait for another, 0 for no limit. Raises as `parse_stall_limit`."""
     return parse_stall_limit(os.environ.setdefault(STALL_SHUTDOWN, str(STALL_SHUTDOWN_S)))
 
 
@@ -112,6 +112,6 @@ def parse_stall_limit(text: str) -> float:
 
 
 def lost_rank_error(reason: str) -> WorkerError:
-    """Return the error of a rank that could not go on since another one stopped."""
+    """Return the error of a rank that cannot continue because another rank stopped."""
     first_line = reason.strip().partition("\n")[0]
     return WorkerError(f"another rank stopped, see its message; this one cannot go on without it ({first_line})")

@@ -1,4 +1,4 @@
-"""Which GPU a rank uses, and what to say about it."""
+"""The GPU that a rank uses, and a warning if a GPU is there but unused."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _HIDING = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What a rank computes on, as far as it could be found out."""
+    """The device that a rank computes on."""
 
     gpu: str = ""
     """Name of the rank's GPU; empty for the CPU."""
     library: str = ""
-    """What is to see the GPU, for messages."""
+    """Name of the library that should find the GPU, for messages."""
     remedy: str = ""
-    """How to install a library that sees it."""
+    """How to install a build of the library that finds the GPU."""
     nvidia_file: str = ""
-    """A file by which the host shows an NVIDIA device; empty where there is none."""
+    """Device file that shows that the host has an NVIDIA GPU; empty if there is none."""
     is_hidden: bool = False
     """The environment hides GPUs from this process on purpose."""
 
     @property
     def name(self) -> str:
-        """For a line that says what trains."""
+        """Name of the device for messages."""
         return self.gpu or "the CPU"
 
     @property
     def warning(self) -> str:
-        """What is suspicious; empty where nothing is."""
+        """Warning that the host has a GPU but the library finds none; empty if all is well."""
         if self.gpu or self.is_hidden or not self.nvidia_file:
             return ""
         return (
@@ -49,18 +49,18 @@ class Device:
 
 
 def find_device(gpu: str, environ: Mapping[str, str], *, library: str, remedy: str) -> Device:
-    """Return what this process computes on, given the name of its GPU or nothing."""
+    """Return the device of this process. `gpu` is the name of its GPU, or empty for the CPU."""
     nvidia_file = next(filter(os.path.exists, _NVIDIA_FILES), "")
     is_hidden = environ.get(_HIDING, "0") in ("", "-1")
     return Device(gpu=gpu, library=library, remedy=remedy, nvidia_file=nvidia_file, is_hidden=is_hidden)
 
 
 def choose_gpu(gpus: Sequence[Gpu], world: World) -> Gpu:
-    """Return this rank's own of the GPUs that it can see.
+    """Return this rank's GPU out of those that the rank can see.
 
-    A launcher may show every rank all of the host's GPUs, or each its own alone.
+    A launcher may show all GPUs of the host to every rank, or show each rank only its own.
 
-    Raises OptionsError when there are several, but fewer than ranks on this host.
+    Raises OptionsError if several GPUs are visible, but fewer than the host has ranks.
     """
     if len(gpus) == 1:
         return gpus[0]

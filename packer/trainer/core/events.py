@@ -1,4 +1,4 @@
-"""What happens in training, as JSON lines for programs and as scalars for TensorBoard."""
+"""Events of training, written as JSON lines for programs and as scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packer.trainer.core.metrics import EvaluationResult
 
 
 class StartEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="start"):
-    """A run begins, or goes on."""
+    """A run starts or resumes."""
 
     time_s: float
     """Seconds since 1970."""
@@ -22,26 +22,26 @@ class StartEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", t
     manifest_digest: str
     steps_per_epoch: int
     step: int
-    """Steps done before."""
+    """Steps trained before this start."""
 
 
 class StepEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="step"):
-    """One step in so many; rates are means since the event before."""
+    """Every `log_steps`-th step; rates are means since the previous event."""
 
     time_s: float
     step: int
-    """Of the whole training, counted from 1."""
+    """Number of the step in the whole training, counted from 1."""
     epoch: int
     """Counted from 1."""
     loss: float
     learning_rate: float
     images_per_second: float
-    """Of all ranks together."""
+    """Sum over all ranks."""
     step_s: float
     data_wait_s: float
-    """Seconds that rank 0 waited for data since the event before."""
+    """Seconds that rank 0 waited for data since the previous event."""
     memory_bytes: int
-    """The most memory that the process of rank 0 has held."""
+    """Peak memory of the process of rank 0."""
 
 
 class EpochEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="epoch"):
@@ -65,24 +65,24 @@ class CheckpointEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="even
     epoch: int
     state_bytes: int
     seconds: float
-    """That training waited for it."""
+    """Seconds that training waited for the checkpoint."""
 
 
 Event = StartEvent | StepEvent | EpochEvent | CheckpointEvent
 
 
 class EventWriter(Protocol):
-    """Takes events one by one, and has each of them where it belongs when the call returns."""
+    """Writes events one by one; an event is in its file when `put` returns."""
 
     def put(self, event: Event) -> None:
         """Write an event. Raises OSError."""
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Close the file; no event may follow."""
 
 
 class JsonLines:
-    """One JSON object a line, added to a file."""
+    """Appends events to a file, one JSON object a line."""
 
     def __init__(self, path: str) -> None:
         self._file: BinaryIO = open_log(path)
@@ -96,7 +96,7 @@ class JsonLines:
 
 
 def open_log(path: str) -> BinaryIO:
-    """Open a file to add to, with its folder if that is not there. Raises OSError."""
+    """Open a file for appending; make its folder if it does not exist. Raises OSError."""
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Telling SageMaker why a job failed: the file whose text becomes the job's FailureReason."""
+"""The failure file of a SageMaker job, whose text becomes the job's FailureReason."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from packer.channels.jobfiles import is_training_container
 from packer.trainer.core.world import World
 
 MAX_CHARS = 1024
-"""SageMaker reads no more."""
+"""SageMaker reads only this many characters of the file."""
 
 
 def put_failure(base_dir: str, world: World, reason: str) -> None:
-    """Write why this rank failed to `<base_dir>/output/failure`, unless another rank on this host has done so before.
+    """Write why this rank failed to `<base_dir>/output/failure`, unless another rank on this host wrote it first.
 
-    The first reason is the one that matters: ranks that lose another one fail after it. Nothing is written outside of
-    a training container, and a file that cannot be written is no further failure.
+    The first reason is the cause: ranks that lose another rank fail later. Outside of a training container nothing is
+    written, and an error while writing is ignored.
     """
     if not is_training_container(base_dir):
         return

@@ -1,4 +1,4 @@
-"""Where a rank's batches come from."""
+"""The source of a rank's batches, as an interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array: TypeAlias = NDArray[Any]
 
 
 class Batch(Protocol):
-    """What one rank, or one of its accumulated batches, takes at a time. What a loader hands out is one."""
+    """The samples that one rank takes in one forward pass. `packer.Loader` yields such batches."""
 
     @property
     def images(self) -> Array:
@@ -27,7 +27,7 @@ class Batch(Protocol):
 
     @property
     def weights(self) -> Array:
-        """float32 [batch]: 0 for what only fills an evaluation batch up."""
+        """float32 [batch]: 1 for a sample that counts, 0 for one that only fills up an evaluation batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Feed(Protocol):
 
     @property
     def steps(self) -> int:
-        """Training steps of a whole epoch, the same on every rank; 0 if only to evaluate."""
+        """Training steps of a whole epoch, the same on every rank; 0 if the run only evaluates."""
 
     @property
     def eval_steps(self) -> int:
@@ -52,10 +52,10 @@ class Feed(Protocol):
 
     @property
     def decoder_id(self) -> str:
-        """What makes the pixels; all ranks should have the same."""
+        """Identifies the image decoder and its version; all ranks should have the same one."""
 
     def training(self, progress: TrainingProgress) -> Iterator[tuple[Batch, ...]]:
-        """Yield what is left of an epoch: for each step the batches whose gradients are averaged.
+        """Yield the rest of an epoch: for each step, the batches whose gradients are averaged.
 
         Raises:
             DataSetError: a shard cannot be read, or holds more or fewer records than the manifest says.
@@ -65,20 +65,20 @@ class Feed(Protocol):
         """Yield one pass over the rank's share of the evaluation split. Raises as `training`."""
 
     def know_shares(self, host_shares: HostShares) -> None:
-        """Take the shards of the training split that each host alone has; of hosts that have all, nothing."""
+        """Set which shards of the training split each host has of its own; empty if every host has all shards."""
 
     def state(self) -> dict[str, Any]:
-        """Return what has to be kept to go on with the next batch; empty where `TrainingProgress` says it all."""
+        """Return the state needed to resume at the next batch; empty if `TrainingProgress` is enough."""
 
     def resume(self, state: Mapping[str, Any], progress: TrainingProgress) -> bool:
-        """Go on from a state and say whether it is in the middle of the epoch, not at its start.
+        """Restore a state; return True if it resumes in the middle of the epoch, False if at the epoch's start.
 
         Raises:
-            OptionsError: the state is of another data set, split, seed or order.
+            OptionsError: the state belongs to another data set, split, seed or order.
         """
 
     def report(self) -> str:
-        """Return one line on how training batches kept up: what was waited for, and what binds."""
+        """Return one line that says whether training batches kept up: the time waited and the bottleneck."""
 
     def close(self) -> None:
-        """Make no more batches."""
+        """Stop making batches."""

@@ -1,4 +1,4 @@
-"""Which data hosts feed a rank, as options of the trainer, and how they are found."""
+"""Options of the trainer that name data hosts, and the look-up of those hosts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GROUP = "group:"
 
 
 class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Data hosts that make the batches; none of it changes one."""
+    """Options for data hosts. None of them changes a batch."""
 
     feed: Annotated[
         str,
@@ -48,14 +48,14 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
                 raise OptionsError("expected it with `feed`, got it alone", field=name)
 
     def find(self, base_dir: str) -> FeedSource | None:
-        """Look up the data hosts; None where batches are made here.
+        """Look up the data hosts. Return None if this host makes its own batches.
 
         Args:
-            base_dir: where a SageMaker job is described.
+            base_dir: folder with the files of a SageMaker job.
 
         Raises:
             OptionsError: the job has no such instance group.
-            DataSetError: a name is not known.
+            DataSetError: a host name cannot be resolved.
         """
         if not self.feed:
             return None
@@ -68,7 +68,7 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def names(self, base_dir: str) -> str:
-        """Return ``host:port,host:port``, looked up in the files of a SageMaker job where a group is named.
+        """Return ``host:port,host:port``. If `feed` names an instance group, a SageMaker job's files list its hosts.
 
         Raises:
             OptionsError: the job has no such instance group.
@@ -88,10 +88,10 @@ class FeedOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def group_of_feed(feed: str) -> str:
-    """Return the instance group that ``group:NAME`` or ``group:NAME:PORT`` names; nothing where it names none."""
+    """Return NAME of ``group:NAME`` or ``group:NAME:PORT``; empty for other forms of `feed`."""
     return feed.removeprefix(_GROUP).partition(":")[0] if feed.startswith(_GROUP) else ""
 
 
 def port_of_feed(feed: str) -> str:
-    """Return the port of ``group:NAME:PORT``; nothing where it has none."""
+    """Return PORT of ``group:NAME:PORT``; empty if there is none."""
     return feed.removeprefix(_GROUP).partition(":")[2] if feed.startswith(_GROUP) else ""

@@ -1,6 +1,6 @@
-"""The seam: what a deep-learning framework does for the trainer. Everything else is done here, once for all of them.
+"""The interface that a deep-learning framework implements for the trainer. `core` does everything else.
 
-A framework is one folder beside `core`. It makes the model, runs a step, averages, saves and loads.
+Each framework is one folder beside `core`. It makes the model, runs a step, averages, saves and loads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from packer.trainer.core.feed import Batch
 from packer.trainer.core.recipe import Recipe
 
 TOP_K = 5
-"""The second accuracy counts a record whose class is among so many best guesses."""
+"""Top-k accuracy counts a record whose class is among this many best guesses."""
 
 
 class Layout(enum.StrEnum):
@@ -31,27 +31,27 @@ class Layout(enum.StrEnum):
 
 
 MID_GREY = PixelStatistics(mean=(127.5,) * 3, std=(64.0,) * 3)
-"""Stands in for the statistics of a data set that has none."""
+"""Used for a data set without pixel statistics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """What a model has to take and give."""
+    """What a framework needs to build a model."""
 
     recipe: Recipe
     num_classes: int
     pixels: PixelStatistics
-    """Mean and standard deviation of each channel of the pictures, of 0 to 255."""
+    """Mean and standard deviation of each channel of the pictures, on the scale of 0 to 255."""
     seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOrder:
-    """What a step is told, beside its batches."""
+    """Parameters of a step, apart from its batches."""
 
     learning_rate: float
     seeds: tuple[int, ...]
-    """Of everything that is random in the step, one for each batch of this rank."""
+    """Seeds for all random operations of the step, one for each batch of this rank."""
     stop: bool = False
     """This rank was told to end."""
     save: bool = False
@@ -59,7 +59,7 @@ class StepOrder:
 
 
 class StepNumbers(msgspec.Struct, frozen=True, kw_only=True):
-    """What all ranks know of a step once it is over: the same on each."""
+    """Results of a finished step, the same on all ranks."""
 
     loss: float
     """Mean over all ranks and accumulated batches."""
@@ -70,25 +70,28 @@ class StepNumbers(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_means(cls, means: Sequence[float]) -> StepNumbers:
-        """Return the numbers from the means over ranks of `riders`."""
+        """Return the numbers, given the means over ranks of [loss, *`riders`]."""
         loss, stop, save = means
         return cls(loss=loss, stop=stop > 0, save=save > 0)
 
 
 def riders(order: StepOrder) -> list[float]:
-    """Return the marks that travel with a step's gradients, behind its loss, and come back as means over ranks."""
+    """Return [stop, save] as 0 or 1; they follow the loss in a step's exchange and come back as means over ranks."""
     return [float(order.stop), float(order.save)]
 
 
 class PendingStep(Protocol):
-    """A step that is under way."""
+    """A step that may still be running."""
 
     def read(self) -> StepNumbers:
-        """Wait for its end. Raises WorkerError when another rank is gone, or the step cannot be run."""
+        """Wait for the step's end and return its numbers.
+
+        Raises WorkerError if another rank is gone or the step cannot be run.
+        """
 
 
 class EvaluationSums(msgspec.Struct, frozen=True, kw_only=True):
-    """Over records, each once; padding counts for nothing."""
+    """Sums over the records of an evaluation; each record counts once, padding does not count."""
 
     loss: float
     correct: float
@@ -97,7 +100,7 @@ class EvaluationSums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Learner(Protocol):
-    """A model and its optimizer, whose trainable parameters are equal on all ranks after every step."""
+    """A model and its optimizer. After every step, all ranks have equal trainable parameters."""
 
     def broadcast(self) -> None:
         """Give every rank the whole state of rank 0."""
@@ -109,26 +112,26 @@ class Learner(Protocol):
         """
 
     def evaluate(self, batches: Iterable[Batch]) -> EvaluationSums:
-        """Return sums over these batches alone, of this rank."""
+        """Return the sums over these batches of this rank."""
 
     def average(self) -> None:
-        """Make the mean over ranks of what ranks do not share, the running statistics of normalisation."""
+        """Average over ranks the state that steps do not keep equal: the running statistics of normalisation."""
 
     def save(self) -> bytes:
         """Return the whole state. Called on one rank, after `average`."""
 
     def load(self, content: bytes) -> None:
-        """Take over what `save` returned. Raises ValueError where it does not fit this model or cannot be read."""
+        """Restore a state that `save` returned. Raises ValueError if it cannot be read or does not fit this model."""
 
     def export(self, folder: str) -> Layout:
-        """Write the trained model for others to load, from uint8 pictures in RGB to logits; say how they lie.
+        """Write the trained model, from uint8 RGB pictures to logits, and return the layout of its input.
 
         Raises OSError.
         """
 
 
 class Framework(Protocol):
-    """A library on this rank, which has joined the others."""
+    """A deep-learning library on this rank, which has joined the other ranks."""
 
     @property
     def name(self) -> str:
@@ -136,20 +139,20 @@ class Framework(Protocol):
 
     @property
     def device(self) -> Device:
-        """What this rank computes on."""
+        """The device that this rank computes on."""
 
     @property
     def collective(self) -> Collective:
-        """How ranks speak to each other."""
+        """Exchange of messages between ranks."""
 
     def tracing(self, folder: str) -> AbstractContextManager[None]:
-        """Profile the body into a folder, with the framework's own profiler."""
+        """Profile the body with the framework's own profiler and write the profile to a folder."""
 
     def build(self, spec: ModelSpec) -> Learner:
         """Make the model and its optimizer.
 
         Raises:
-            OptionsError: the framework has no such model, or not all that the recipe asks for.
+            OptionsError: the framework has no such model or lacks a feature that the recipe asks for.
         """
 
 

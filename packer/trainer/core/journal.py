@@ -1,4 +1,4 @@
-"""What rank 0 tells while it trains: events for programs, and a line for people every so often."""
+"""Reports of rank 0 during training: events for programs, and now and then a line for people."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Announce = Callable[[str], None]
 
 
 class Journal:
-    """Rank 0's; the other ranks' says nothing but the line of each epoch."""
+    """Writes events and lines on rank 0; on other ranks it writes nothing."""
 
     def __init__(self, job: Job, announce: Announce, open_trace: TraceOpener) -> None:
-        """Open what the options name. Raises OSError."""
+        """Open the files that the options name. Raises OSError."""
         self._job, self._announce, self._log = job, announce, job.options.log
         self._is_first = job.world.rank == 0
         self._trace = StepTrace(open_trace, self._log.trace if self._is_first else "", self._log.trace_steps)
@@ -38,7 +38,7 @@ class Journal:
         self._event_rates = self._line_rates = Rates(steps=0, seconds=0.0, data_wait_s=0.0)
 
     def start(self, *, framework: str, device: str, progress: TrainingProgress) -> None:
-        """Tell of the run. Raises OSError."""
+        """Report the start of the run. Raises OSError."""
         self._trace.start()
         self._put(
             StartEvent(
@@ -54,11 +54,11 @@ class Journal:
         )
 
     def begin_epoch(self) -> None:
-        """Count from a new meter on."""
+        """Start counting with the epoch's new meter."""
         self._event_rates = self._line_rates = Rates(steps=0, seconds=0.0, data_wait_s=0.0)
 
     def step(self, progress: TrainingProgress, loss: float, meter: Meter) -> None:
-        """Tell of a step, if it is one that is told of."""
+        """Report a step if an event or a line is due."""
         if not self._is_first:
             return
         self._trace.step()
@@ -73,7 +73,7 @@ class Journal:
             self._said_s = time.perf_counter()
 
     def epoch(self, progress: TrainingProgress, result: EpochResult) -> None:
-        """Tell of an epoch that is over."""
+        """Report the end of an epoch."""
         self._put(
             EpochEvent(
                 time_s=time.time(),
@@ -88,7 +88,7 @@ class Journal:
         self._said_s = time.perf_counter()
 
     def checkpoint(self, progress: TrainingProgress, *, state_bytes: int, seconds: float) -> None:
-        """Tell of a checkpoint that is written."""
+        """Report that a checkpoint was written."""
         self._put(
             CheckpointEvent(
                 time_s=time.time(),

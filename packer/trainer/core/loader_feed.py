@@ -1,8 +1,8 @@
 """Batches of `packer.Loader` for one rank.
 
-With accumulation, batch a of rank r of W is that of rank r * A + a in a world of W * A: the same samples make a step,
-whether more ranks take one batch each or fewer ranks several. A Pipe is one stream to a rank, which gives its batches
-one after another.
+With A accumulated batches, batch a of rank r of W is the batch of rank r * A + a in a world of W * A ranks. So a step
+has the same samples whether many ranks take one batch each or few ranks take several. A Pipe channel is one stream for
+each rank; the rank takes its batches from the stream one after another.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from packer.trainer.core.world import World
 
 
 class LoaderFeed:
-    """One loader for each accumulated batch, and one to evaluate."""
+    """One loader for each accumulated batch (one in all for a stream), and one for evaluation."""
 
     def __init__(self, options: TrainOptions, world: World, *, is_stream: bool) -> None:
-        """Open what is read; nothing is read before the first batch is asked for. Raises as `Loader`.
+        """Open the loaders; no record is read before the first batch is requested. Raises as `Loader`.
 
         Args:
-            is_stream: the training split comes through Pipe channels.
+            is_stream: True if the training split comes through Pipe channels.
         """
         self._options, self._world = options, world
         self._host_shares: HostShares = ()
@@ -37,7 +37,7 @@ class LoaderFeed:
         is_training = options.split in options.splits
         self._train = [self._open(options.split, part, num_loaders) for part in range(num_loaders * is_training)]
         self._turns = options.recipe.accumulation // num_loaders
-        """Batches that each loader gives to a step."""
+        """Batches that a step takes from each loader."""
         self._eval = self._open(options.eval_split, 0, 1) if options.eval_split else None
 
     @property
@@ -53,10 +53,10 @@ class LoaderFeed:
         return (self._train[0] if self._train else self._the_evaluation).decoder_id
 
     def training(self, progress: TrainingProgress) -> Iterator[tuple[Batch, ...]]:
-        """Yield what is left of the epoch, where the loaders stand."""
+        """Yield the rest of the epoch, from the loaders' current position on."""
         global_batch = self._train[0].spec.global_batch * self._turns
         left = self.steps - progress.position // global_batch
-        if progress.position % global_batch:  # begun with another global batch
+        if progress.position % global_batch:  # the epoch began with another size of the global batch
             left = (self._num_records() - progress.position) // global_batch
         iterators = [iter(loader) for loader in self._train]
         for step in range(left):
@@ -65,7 +65,7 @@ class LoaderFeed:
                 for iterator in iterators
                 for _ in range(self._turns)
             )
-        for iterator in iterators:  # of a stream: the batches that are too few for a step
+        for iterator in iterators:  # drain a stream: its last batches are too few for a step
             for _ in range(self._train[0].steps % self._turns):
                 next(iterator)
 
@@ -139,7 +139,7 @@ class LoaderFeed:
             min_area=recipe.min_area,
             evaluation_crop=EVALUATION_CROP,
             store=options.store,
-            fields=(),  # it learns classes
+            fields=(),  # training needs class labels only
             pipe_timeout_s=options.pipe_timeout,
             feed=self._source or "",
         )

@@ -1,4 +1,4 @@
-"""Where the time of training goes: seconds of steps, and seconds waited for data."""
+"""Measures how long training takes and how much of that time it waits for data."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured since a certain moment."""
+    """Measurements over a span of time."""
 
     steps: int
     seconds: float
     data_wait_s: float
-    """Of `seconds`: waited for batches."""
+    """The part of `seconds` spent waiting for batches."""
 
     @property
     def wait_share(self) -> float:
-        """Share of the time that was waited for data, in [0, 1]."""
+        """Share of the time spent waiting for data, in [0, 1]."""
         return self.data_wait_s / self.seconds if self.seconds else 0.0
 
     @property
@@ -32,12 +32,12 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
         return self.seconds / self.steps if self.steps else 0.0
 
     def images_per_second(self, images_per_step: int) -> float:
-        """Return how many images went through in a second, given those of one step."""
+        """Return the images trained per second. `images_per_step` is the number of images in one step."""
         return self.steps * images_per_step / self.seconds if self.seconds else 0.0
 
 
 class Meter:
-    """Counts from its making on."""
+    """Measures from its creation on."""
 
     def __init__(self) -> None:
         self._started_s = time.perf_counter()
@@ -45,7 +45,7 @@ class Meter:
         self._steps = 0
 
     def count_waits(self, items: Iterator[T]) -> Iterator[T]:
-        """Yield the items; the time until each of them is there was waited for data. Each stands for a step."""
+        """Yield the items. Count one step for each, and the time until it arrives as waiting for data."""
         while True:
             asked_s = time.perf_counter()
             try:
@@ -58,12 +58,12 @@ class Meter:
             yield item
 
     def read(self) -> Rates:
-        """Return what was measured so far."""
+        """Return the measurements since creation."""
         return Rates(steps=self._steps, seconds=time.perf_counter() - self._started_s, data_wait_s=self._waited_s)
 
 
 def rates_between(before: Rates, after: Rates) -> Rates:
-    """Return what was measured between two readings of one meter."""
+    """Return the measurements between two readings of one meter."""
     return Rates(
         steps=after.steps - before.steps,
         seconds=after.seconds - before.seconds,
@@ -72,6 +72,6 @@ def rates_between(before: Rates, after: Rates) -> Rates:
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory that this process has held so far."""
+    """Return the peak memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB

@@ -1,4 +1,4 @@
-"""What a training run measured, as a line for people and a JSON document for programs."""
+"""Results of a training run, as a line for people and a JSON document for programs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from packer.stores.open_store import open_store
 
 
 class EvaluationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Over every record of the evaluation split, once, on all ranks together."""
+    """Result over the whole evaluation split and all ranks; each record counts once."""
 
     loss: float
     accuracy: float
-    """Share of records whose class was guessed, in [0, 1]."""
+    """Share of records whose class was the best guess, in [0, 1]."""
     records: int
     steps: int
-    """Of each rank."""
+    """Batches of each rank."""
     accuracy_top5: float = 0.0
-    """Share of records whose class was among the five best guesses."""
+    """Share of records whose class was among the five best guesses, in [0, 1]."""
 
 
 class EpochResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,13 +28,13 @@ class EpochResult(msgspec.Struct, frozen=True, kw_only=True):
 
     epoch: int
     steps: int
-    """Of each rank."""
+    """Steps of each rank."""
     loss: float
     """Mean over all ranks and steps."""
     learning_rate: float
-    """Of the last step."""
+    """Learning rate of the epoch's last step."""
     images_per_second: float
-    """Of all ranks together, from first step to last."""
+    """Sum over all ranks, from the first step to the last."""
     data_wait_s: float = 0.0
     """Seconds that rank 0 waited for batches."""
     evaluation: EvaluationResult | None = None
@@ -46,7 +46,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     manifest_digest: str
     split: str
     records: int
-    """In the training split, fills included."""
+    """Records of the training split, fills included."""
     steps_per_epoch: int
     world: int
     batch_size: int
@@ -61,7 +61,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     world: int
     batch_size: int
     epochs_done: int
-    """Of the training that the checkpoint comes from."""
+    """Whole epochs that were trained before the checkpoint."""
     evaluation: EvaluationResult
 
 
@@ -74,7 +74,7 @@ def format_evaluation(result: EvaluationResult) -> str:
 
 
 def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> str:
-    """Return ``rank 0/2 epoch 1/5 steps 14 loss 2.3026 images/s 1234``, with the evaluation where there was one."""
+    """Return ``rank 0/2 epoch 1/5 steps 14 loss 2.3026 images/s 1234``, followed by the evaluation if there was one."""
     line = (
         f"rank {rank}/{world} epoch {result.epoch}/{epochs} steps {result.steps} "
         f"loss {result.loss:.4f} images/s {result.images_per_second:.0f}"
@@ -85,8 +85,10 @@ def format_epoch(result: EpochResult, *, rank: int, world: int, epochs: int) -> 
 
 
 def put_metrics(path: str, metrics: Metrics | Evaluation, options: StoreOptions = DEFAULT_STORE) -> None:
-    """Write the document to a path or URI, whole or not at all; a bucket is written with credentials, whatever
-    `options` say of reading. Raises OSError."""
+    """Write the document to a path or URI, whole or not at all. Raises OSError.
+
+    `options.anonymous` is ignored, since writing to a bucket needs credentials.
+    """
     folder, name = os.path.split(path)
     document = msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
     open_store(folder or ".", msgspec.structs.replace(options, anonymous=False)).put(name, [document])

@@ -1,4 +1,4 @@
-"""Models that a user has written, by the name module:function."""
+"""Models that a user has written, named as module:function."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from packer.errors import OptionsError
 
 
 def is_function_name(name: str) -> bool:
-    """Say whether a model's name is that of a function."""
+    """Say whether a model's name has the form module:function."""
     return ":" in name
 
 
 def call_model_function(name: str, num_classes: int) -> Any:
-    """Return what the function ``module:function`` makes for a number of classes.
+    """Import ``module:function``, call it with the number of classes and return its model.
 
     Raises:
-        OptionsError: it cannot be imported.
+        OptionsError: the function cannot be imported.
     """
     module, _, function = name.partition(":")
     try:

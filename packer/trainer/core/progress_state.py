@@ -1,4 +1,4 @@
-"""How far a training has come: a value that a checkpoint holds."""
+"""The progress of a training, as a value that a checkpoint stores."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import msgspec
 
 
 class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """Between two steps."""
+    """Progress of a training between two steps."""
 
     epoch: int = 0
-    """Counted from 0: the one that is being trained, or begins."""
+    """The current epoch, counted from 0."""
     position: int = 0
-    """Samples of the epoch that all ranks have taken together."""
+    """Samples of the epoch that all ranks together have taken."""
     steps_done: int = 0
-    """Of the whole training."""
+    """Steps of the whole training so far."""
     loss_sum: float = 0.0
-    """Of the epoch's steps so far, of which each is the mean over its global batch."""
+    """Sum of the losses of `loss_steps` steps of the epoch; each loss is the mean over its global batch."""
     loss_steps: int = 0
     learning_rate: float = 0.0
-    """Of the last step."""
+    """Learning rate of the last step."""
 
     @property
     def is_at_start(self) -> bool:
-        """Nothing of the epoch has been trained."""
+        """No step of the epoch has been trained."""
         return self.position == 0
 
     def after_step(self, *, num_samples: int, learning_rate: float) -> TrainingProgress:
-        """Return the progress after a step over `num_samples` of all ranks, whose loss is not known yet."""
+        """Return the progress after a step over `num_samples` samples of all ranks. `with_loss` adds its loss later."""
         return msgspec.structs.replace(
             self,
             position=self.position + num_samples,
@@ -35,7 +35,7 @@ class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def with_loss(self, loss: float) -> TrainingProgress:
-        """Return the progress with the loss of a step that was counted before."""
+        """Return the progress with the loss of a step that `after_step` has counted."""
         return msgspec.structs.replace(self, loss_sum=self.loss_sum + loss, loss_steps=self.loss_steps + 1)
 
     def next_epoch(self) -> TrainingProgress:

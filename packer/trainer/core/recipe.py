@@ -1,4 +1,4 @@
-"""How a model is trained: everything that decides what is learnt, and nothing of where it runs."""
+"""The options that decide what a model learns. None of them depends on where training runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import msgspec
 from packer.errors import OptionsError
 
 MIN_IMAGE_PX = 16
-"""The small networks halve the image three times and need something left."""
+"""The small networks halve the image three times; a smaller image would leave too few pixels."""
 EVALUATION_CROP = 0.875
-"""What is evaluated of a picture: the central square whose side is this share of the short side."""
+"""Evaluation sees the central square of a picture; the square's side is this share of the picture's short side."""
 SMALL_MODEL = "small"
-"""The name of the network that each framework has for a first look at a data set."""
+"""Name of the small network that every framework offers for a first try."""
 
 
 def about(text: str) -> msgspec.Meta:
-    """Return what an option's help says."""
+    """Return the annotation that holds an option's help text."""
     return msgspec.Meta(description=text)
 
 
@@ -35,18 +35,18 @@ class Decay(enum.StrEnum):
 
     CONSTANT = "constant"
     COSINE = "cosine"
-    """To 0 along half a cosine, step by step."""
+    """Falls with each step to 0, along half a cosine."""
     STEP = "step"
-    """By a factor at the start of certain epochs."""
+    """Falls by a factor at the start of certain epochs."""
 
 
 class Precision(enum.StrEnum):
-    """What most of a step is computed in; parameters are always float32."""
+    """Number format of most of a step's computation; parameters are always float32."""
 
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
-    """With a scaled loss."""
+    """float16 with a scaled loss."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     )
     channels_last: Annotated[bool, about("lay pictures out channels last, where the framework can choose")] = True
     ema: Annotated[float, about("what a running mean of the parameters keeps in a step; 0: no mean")] = 0.0
-    """The mean is evaluated and exported in the parameters' place."""
+    """Evaluation and export use the mean instead of the parameters."""
     compile: Annotated[bool, about("let the framework compile the model")] = False
 
     def __post_init__(self) -> None:

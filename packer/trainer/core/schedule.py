@@ -1,8 +1,8 @@
 """The learning rate of each step: pure arithmetic.
 
-The gradient of a step is the mean over the global batch, so the rate grows in proportion to it. At once that would
-throw the first steps off, so it climbs there in a straight line over the warm-up (P. Goyal and others, "Accurate, Large
-Minibatch SGD", arXiv:1706.02677, sections 2.1 and 2.2); then it stays, or falls.
+The gradient of a step is the mean over the global batch, so the full rate is proportional to the size of that batch.
+The first steps would diverge at the full rate, so the rate rises to it linearly over the warm-up (P. Goyal and others,
+"Accurate, Large Minibatch SGD", arXiv:1706.02677, sections 2.1 and 2.2). After the warm-up it stays constant or falls.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Schedule:
     """Learning rate after the warm-up."""
     warmup_steps: int = 0
     total_steps: int = 0
-    """Of the whole training, for `Decay.COSINE`."""
+    """Steps of the whole training, for `Decay.COSINE`."""
     decay: Decay = Decay.CONSTANT
     decay_steps: tuple[int, ...] = ()
-    """First steps with a rate that is lower by another `decay_factor`, for `Decay.STEP`; ascending."""
+    """For `Decay.STEP`: from each of these steps on, the rate is multiplied by `decay_factor` once more; ascending."""
     decay_factor: float = 1.0
 
     def rate(self, step: float) -> float:
-        """Return the rate of a step, counted from 0 over all epochs; the first after the warm-up has the full one.
+        """Return the rate of a step, counted from 0 over all epochs. The first step after the warm-up has `full_rate`.
 
-        A run that goes on with another global batch may stand between two steps.
+        `step` may be a fraction: a run that resumes with another global batch may be between two steps.
         """
         if step < self.warmup_steps:
             return self.base_rate + (self.full_rate - self.base_rate) * step / self.warmup_steps
@@ -46,10 +46,10 @@ class Schedule:
 
 
 def schedule_of(recipe: Recipe, *, steps_per_epoch: int, world: int) -> Schedule:
-    """Return the rates of a training on `world` ranks.
+    """Return the learning rates of a training on `world` ranks.
 
-    The rate of the recipe is meant for `rate_batch` samples (one rank's batch if 0). The warm-up begins with it, or
-    with the full rate where that is lower.
+    The recipe's rate is meant for `rate_batch` samples a step (one rank's batch if 0). The warm-up starts at that rate,
+    or at the full rate if that is lower.
     """
     global_batch = recipe.batch_size * recipe.accumulation * world
     full_rate = recipe.learning_rate * global_batch / (recipe.rate_batch or recipe.batch_size)

@@ -1,4 +1,4 @@
-"""preprocessing.json beside an exported model: what a server does to a picture before the model sees it."""
+"""preprocessing.json beside an exported model: how a server must prepare a picture for the model."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ VERSION = 1
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """The array that the model takes, made as evaluation makes it."""
+    """The model's input array, prepared as in evaluation."""
 
     dtype: str = "uint8"
     color: str = "RGB"
     layout: str
-    """Order of its axes: N pictures, C colours, H rows, W columns."""
+    """Order of the array's axes: N pictures, C colours, H rows, W columns."""
     height: int
     width: int
     crop: float
-    """The central square whose side is this share of the picture's short side is what the model sees."""
+    """The model sees the central square of a picture; its side is this share of the picture's short side."""
     resampling: str = "bilinear, antialiased"
-    """From that square to height and width."""
+    """How that square is scaled to `height` and `width`."""
 
 
 class Normalisation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model itself does first, channel by channel; a server must not do it again."""
+    """Normalisation of each channel, which the model itself does; a server must not repeat it."""
 
     where: str = "inside the model"
     formula: str = "(value - mean) / std"
@@ -39,7 +39,7 @@ class Normalisation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model gives."""
+    """The model's output array."""
 
     kind: str = "logits"
     num_classes: int
@@ -58,7 +58,7 @@ class ServingDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def put_serving_document(folder: str, job: Job, *, framework: str, layout: Layout) -> None:
-    """Write the document into the folder of an exported model. Raises OSError."""
+    """Write preprocessing.json into the folder of an exported model. Raises OSError."""
     manifest, recipe = job.source.manifest, job.options.recipe
     pixels = manifest.pixels or MID_GREY
     document = ServingDocument(

@@ -1,4 +1,4 @@
-"""Training without a model: steps of a given time, to see whether the data can keep up."""
+"""Training without a model: each step only waits, which shows whether loading keeps up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packer.trainer.core.framework import EvaluationSums, Layout, StepNumbers, S
 
 
 class SimulatedLearner:
-    """A Learner whose steps only take time, the same on every rank; ranks wait for each other as in real ones."""
+    """A Learner whose steps each last `step_s` seconds; ranks wait for each other as in real steps."""
 
     def __init__(self, collective: Collective, step_s: float) -> None:
         self._collective, self._step_s = collective, step_s
@@ -26,7 +26,7 @@ class SimulatedLearner:
         return _SimulatedStep(stop=any(stop for stop, _ in marks), save=any(save for _, save in marks))
 
     def evaluate(self, batches: Iterable[Batch]) -> EvaluationSums:
-        """Take the batches, each in the time of a step, and count their records."""
+        """Take the time of a step for each batch, and count the records."""
         records = 0.0
         for batch in batches:
             time.sleep(self._step_s)

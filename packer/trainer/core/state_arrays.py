@@ -1,4 +1,4 @@
-"""The state of a learner as arrays in one piece of bytes, of which nothing is ever run when it is read."""
+"""The state of a learner: arrays in one byte string. Reading it never runs code, unlike pickle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def write_arrays(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """Return arrays as an archive of NumPy."""
+    """Return the arrays as a NumPy .npz archive."""
     content = io.BytesIO()
     named: dict[str, Any] = {f"{index:05d}": array for index, array in enumerate(arrays)}
     np.savez(content, **named)
@@ -20,7 +20,7 @@ def write_arrays(arrays: Sequence[NDArray[Any]]) -> bytes:
 
 
 def read_arrays(content: bytes) -> list[NDArray[Any]]:
-    """Return what `write_arrays` was given. Raises ValueError where it cannot be read."""
+    """Return the arrays that `write_arrays` wrote, in their order. Raises ValueError if they cannot be read."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return [arrays[name] for name in sorted(arrays.files)]

@@ -1,4 +1,4 @@
-"""A profile of the first steps of a run, as the framework's own profiler makes it."""
+"""A profile of the first steps of a run, made by the framework's own profiler."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 TraceOpener = Callable[[str], AbstractContextManager[None]]
-"""Profiles its body into a folder."""
+"""Returns a context manager that profiles its body and writes the profile to the given folder."""
 
 
 class StepTrace:
-    """Runs from `start` until so many steps are over."""
+    """Profiles from `start` until `num_steps` steps are over."""
 
     def __init__(self, open_trace: TraceOpener, folder: str, num_steps: int) -> None:
-        """Args: folder: which is made; empty for no profile."""
+        """Args: folder: where the profile goes; made if missing; empty for no profile."""
         self._open, self._folder, self._left = open_trace, folder, num_steps
         self._running = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Begin. Raises OSError."""
+        """Start the profiler. Raises OSError."""
         if self._folder:
             os.makedirs(self._folder, exist_ok=True)
             self._running.enter_context(self._open(self._folder))
 
     def step(self) -> None:
-        """Count a step that is over; after the last one the profile is written. Raises OSError."""
+        """Count a finished step; after the last one, write the profile. Raises OSError."""
         self._left -= 1
         if self._left == 0:
             self.close()
 
     def close(self) -> None:
-        """Write what there is of it. Raises OSError."""
+        """Stop the profiler and write what it has recorded. Raises OSError."""
         self._running.close()

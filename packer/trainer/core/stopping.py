@@ -1,10 +1,10 @@
-"""Ending at SIGTERM, which SageMaker sends two minutes before it kills, and spot instances get.
+"""Ending at SIGTERM, which SageMaker sends two minutes before it kills a job, also when it takes a spot instance back.
 
-In the middle of training the signal sets a mark: the next step carries it to all ranks, and all of them save after the
-same step. Elsewhere there is nothing to save, and the process ends at once. No exception is raised for it: the main
-thread may be waiting inside a library where no Python handler runs, a library may swallow the exception, and the end of
-the interpreter may wait for threads of a framework or for other ranks. So a thread that the signal wakes ends the
-process.
+In the middle of training the signal sets a mark. The next step carries the mark to all ranks, and all of them save
+after the same step. Elsewhere there is nothing to save, and the process ends at once. The signal raises no exception:
+the main thread may be waiting inside a library where no Python handler runs, a library may swallow the exception, and
+the interpreter may wait at its end for threads of a framework or for other ranks. So the signal wakes a thread, and
+that thread ends the process.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import NoReturn
 
 EXIT_CODE = 128 + signal.SIGTERM
 SAVE_LIMIT_S = 20.0
-"""Seconds from the signal to the end at the latest, whatever the step under way or the other ranks do."""
+"""Seconds after the signal at which the process ends at the latest, even if a step or another rank hangs."""
 _AT_ONCE = "stopped by SIGTERM; the same command goes on after the last checkpoint\n"
 
 
 class Stopper:
-    """Whether this process was told to end."""
+    """Knows whether this process was told to end, and whether it may end at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,15 +35,15 @@ class Stopper:
 
     @property
     def is_marked(self) -> bool:
-        """The signal came, and the process goes on to save."""
+        """The signal has arrived, and the process goes on until it has saved."""
         return self._is_marked
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
         """In the body, a signal sets the mark instead of ending the process at once.
 
-        The body has to look at the mark before it ends. A process that does not end within `SAVE_LIMIT_S` of the
-        signal is ended.
+        The body must check the mark before it returns. A process that is still running `SAVE_LIMIT_S` seconds after
+        the signal is ended.
         """
         with self._lock:
             self._is_deferring = True
@@ -60,7 +60,7 @@ class Stopper:
         os._exit(EXIT_CODE)
 
     def receive(self) -> None:
-        """Take the signal, in a thread."""
+        """React to the signal; called in a thread of its own."""
         with self._lock:
             if not self._is_deferring:
                 os.write(2, _AT_ONCE.encode())
@@ -82,9 +82,9 @@ class Stopper:
 
 @contextlib.contextmanager
 def ending_at_sigterm() -> Iterator[Stopper]:
-    """End the process with exit code 143 at SIGTERM, at once and wherever the body is, unless it defers the end.
+    """In the body, SIGTERM ends the process at once with exit code 143, unless the body defers the end.
 
-    To be entered by the main thread.
+    Only the main thread may enter it.
     """
     stopper = Stopper()
     waker, woken = socket.socketpair()
@@ -101,7 +101,7 @@ def ending_at_sigterm() -> Iterator[Stopper]:
 
 
 def _do_nothing(signal_number: int, frame: FrameType | None) -> None:
-    """Take the place of the kernel's action: only a signal with a handler is written to the wake-up socket."""
+    """Replace the kernel's default action: Python writes only signals with a handler to the wake-up socket."""
 
 
 def _end_when_told(woken: socket.socket, stopper: Stopper) -> None:

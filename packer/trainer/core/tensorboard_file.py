@@ -1,9 +1,9 @@
-"""Scalars for TensorBoard, without its package: a file of TFRecords, each of which is one Event message.
+"""Scalars for TensorBoard, written without its package: a TFRecord file in which each record is one Event message.
 
     Event   { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5; }
     Summary { repeated Value value = 1; }     Value { string tag = 1; float simple_value = 2; }
 
-As in tensorboard/compat/proto/event.proto and summary.proto; the first event says ``brain.Event:2``.
+Source: tensorboard/compat/proto/event.proto and summary.proto. The first event has the file version ``brain.Event:2``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TensorBoardFile:
     """One file of events in a folder."""
 
     def __init__(self, folder: str, *, time_s: float) -> None:
-        """Args: time_s: of the start, in seconds since 1970; it makes the file's name, by which TensorBoard sorts."""
+        """Args: time_s: start time in seconds since 1970; part of the file's name, by which TensorBoard sorts."""
         name = f"events.out.tfevents.{int(time_s):010d}.{platform.node()}.{os.getpid()}"
         self._file: BinaryIO = open_log(os.path.join(folder, name))
         self._write(encode_event(time_s, 0, _field(3, b"brain.Event:2")))
@@ -43,7 +43,7 @@ class TensorBoardFile:
 
 
 def list_scalars(event: Event) -> dict[str, float]:
-    """Return what TensorBoard shows of an event, by tag; empty where it shows nothing."""
+    """Return the scalars of an event by tag; empty if TensorBoard shows nothing of it."""
     if isinstance(event, StepEvent):
         return {
             "train/loss": event.loss,
@@ -63,13 +63,13 @@ def list_scalars(event: Event) -> dict[str, float]:
 
 
 def encode_summary(scalars: Mapping[str, float]) -> bytes:
-    """Return a Summary message."""
+    """Return a Summary message with one Value for each scalar."""
     values = (_field(1, tag.encode()) + _tag(2, _FIXED32) + struct.pack("<f", value) for tag, value in scalars.items())
     return b"".join(_field(1, value) for value in values)
 
 
 def encode_event(time_s: float, step: int, content: bytes) -> bytes:
-    """Return an Event message around an encoded field."""
+    """Return an Event message; `content` is its encoded file_version or summary field."""
     return _tag(1, _FIXED64) + struct.pack("<d", time_s) + _tag(2, _VARINT) + _varint(step) + content
 
 

@@ -1,4 +1,4 @@
-"""What a user can ask of the trainer, checked once. Field names are the command line's with underscores."""
+"""Options of the trainer, checked when they are made. Field names are the command line's with underscores."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Resume(enum.StrEnum):
     """What to do with checkpoints that are in the folder already."""
 
     AUTO = "auto"
-    """Go on from the newest whole one."""
+    """Resume from the newest whole checkpoint."""
     NEVER = "never"
-    """Remove them and start anew."""
+    """Remove all checkpoints and start from the beginning."""
 
 
 class CheckpointOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how often the state is kept."""
+    """Where and how often checkpoints are saved."""
 
     model_dir: Annotated[str, about("folder or s3://... for checkpoints of each epoch; goes on from the newest")] = ""
     checkpoint_steps: Annotated[int, about("also a checkpoint after every so many steps")] = 0
@@ -47,7 +47,7 @@ class CheckpointOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What rank 0 tells while it trains."""
+    """What rank 0 reports while it trains."""
 
     log: Annotated[str, about("file of JSON lines for events of rank 0; `events` under horovodrun, torchrun")] = ""
     log_steps: Annotated[int, about("steps from one event to the next")] = 10
@@ -65,7 +65,7 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadingOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How batches are made; nothing of it changes one."""
+    """How batches are made. None of these options changes a batch."""
 
     loader: Annotated[str, about("where batches are made: in a subprocess, or in threads of this process")] = (
         "subprocess"
@@ -98,14 +98,14 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
         DEFAULT_PIPE_TIMEOUT_S
     )
     base_dir: str = DEFAULT_BASE_DIR
-    """Where a job's channels are; no option, but an environment variable of SageMaker's toolkit."""
+    """Folder of a job's channels. Not an option: an environment variable of SageMaker's toolkit sets it."""
     recipe: Recipe = Recipe()
     checkpoints: CheckpointOptions = CheckpointOptions()
     log: LogOptions = LogOptions()
     reading: ReadingOptions = ReadingOptions()
     feeding: FeedOptions = FeedOptions()
     store: StoreOptions = DEFAULT_STORE
-    """How `data` or `manifest`, and what is written to a remote place, are reached."""
+    """Store options for reading `data` or `manifest` and for everything that is written to a remote store."""
 
     def __post_init__(self) -> None:
         if not 0 < self.pipe_timeout < math.inf:
@@ -135,7 +135,7 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those that are read."""
+        """The splits that this run reads."""
         names = (*(() if self.evaluate_only else (self.split,)), self.eval_split)
         return tuple(name for name in names if name)
 

@@ -1,4 +1,4 @@
-"""What a rank is about to train on, settled with all other ranks before the first step."""
+"""The input of a training run, on which all ranks agree before the first step."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from packer.trainer.core.world import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One rank's view of the run; everything but the rank is the same on all."""
+    """One rank's view of the run. All ranks agree on the options and the numbers of steps."""
 
     options: TrainOptions
     world: World
     source: RecordSource
     steps: int
-    """Training steps of an epoch; 0 if only to evaluate."""
+    """Training steps of an epoch; 0 if the run only evaluates."""
     eval_steps: int
-    """0 without an evaluation split."""
+    """Evaluation batches of each rank; 0 without an evaluation split."""
     shares: tuple[Share, ...]
-    """How this rank is fed, by split."""
+    """This rank's share of each split."""
     feed: Feed
-    """Where batches come from."""
+    """Source of the batches."""
 
     @property
     def global_batch(self) -> int:
-        """Samples of one step, of all ranks together."""
+        """Samples of one step over all ranks."""
         recipe = self.options.recipe
         return recipe.batch_size * recipe.accumulation * self.world.size
 
@@ -47,7 +47,7 @@ class Job:
 
 
 def load_job(options: TrainOptions, world: World) -> Job:
-    """Open the data set, look whether the rank's shards are there and count the steps.
+    """Open the data set, check that the rank's shards exist and count the steps.
 
     Raises:
         NotADataSetError: there is no data set.
@@ -61,7 +61,7 @@ def load_job(options: TrainOptions, world: World) -> Job:
         shares = tuple(source.check(split, rank=0, world=1) for split in options.splits)
     else:
         shares = tuple(source.check(split, rank=world.rank, world=world.size) for split in options.splits)
-    from packer.trainer.core.loader_feed import LoaderFeed  # which loads the decoders' libraries
+    from packer.trainer.core.loader_feed import LoaderFeed  # loads the decoders' libraries
 
     is_stream = any(share.is_stream for share in shares if share.split == options.split)
     feed = LoaderFeed(options, world, is_stream=is_stream)
@@ -81,7 +81,7 @@ def open_source(options: TrainOptions, world: World) -> RecordSource:
 
     Raises:
         NotADataSetError, DataSetError: as `open_dataset` and `open_channels`.
-        OptionsError: there is neither, or the job has a Pipe channel that would not be read.
+        OptionsError: there is no `data` and no job, or the job has a Pipe channel that no split reads.
     """
     if options.data:
         return open_dataset(options.data, options.store)
@@ -97,11 +97,11 @@ def open_source(options: TrainOptions, world: World) -> RecordSource:
 
 
 def agree_on_job(options: TrainOptions, world: World, collective: Collective) -> Job:
-    """Load the job on every rank and return it if all ranks could and see the same one.
+    """Load the job on every rank and check that all ranks see the same job.
 
     Raises:
-        DataSetError: on every rank, when one cannot read its data set or sees another one.
-        OptionsError: on every rank, when one's options are at fault.
+        DataSetError: on every rank, if one rank cannot read its data set or sees another one.
+        OptionsError: on every rank, if the options of one rank are at fault.
     """
     try:
         job = load_job(options, world)
@@ -116,7 +116,7 @@ def agree_on_job(options: TrainOptions, world: World, collective: Collective) ->
 
 
 def report_job(job: Job) -> RankReport:
-    """Return what all ranks must have in common."""
+    """Return this rank's report: the facts that must be the same on all ranks, and its shares."""
     options = job.options
     facts = {
         "the number of ranks": job.world.size,

@@ -1,8 +1,8 @@
 """Training and evaluation of one rank: exactly the steps that all ranks agreed on, or an error.
 
-A step is read one step later, so that a GPU is never waited for while there is work to give it. What a step carries
-from rank to rank, that one was told to end or wants a checkpoint, is therefore acted upon one step later, by all ranks
-after the same step.
+The results of a step are read after the next step has started, so the GPU always has work. A step also carries marks
+between ranks: a rank was told to end, or rank 0 wants a checkpoint. All ranks therefore act on a mark one step later,
+and all of them after the same step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from packer.trainer.core.training_input import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
-    """What a rank trains with."""
+    """The parts that one rank trains with."""
 
     job: Job
     collective: Collective
@@ -39,7 +39,7 @@ class Rank:
 
 
 class TrainingLoop:
-    """One run, from where it begins or goes on."""
+    """One training run, from its start or from a checkpoint."""
 
     def __init__(self, rank: Rank) -> None:
         self._rank, self._job = rank, rank.job
@@ -47,23 +47,23 @@ class TrainingLoop:
         self._schedule = schedule_of(recipe, steps_per_epoch=rank.job.steps, world=rank.job.world.size)
         self.progress = TrainingProgress()
         self.repeated_steps = 0
-        """Steps of the epoch that had been trained before a stop, and are trained again."""
+        """Steps of the epoch that were trained before a stop and are trained again."""
         self._pending: PendingStep | None = None
 
     @property
     def epochs_done(self) -> int:
-        """Epochs that have been trained to their end."""
+        """Number of epochs that have been trained completely."""
         return self.progress.epoch + (0 if self._steps_left else 1)
 
     def resume(self) -> bool:
-        """Go on from the newest checkpoint if there is one, and say whether. Raises as `Keeper.resume`."""
+        """Resume from the newest checkpoint; return False if there is none. Raises as `Keeper.resume`."""
         document = self._rank.keeper.resume(self._rank.collective)
         if document is None:
             return False
         self.progress = document.progress
         is_inside = self._rank.feed.resume(document.loader, document.progress)
         if not (is_inside or document.is_epoch_end or self.progress.is_at_start):
-            # Batches come from the epoch's start again, which must not count twice.
+            # The feed starts the epoch again, so its first batches must not count twice.
             self.repeated_steps = self.progress.loss_steps
             self.progress = TrainingProgress(epoch=self.progress.epoch, steps_done=self.progress.steps_done)
         is_evaluated = document.evaluation is not None or not self._job.options.eval_split
@@ -72,7 +72,7 @@ class TrainingLoop:
         return True
 
     def run_epochs(self) -> Iterator[EpochResult]:
-        """Train what is left, epoch by epoch.
+        """Train the epochs that are left, and yield the result of each.
 
         Raises:
             DataSetError: a shard cannot be read or holds fewer records than the manifest says.
@@ -82,7 +82,10 @@ class TrainingLoop:
             yield self._run_epoch()
 
     def evaluate(self) -> EvaluationResult:
-        """Return the results over the evaluation split. Raises as `run_epochs`, also where records are missing."""
+        """Return the results over the evaluation split.
+
+        Raises as `run_epochs`, and DataSetError if the ranks together saw more or fewer records than the split has.
+        """
         job, rank = self._job, self._rank
         split = job.options.eval_split
         rank.learner.average()
@@ -141,7 +144,7 @@ class TrainingLoop:
         return result
 
     def _train(self, meter: Meter) -> None:
-        """Take the steps that are left of the epoch."""
+        """Run the steps that are left of the epoch."""
         rank, job = self._rank, self._job
         for batches in meter.count_waits(rank.feed.training(self.progress)):
             self._step(batches, meter)
@@ -169,13 +172,13 @@ class TrainingLoop:
             self._save(stop=before.stop or own.stop)
 
     def _seeds(self, num_batches: int) -> tuple[int, ...]:
-        """Return a seed for each batch of this rank, the same whether ranks or accumulation make the global batch."""
+        """Return a seed for each batch of this rank; a batch has the same seed however ranks share the global batch."""
         first = self._job.world.rank * num_batches
         step = self._job.options.seed * 1_000_003 + self.progress.steps_done
         return tuple(step * self._job.world.size * num_batches + first + index for index in range(num_batches))
 
     def _settle(self, meter: Meter) -> StepNumbers:
-        """Read the step that is under way, if there is one, and count its loss."""
+        """Wait for the pending step, if there is one, count its loss and return its numbers."""
         if self._pending is None:
             return StepNumbers(loss=0.0, stop=False, save=False)
         pending, self._pending = self._pending, None
@@ -186,7 +189,7 @@ class TrainingLoop:
         return numbers
 
     def _save(self, *, stop: bool) -> None:
-        """Write a checkpoint after the last step, which has been read; then end, if `stop` says so to all ranks."""
+        """Write a checkpoint after the last step, whose numbers have been read; then end the process if `stop`."""
         rank = self._rank
         started_s = time.perf_counter()
         rank.learner.average()
@@ -198,7 +201,7 @@ class TrainingLoop:
     def _end_if_told(self, stop: bool) -> None:
         if not stop:
             return
-        self._rank.collective.allgather("saved")  # whoever ends first, has the launcher end the others
+        self._rank.collective.allgather("saved")  # when one rank ends, the launcher ends the others: wait for all
         self._rank.journal.close()
         self._rank.stopper.end(
             f"stopped by SIGTERM after step {self.progress.steps_done}, which is saved; the same command goes on there"

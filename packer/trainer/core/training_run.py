@@ -1,4 +1,4 @@
-"""A whole training run, from the first word between ranks to the metrics file."""
+"""A whole training run, from the agreement between ranks to the metrics file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Announce = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """Where lines of text go."""
+    """Functions that print lines of text."""
 
     announce: Announce
-    """What happens: on rank 0, and on each rank after each epoch."""
+    """Prints progress: on rank 0, and on each rank after each epoch."""
     warn: Announce
-    """What is suspicious, on rank 0."""
+    """Prints warnings, on rank 0."""
 
 
 def run(options: TrainOptions, world: World, framework: Framework, stopper: Stopper, voice: Voice) -> None:
@@ -38,8 +38,8 @@ def run(options: TrainOptions, world: World, framework: Framework, stopper: Stop
     Every rank of the job must call this with the same options.
 
     Raises:
-        OptionsError, DataSetError: on every rank before the first step, when one rank cannot start or sees another
-            data set than the others; later, on the rank whose shard cannot be read.
+        OptionsError, DataSetError: before the first step on every rank, if one rank cannot start or sees another data
+            set; later, only on the rank whose shard cannot be read.
         WorkerError: another rank stopped.
     """
     job = agree_on_job(options, world, framework.collective)
@@ -141,7 +141,7 @@ def _describe(loop: TrainingLoop) -> str:
 
 
 def summarise(job: Job, results: list[EpochResult]) -> Metrics:
-    """Return the document of a training run."""
+    """Return the metrics document of a training run."""
     return Metrics(
         manifest_digest=job.source.manifest.digest,
         split=job.options.split,

@@ -1,8 +1,8 @@
-"""Which process of how many this is, as its launcher says in environment variables: a pure function of a mapping.
+"""This process's rank and the number of ranks, from the launcher's environment variables: a pure function of a mapping.
 
-A launcher's variables are taken together or not at all: a rank without a size means that something set the variable for
-another purpose or that a wrapper lost the rest, and training as one of the wrong number of ranks is silent and wrong.
-SageMaker's SM_* variables are not read: under its MPI launch they are the first host's on every rank.
+A launcher's variables count only together: a rank without a size means that something set the variable for another
+purpose, or that a wrapper lost the rest. A wrong number of ranks would train silently and wrongly. SageMaker's SM_*
+variables are not read: under its MPI launch, every rank has those of the first host.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class World:
     rank: int = 0
     """In [0, size)."""
     local_rank: int = 0
-    """In [0, local_size): the process among those on this host."""
+    """In [0, local_size): number of the process among those on this host."""
     size: int = 1
     local_size: int = 1
     launcher: Launcher = Launcher.SOLO
@@ -54,7 +54,7 @@ class World:
 
     @property
     def place(self) -> Place:
-        """What a reader of a job's channels has to know."""
+        """The same numbers in the form that readers of a job's channels take."""
         return Place(rank=self.rank, world=self.size, local_rank=self.local_rank, local_size=self.local_size)
 
 
@@ -70,18 +70,18 @@ _VARIABLES = {
 }
 """Names of rank, local rank, size and local size, by launcher."""
 _FOREIGN = {"PMI_SIZE": 2, "SLURM_STEP_NUM_TASKS": 2, "PMI_RANK": 1, "PMIX_RANK": 1}
-"""What MPICH, Intel MPI, PRRTE and srun say to each process, and from which number on there are several.
+"""Variables that MPICH, Intel MPI, PRRTE and srun set, each with the least value that means several processes.
 
-Not SLURM_NTASKS and SLURM_PROCID, which the shell of an allocation has too, where one process is one process.
+SLURM_NTASKS and SLURM_PROCID are not among them: the shell of an allocation also has them, for a single process.
 """
 
 
 def parse_world(environ: Mapping[str, str]) -> World:
-    """Return this process's place from its environment; one process where no launcher left a trace.
+    """Return this process's world, given its environment; a single process if no launcher's variables are set.
 
     Raises:
-        OptionsError: a launcher's variables are incomplete, not numbers or impossible, or two launchers' contradict
-            each other; or a launcher of another kind has started several processes, each of which would train alone.
+        OptionsError: a launcher's variables are incomplete, not numbers or impossible; or those of two launchers
+            contradict each other; or an unknown launcher started several processes, each of which would train alone.
     """
     worlds = [_parse_launcher(launcher, names, environ) for launcher, names in _VARIABLES.items()]
     found = [world for world in worlds if world is not None]

@@ -4,6 +4,6 @@ from packer.trainer.feed.early_signals import end_at_signals
 
 if __name__ == "__main__":
     end_at_signals()
-    from packer.trainer.feed.feed_command import main  # a second's worth of libraries
+    from packer.trainer.feed.feed_command import main  # importing its libraries takes a second
 
     main()

@@ -1,4 +1,4 @@
-"""What a data host does for ranks, without a network: compare what is asked with what is here, and make it."""
+"""The part of a data host without a network: check what a rank asks for, and make its batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from packer.trainer.feed.host_options import HostOptions
 _LOGGER = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.1
 _SENT_SLOTS = 3
-"""Batches that are on their way to a rank, beside those that are being made."""
+"""Slots for batches that are being sent, in addition to those being made."""
 
 
 class GivenUpError(PackerError):
@@ -39,7 +39,7 @@ class GivenUpError(PackerError):
 
 
 class RefusedError(PackerError):
-    """The other side asks for batches that this host does not make."""
+    """A rank asks for batches that this host does not make."""
 
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text, exit_code)
@@ -51,7 +51,7 @@ class RefusedError(PackerError):
 
 @dataclass(frozen=True, slots=True)
 class HostedBatch:
-    """A batch in a slot, which is given back once the batch was sent."""
+    """A batch in a slot. `release` gives the slot back after the batch was sent."""
 
     slot: Slot
     made: MadeBatch
@@ -59,7 +59,7 @@ class HostedBatch:
 
 
 class _Ring:
-    """Slots of one shape; who asks for one waits until one is free, which slows down those who ask too fast."""
+    """Slots of one shape. A caller waits until a slot is free, which slows down ranks that ask too fast."""
 
     def __init__(self, layout: SlotLayout, num_slots: int) -> None:
         self._ring = SlotRing(layout, num_slots)
@@ -68,7 +68,7 @@ class _Ring:
             self._free.put(slot)
 
     def take(self, is_given_up: Callable[[], bool]) -> tuple[int, Slot]:
-        """Return a free slot and its number. Raises GivenUpError."""
+        """Return the number of a free slot, and the slot. Raises GivenUpError."""
         while not is_given_up():
             try:
                 number = self._free.get(timeout=_LOOK_EVERY_S)
@@ -78,7 +78,7 @@ class _Ring:
         raise GivenUpError("nobody waits for the batch any more")
 
     def give_back(self, number: int) -> None:
-        self._free.put(number)  # this queue may be used in destructors
+        self._free.put(number)  # a SimpleQueue is safe to use in destructors
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,13 @@ class _Hosted:
 
 
 class BatchHost:
-    """Batches for any rank of any number of ranks; any thread may ask."""
+    """Makes batches for any rank in a world of any size. Safe to call from any thread."""
 
     def __init__(self, options: HostOptions) -> None:
         """Open the data set.
 
         Raises:
-            NotADataSetError, DataSetError: there is none, or it cannot be read.
+            NotADataSetError, DataSetError: there is no data set, or it cannot be read.
             OptionsError: options contradict each other, or the channels are of a kind that cannot feed other hosts.
         """
         self._options = options
@@ -120,31 +120,31 @@ class BatchHost:
         self._rings: dict[SlotLayout, _Ring] = {}
         self._given_up = self._failed = 0
         self.last_word_s = time.monotonic()
-        """When a rank was heard of last."""
+        """Monotonic time of the last message from a rank."""
         self.has_heard = False
 
     def hear(self) -> None:
-        """Note that there is a rank."""
+        """Note that a rank has sent a message."""
         self.last_word_s, self.has_heard = time.monotonic(), True
 
     def check(self, request: FeedRequest) -> None:
-        """Look whether this host makes the batches that a loader wants. Raises RefusedError."""
+        """Check that this host can make the batches that a loader wants. Raises RefusedError."""
         try:
             self._open(request)
         except PackerError as error:
             raise RefusedError(str(error), error.exit_code) from None
 
     def make(self, request: FeedRequest, place: BatchPlace, is_given_up: Callable[[], bool]) -> HostedBatch:
-        """Return a batch, waiting for a slot.
+        """Wait for a free slot, make a batch in it and return it.
 
         Args:
-            request: which loader asks.
-            place: which batch it asks for.
-            is_given_up: says whether nobody waits for the batch any more.
+            request: the loader that asks.
+            place: the batch that it asks for.
+            is_given_up: returns True if nobody waits for the batch any more.
 
         Raises:
             RefusedError: this host does not make such batches.
-            GivenUpError: nobody waits for it any more.
+            GivenUpError: nobody waits for the batch any more.
             PackerError: a record cannot be read or decoded.
         """
         self.check(request)
@@ -165,14 +165,14 @@ class BatchHost:
         return HostedBatch(slot, made, lambda: hosted.ring.give_back(number))
 
     def statistics(self) -> HostStatistics:
-        """Return what was made for whom since the start."""
+        """Return how much was made for each rank since the start."""
         with self._lock:
             ranks = [msgspec.structs.replace(hosted.statistics) for hosted in self._hosted.values()]
         ranks.sort(key=lambda rank: (rank.split, rank.world, rank.rank))
         return HostStatistics(ranks=tuple(ranks), given_up=self._given_up, failed=self._failed)
 
     def _open(self, request: FeedRequest) -> None:
-        """Open a rank's split, if it is not, and compare. Raises PackerError."""
+        """Open a rank's split if it is not open yet, and compare both sides. Raises PackerError."""
         _check_data(request, self.manifest, self.uri)
         _check_transform(request.spec.transform, self._options.transform)
         with self._lock:
@@ -206,7 +206,7 @@ def _check_data(request: FeedRequest, manifest: Manifest, uri: str) -> None:
 
 
 def _check_transform(wanted: str, allowed: str) -> None:
-    """Check a transform: what other hosts ask for by name is not run, but for what this host was started with."""
+    """Check that a rank asks for no transform but the one this host was started with; others are never run."""
     if wanted and wanted != allowed:
         raise OptionsError(
             f"it was started with {f'transform {allowed!r}' if allowed else 'no transform'}, the rank's loader has "
@@ -215,7 +215,7 @@ def _check_transform(wanted: str, allowed: str) -> None:
 
 
 def _check_same(wanted: FeedRequest, own: FeedRequest) -> None:
-    """Check what follows from the data set, the spec and the libraries on each side."""
+    """Check that both sides derive the same values from the data set, the spec and their libraries."""
     for name, theirs, ours, advice in (
         (
             "decoder of images",

@@ -1,5 +1,7 @@
-"""Signals that come before a data host listens. In a container it may be process 1, to which the kernel only passes on
-signals that are handled: without this, one that is told to end while it imports or waits for a bucket would go on.
+"""Handles signals that arrive before a data host listens.
+
+In a container the data host may be process 1, and the kernel delivers only signals that process 1 handles. Without
+these handlers, a host that is told to end while it imports libraries or waits for a bucket would go on.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def end_at_signals() -> None:
-    """End the process at SIGTERM (exit code 143) or SIGINT (130), at once: nothing is under way yet.
+    """From now on, end the process at once at SIGTERM (exit code 143) or SIGINT (130): no work is in progress yet.
 
-    To be called by the main thread.
+    Only the main thread may call it.
     """
     for number in SIGNALS:
         signal.signal(number, _end)

@@ -1,6 +1,6 @@
 """The command line of a data host. Its options are the fields of `HostOptions`.
 
-Exit codes: 0 the training is over, 1 no rank was heard of for too long, 2 bad options or input, 130 interrupted,
+Exit codes: 0 the training is over, 1 no rank sent a message for too long, 2 bad options or input, 130 interrupted,
 143 stopped by SIGTERM.
 """
 
@@ -31,7 +31,7 @@ from packer.trainer.struct_command import CommandLook, make_command, pick_fields
 
 _LOOK_EVERY_S = 0.1
 _LAST_ANSWER_S = 0.5
-"""Who says that training is over gets an answer."""
+"""Seconds to wait before the end, so that the rank which reports the end of training gets its answer."""
 
 app = typer.Typer(
     add_completion=False,
@@ -71,7 +71,7 @@ def serve(
 
 
 def build_options(given: dict[str, Any]) -> HostOptions:
-    """Return the options that were given over the defaults. Raises OptionsError."""
+    """Return the given options, and defaults for the others. Raises OptionsError."""
     return HostOptions(
         **pick_fields(given, PLAIN_FIELDS),
         base_dir=os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR),
@@ -101,7 +101,7 @@ def _serve(options: HostOptions) -> int:
 
 
 def _end(host: BatchHost, reason: str, code: int) -> int:
-    """Say what was done and leave; requests that are under way end with the process."""
+    """Print why the host ends and what it made, and return the exit code; open requests end with the process."""
     made = host.statistics()
     counts = f"made {made.batches:,} batches, {made.images:,} images, for {len(made.ranks)} ranks and splits"
     typer.echo(f"{shown(reason)}; {counts}")
@@ -113,7 +113,7 @@ def _in_flags(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command line, by default that of the process, and end the process."""
+    """Run a command line (the process's own if None) and end the process."""
     run_alone(app, sys.argv[1:] if arguments is None else arguments, program="python -m packer.trainer.feed")
 
 

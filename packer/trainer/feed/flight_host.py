@@ -34,7 +34,7 @@ class FlightHost(flight.FlightServerBase):  # type: ignore[misc]
     """Answers ranks until one says that training is over."""
 
     def __init__(self, host: BatchHost, options: HostOptions) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
             OptionsError: the token, the certificate or the address cannot be used.
@@ -58,19 +58,19 @@ class FlightHost(flight.FlightServerBase):  # type: ignore[misc]
             ) from None
 
     def do_get(self, context: Any, ticket: Any) -> Any:
-        """Return the batch that a ticket asks for."""
+        """Return the batch that a ticket asks for, as an Arrow stream. Raises FlightServerError."""
         self._host.hear()
         with _sending_errors():
             request = decode_request(ticket.ticket)
             if request.place is None:
                 raise OptionsError("expected the place of a batch, got none")
             batch = self._host.make(request, request.place, context.is_cancelled)
-            # The slot is free again once gRPC has let go of its memory.
+            # The slot becomes free when gRPC releases its memory.
             images = lease_images(batch.slot.images, batch.release)
             return flight.GeneratorStream(SCHEMA, iter([write_batch(batch.slot, images, batch.made)]))
 
     def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
-        """Answer a question, or take a message."""
+        """Answer a question or take a message. Raises FlightServerError."""
         self._host.hear()
         with _sending_errors():
             return iter(self._answer(action.type, action.body.to_pybytes()))
@@ -88,7 +88,7 @@ class FlightHost(flight.FlightServerBase):  # type: ignore[misc]
 
 
 class _sending_errors:
-    """Turns errors of the body into those that Flight sends."""
+    """Turns errors of the body into errors that Flight sends to the rank."""
 
     def __enter__(self) -> None:
         return
@@ -118,7 +118,7 @@ class _TokenCheck(flight.ServerMiddlewareFactory):  # type: ignore[misc]
 
 
 def _read_pair(options: HostOptions) -> tuple[bytes, bytes]:
-    """Return certificate and key. Raises OptionsError."""
+    """Return the bytes of the certificate and of its key. Raises OptionsError."""
     parts = []
     for name in ("tls_cert", "tls_key"):
         path = getattr(options, name)

@@ -1,4 +1,4 @@
-"""Questions to data hosts that a person has, beside training."""
+"""Questions and commands that a person sends to data hosts, outside of training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TIMEOUT_S = 10.0
 
 
 def ask_hosts(names: str, token_file: str, tls: str, *, is_end: bool) -> Iterator[str]:
-    """Yield a line for each data host: what it made, as JSON, or that it ends.
+    """Yield one line for each data host: its statistics as JSON or, with `is_end`, that it ends.
 
     Raises:
-        DataSetError: hosts cannot be reached; all others were asked.
-        OptionsError: it refuses the token or is not trusted.
+        DataSetError: some hosts cannot be reached; all others were asked before.
+        OptionsError: a host refuses the token, or its certificate is not trusted.
     """
     source = FeedSource(hosts=find_hosts(names, wait_s=0.0), token_file=token_file, tls=tls)
     missing = []

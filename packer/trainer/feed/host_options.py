@@ -1,4 +1,4 @@
-"""What a data host is started with. Field names are the command line's with underscores."""
+"""Options of a data host. Field names are the command line's with underscores."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class HostOptions(msgspec.Struct, frozen=True, kw_only=True):
     start_timeout: Annotated[float, about("seconds to wait for the first word of a rank")] = 1800.0
     idle_timeout: Annotated[float, about("seconds without a word of any rank after which this host ends")] = 120.0
     base_dir: str = DEFAULT_BASE_DIR
-    """Where a job's channels are; no option, but an environment variable of SageMaker's toolkit."""
+    """Folder of a job's channels. Not an option: an environment variable of SageMaker's toolkit sets it."""
     store: StoreOptions = DEFAULT_STORE
-    """How `data` or `manifest` are reached."""
+    """Store options for reading `data` or `manifest`."""
 
     def __post_init__(self) -> None:
         if self.data and self.manifest:

@@ -1,4 +1,4 @@
-"""Keras on this rank: its GPU, its place among the others, and what it trains."""
+"""Keras on this rank: its GPU, its collective and its learner."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class KerasFramework:
     name = "keras"
 
     def __init__(self, world: World, collective: str) -> None:
-        """Take this rank's GPU and join the others. Raises as `check_horovod_launch`, `choose_gpu` and `join_horovod`,
-        and MissingExtraError where TensorFlow is not installed.
+        """Select this rank's GPU and join the other ranks.
+
+        Raises as `check_horovod_launch`, `choose_gpu` and `join_horovod`, and MissingExtraError if TensorFlow is not
+        installed.
         """
         check_horovod_launch(world, collective, library="Keras")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        os.environ["KERAS_BACKEND"] = "tensorflow"  # Keras 3 may be set up for another library
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # Keras 3 may be configured for another backend
         self._tf = import_tensorflow()
         self.device = find_device(
             pin_gpu(self._tf, world),
@@ -40,7 +42,7 @@ class KerasFramework:
 
     @contextlib.contextmanager
     def tracing(self, folder: str) -> Iterator[None]:
-        """For TensorBoard's profiler."""
+        """Write a profile for TensorBoard's profiler plug-in."""
         profiler = self._tf.profiler.experimental
         profiler.start(folder)
         try:
@@ -53,9 +55,9 @@ class KerasFramework:
 
 
 def pin_gpu(tf: ModuleType, world: World) -> str:
-    """Let TensorFlow use this rank's GPU alone and take its memory as needed; return its name, empty without GPUs.
+    """Let TensorFlow use only this rank's GPU and take memory as needed; return the GPU's name, empty without GPUs.
 
-    To be called before TensorFlow touches a device. Raises as `choose_gpu`.
+    Call it before TensorFlow uses a device. Raises as `choose_gpu`.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:

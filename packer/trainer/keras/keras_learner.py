@@ -33,13 +33,13 @@ from packer.trainer.keras.tf_errors import describe_tf_error
 
 
 class KerasLearner:
-    """Variables are equal on all ranks: gradients are averaged before the optimizer sees them.
+    """A Learner. Variables are equal on all ranks: gradients are averaged before the optimizer sees them.
 
-    All variables here are TensorFlow's own, whichever Keras has made them.
+    All variables here are TensorFlow's own, whether Keras 2 or Keras 3 made them.
     """
 
     def __init__(self, spec: ModelSpec, horovod: HorovodCollective | None) -> None:
-        """Raises OptionsError when there is no such model."""
+        """Build the model. Raises OptionsError if there is no such model."""
         self._tf = import_tensorflow()
         recipe = spec.recipe
         self._recipe, self._horovod = recipe, horovod
@@ -57,7 +57,7 @@ class KerasLearner:
         self._evaluate_step = self._tf.function(self._evaluate_batch)
 
     def model_parameters(self) -> list[Any]:
-        """Return the trainable parameters as arrays."""
+        """Return the trainable parameters as NumPy arrays."""
         return [variable.numpy() for variable in self._trained]
 
     def broadcast(self) -> None:
@@ -115,7 +115,7 @@ class KerasLearner:
             variable.assign(value)
 
     def export(self, folder: str) -> Layout:
-        """Write version 1 of a SavedModel, whose only signature takes `images` and gives `logits`."""
+        """Write a SavedModel as version 1; its only signature takes `images` and returns `logits`."""
         tf, px = self._tf, self._recipe.image_size
 
         @tf.function(input_signature=[tf.TensorSpec([None, px, px, 3], tf.uint8, name="images")])  # type: ignore[untyped-decorator]
@@ -140,7 +140,7 @@ class KerasLearner:
         return optimizers.SGD(learning_rate=0.0, momentum=recipe.momentum)
 
     def _compute_gradients(self, images: Any, labels: Any, num_batches: Any) -> Any:
-        """Return this batch's part of the mean gradient, of the scaled loss if it is scaled, and of the mean loss."""
+        """Return this batch's part of the mean gradient (scaled if the loss is scaled) and of the mean loss."""
         with self._tf.GradientTape() as tape:
             logits = self._model(images, training=True)
             loss = self._tf.reduce_mean(self._losses(logits, labels, self._recipe.label_smoothing)) / num_batches
@@ -148,7 +148,7 @@ class KerasLearner:
         return tape.gradient(scaled, self._trained), loss
 
     def _apply(self, gradients: Any, rider: Any) -> Any:
-        """Average over ranks, take the step and return the averaged rider."""
+        """Average gradients and rider over ranks, take the step and return the mean rider."""
         if self._horovod is not None:
             hvd = self._horovod.hvd
             *gradients, rider = hvd.grouped_allreduce([*gradients, rider], op=hvd.Average)
@@ -184,7 +184,7 @@ class KerasLearner:
         return tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits)
 
     def _variables(self) -> list[Any]:
-        """Return the whole state. What is random in a step comes from the step's seeds, and is none."""
+        """Return the whole state. It holds no random state: random numbers of a step come from the step's seeds."""
         own = self._optimizer.variables
         made_by_keras = [*self._model.variables, *(own() if callable(own) else own)]
         others = [part.variables for part in (self._scale, self._mean) if part]
@@ -192,7 +192,7 @@ class KerasLearner:
 
 
 class _DoneStep:
-    """TensorFlow has run the step when the call returns."""
+    """A finished step: TensorFlow has run it when `step` returns."""
 
     def __init__(self, means: list[float]) -> None:
         self._means = means

@@ -1,4 +1,4 @@
-"""From the name of a model to one of Keras 2 or 3."""
+"""Makes a model of Keras 2 or 3 by its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POLICIES = {Precision.FP32: "float32", Precision.BF16: "mixed_bfloat16", Precis
 def build_model(spec: ModelSpec) -> Any:
     """Return an untrained model from uint8 pictures [batch, px, px, 3] in RGB to logits [batch, num_classes].
 
-    The logits are float32 whatever the precision of the layers.
+    The logits are float32, whatever precision the layers have.
 
     Raises:
         OptionsError: Keras has no such model.
@@ -56,6 +56,6 @@ def _make_network(name: str, num_classes: int, image_px: int) -> Any:
 
 
 def _list_applications() -> dict[str, Callable[..., Any]]:
-    """Return what Keras has ready, by name in small letters."""
+    """Return the constructors of Keras' own models by name in lower case."""
     applications = import_tensorflow().keras.applications
     return {name.lower(): getattr(applications, name) for name in dir(applications) if name[0].isupper()}

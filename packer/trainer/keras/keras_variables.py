@@ -1,4 +1,4 @@
-"""Variables of Keras 2 and 3 as TensorFlow's own, and the chance in layers such as Dropout."""
+"""Variables of Keras 2 and 3 as TensorFlow variables, and seeds of random layers such as Dropout."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ _MAX_SEED = 2**31
 
 
 def plain_variable(variable: Any) -> Any:
-    """Return TensorFlow's variable: what Keras 3 has inside its own, and Keras 2's as it is."""
+    """Return the TensorFlow variable: the one inside a Keras 3 variable, or a Keras 2 variable itself."""
     value = variable.value
     return variable if callable(value) else value
 
 
 class RandomLayers:
-    """The generators of Keras 3's layers. Seeded before each batch, they make it a function of its seed.
+    """The random generators of Keras 3's layers. Seeding them before each batch makes its result repeatable.
 
-    Keras 2 shows no state of its layers: what they draw depends on the steps since the process began.
+    Keras 2 does not expose the state of its layers: its random numbers depend on the steps since the process started.
     """
 
     def __init__(self, model: Any) -> None:
@@ -28,6 +28,6 @@ class RandomLayers:
         ]
 
     def seed(self, seed: int) -> None:
-        """Begin anew from a seed."""
+        """Restart all generators from a seed."""
         for number, state in enumerate(self._states):
             state.assign([seed % _MAX_SEED, number])

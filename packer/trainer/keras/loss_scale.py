@@ -1,4 +1,4 @@
-"""A scaled loss for float16, whose gradients would otherwise vanish: the same for Keras 2 and 3."""
+"""Loss scaling for float16, in which small gradients would become 0; the same for Keras 2 and 3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ GROWTH_STEPS = 2000
 
 
 class LossScale:
-    """Halved by each step whose gradients overflow, which is not taken. Ranks give it means over all of them."""
+    """The factor of the loss. If gradients overflow, the step is skipped and the factor halved.
+
+    Gradients are means over all ranks, so every rank decides the same.
+    """
 
     def __init__(self) -> None:
         self._tf = import_tensorflow()
@@ -22,11 +25,11 @@ class LossScale:
 
     @property
     def variables(self) -> list[Any]:
-        """Its state."""
+        """The variables that belong to a checkpoint."""
         return [self.value, self._good_steps]
 
     def take(self, gradients: Sequence[Any], apply: Callable[[list[Any]], None]) -> None:
-        """Apply the gradients of a scaled loss, scaled back, if all of them are finite."""
+        """Divide the gradients by the factor and apply them, if all of them are finite."""
         tf = self._tf
         is_finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
         own = [gradient / self.value for gradient in gradients]

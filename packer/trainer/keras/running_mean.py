@@ -1,4 +1,4 @@
-"""A running mean of a model's parameters, which is evaluated and exported in their place."""
+"""A running mean of a model's parameters; evaluation and export use it instead of the parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from packer.loading.tf_adapter import import_tensorflow
 
 
 class RunningMean:
-    """Begins as the parameters after the first step."""
+    """A running mean that starts as the parameters after the first step."""
 
     def __init__(self, variables: Sequence[Any], share: float) -> None:
-        """Args: share: what the mean keeps in a step."""
+        """Args: share: weight of the old mean in an update, in [0, 1)."""
         self._tf = import_tensorflow()
         self._own, self._share = list(variables), share
         self._means = [self._tf.Variable(variable, trainable=False) for variable in variables]
@@ -21,11 +21,11 @@ class RunningMean:
 
     @property
     def variables(self) -> list[Any]:
-        """Its state."""
+        """The variables that belong to a checkpoint."""
         return [*self._means, self._steps]
 
     def update(self) -> None:
-        """Take the parameters of this step in."""
+        """Update the mean with the current parameters."""
         share = self._tf.where(self._steps > 0, self._share, 0.0)
         for mean, own in zip(self._means, self._own, strict=True):
             mean.assign(share * mean + (1 - share) * own)
@@ -33,7 +33,7 @@ class RunningMean:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """In the body, the model has the means for its parameters."""
+        """In the body, the model's parameters are the means."""
         kept = [own.numpy() for own in self._own]
         for mean, own in zip(self._means, self._own, strict=True):
             own.assign(mean)

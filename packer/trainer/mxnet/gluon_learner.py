@@ -32,10 +32,10 @@ _MAX_SEED = 2**31
 
 
 class GluonLearner:
-    """Trainable parameters are equal on all ranks: gradients are averaged before the optimizer sees them."""
+    """A Learner. Parameters are equal on all ranks: gradients are averaged before the optimizer sees them."""
 
     def __init__(self, spec: ModelSpec, horovod: HorovodCollective | None, context: Any) -> None:
-        """Raises OptionsError when there is no such model."""
+        """Build the model. Raises OptionsError if there is no such model."""
         mxnet.random.seed(spec.seed)
         self._recipe, self._horovod, self._context = spec.recipe, horovod, context
         self._model = build_model(spec, context)
@@ -47,7 +47,7 @@ class GluonLearner:
         self._momenta = [mxnet.nd.zeros_like(parameter.data()) for parameter in self._trained]
 
     def model_parameters(self) -> list[Any]:
-        """Return the trainable parameters as arrays."""
+        """Return the trainable parameters as NumPy arrays."""
         return [parameter.data().asnumpy() for parameter in self._trained]
 
     def broadcast(self) -> None:
@@ -115,7 +115,7 @@ class GluonLearner:
         return Layout.NHWC
 
     def _add_gradients(self, gradients: Sequence[Any]) -> list[Any]:
-        """Return the sums with the gradients of the last batch, added as those of ranks are: whole ones."""
+        """Return the sums of the gradients so far and those of the last batch. Arguments are not changed."""
         own = [parameter.grad() for parameter in self._trained]
         if not gradients:
             return [gradient.copy() for gradient in own]

@@ -1,4 +1,4 @@
-"""From the name of a model to a block of Gluon."""
+"""Makes a Gluon block by the name of its model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _Block: Any = mxnet.gluon.HybridBlock
 
 _STAGE_CHANNELS = (32, 64, 128)
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-"""Names that the other frameworks have too; Gluon adds which paper a ResNet is of."""
+"""Names that all frameworks share. Gluon's own names end in a version, such as _v1, for the paper of the ResNet."""
 
 
 class Pixels(_Block):  # type: ignore[misc]
-    """From uint8 pictures [batch, height, width, 3] to floats [batch, 3, height, width] around 0."""
+    """Normalises uint8 pictures [batch, height, width, 3] to float32 [batch, 3, height, width] around 0."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def build_model(spec: ModelSpec, context: Any) -> Any:
     model.add(Pixels(spec), _make_network(spec.recipe.model, spec.num_classes))
     model.initialize(mxnet.init.Xavier(), ctx=context)
     model.hybridize(static_alloc=True)
-    model(mxnet.nd.zeros((1, px, px, 3), dtype="uint8", ctx=context))  # shapes of parameters are known from here on
+    model(mxnet.nd.zeros((1, px, px, 3), dtype="uint8", ctx=context))  # sets the shapes of parameters
     return model
 
 
@@ -67,7 +67,7 @@ def _make_network(name: str, num_classes: int) -> Any:
 
 
 def small(num_classes: int) -> Any:
-    """Return a network that is enough to see a data set train, and small enough for a CPU."""
+    """Return a small untrained network for a first try on a CPU."""
     model = nn.HybridSequential()
     for channels in _STAGE_CHANNELS:
         model.add(nn.Conv2D(channels, 3, strides=2, padding=1, use_bias=False))

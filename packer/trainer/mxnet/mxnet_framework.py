@@ -1,4 +1,4 @@
-"""MXNet on this rank: its GPU, its place among the others, and what it trains."""
+"""MXNet on this rank: its GPU, its collective and its learner."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ class MxnetFramework:
     name = "mxnet"
 
     def __init__(self, world: World, collective: str) -> None:
-        """Take this rank's GPU and join the others. Raises as `check_horovod_launch`, `choose_gpu` and `join_horovod`,
-        and MissingExtraError where MXNet is not installed.
+        """Select this rank's GPU and join the other ranks.
+
+        Raises as `check_horovod_launch`, `choose_gpu` and `join_horovod`, and MissingExtraError if MXNet is not
+        installed.
         """
         check_horovod_launch(world, collective, library="MXNet")
-        # Horovod cannot take the arrays in layouts of their own that this library leaves behind.
+        # MKL-DNN leaves arrays in layouts of its own, which Horovod cannot exchange.
         os.environ.setdefault("MXNET_MKLDNN_ENABLED", "0")
-        # Without that library it says on each rank, in many lines, that it works as usual.
+        # Without MKL-DNN, MXNet prints many harmless lines about storage on each rank.
         os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
         self._mxnet = import_mxnet()
         self._context, gpu = pin_gpu(self._mxnet, world)
@@ -42,7 +44,7 @@ class MxnetFramework:
 
     @contextlib.contextmanager
     def tracing(self, folder: str) -> Iterator[None]:
-        """For chrome://tracing and Perfetto."""
+        """Write trace.json for chrome://tracing and Perfetto."""
         profiler = self._mxnet.profiler
         profiler.set_config(profile_all=True, filename=os.path.join(folder, "trace.json"))
         profiler.set_state("run")

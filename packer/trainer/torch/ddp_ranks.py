@@ -1,4 +1,4 @@
-"""Ranks that speak through torch.distributed: NCCL between GPUs, Gloo between CPUs."""
+"""Messages between ranks through torch.distributed: NCCL between GPUs, Gloo between CPUs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ NO_LIMIT_S = 10 * 365 * 86_400
 
 
 class DdpRanks:
-    """A job of many processes. It is its own `Collective`."""
+    """The ranks of a job of several processes. The object is its own `Collective`."""
 
     def __init__(self, world: World, device: Any, meeting: Meeting | None) -> None:
         """Join the other ranks.
 
         Args:
-            device: this rank's, of PyTorch.
-            meeting: where the ranks meet; None where torchrun's variables say so.
+            device: this rank's torch.device.
+            meeting: address where the ranks meet; None if torchrun's variables hold the address.
 
         Raises:
-            WorkerError: the other ranks do not come.
+            WorkerError: other ranks do not join within the stall limit.
         """
         self._torch = import_torch()
         self._dist: Any = self._torch.distributed
@@ -40,7 +40,7 @@ class DdpRanks:
         limit_s = stall_limit_s()
         self._watchdog = Watchdog(world.rank, limit_s)
         if world.local_size == world.size and sys.platform == "linux":
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # a container's own name may lead nowhere
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # a container's host name may not be reachable
         timeout = timedelta(seconds=limit_s or NO_LIMIT_S)
         on_gpu = device.type == "cuda"
         with self.exchanging("all ranks to come"):
@@ -78,8 +78,8 @@ class DdpRanks:
     def wrap(self, module: Any) -> Any:
         ids = [self._device] if self._device.type == "cuda" else None
         parallel: Any = self._torch.nn.parallel.DistributedDataParallel
-        # Running statistics are averaged when they are used. The option's older name draws a warning from releases that
-        # know the newer one.
+        # Running statistics are averaged only when they are used. Releases that know the option's newer name warn about
+        # the older one.
         names = inspect.signature(parallel).parameters
         option = next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in names)
         return parallel(module, device_ids=ids, gradient_as_bucket_view=True, **{option: False})
@@ -89,7 +89,7 @@ class DdpRanks:
         return context
 
     def finish_backward(self) -> None:
-        """Nothing: the backward pass ends when they are."""
+        """Do nothing: gradients are means when the backward pass ends."""
 
     def average(self, tensor: Any) -> Any:
         with self.exchanging("means over all ranks"):
@@ -97,7 +97,7 @@ class DdpRanks:
         return tensor / self._size
 
     def broadcast(self, content: bytes) -> bytes:
-        """The bytes go in pieces of tensors on the CPU, which Gloo sends."""
+        """Send the bytes as a CPU tensor through Gloo, and return those of rank 0."""
         (num_bytes, *_) = self.allgather(len(content))
         tensor = self._torch.zeros([num_bytes], dtype=self._torch.uint8)
         if self._dist.get_rank() == 0:
@@ -108,7 +108,7 @@ class DdpRanks:
 
     @contextlib.contextmanager
     def exchanging(self, purpose: str) -> Iterator[None]:
-        """Wait as `waiting`, and raise WorkerError where another rank is gone."""
+        """Limit the wait as `waiting` does, and raise WorkerError if another rank is gone."""
         try:
             with self.waiting(purpose):
                 yield

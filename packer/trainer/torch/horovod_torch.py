@@ -1,4 +1,4 @@
-"""Ranks that speak through Horovod for PyTorch."""
+"""Messages between ranks of PyTorch through Horovod."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packer.trainer.horovod_ranks import HorovodCollective
 
 
 class HorovodRanks:
-    """A job of many processes."""
+    """The ranks of a job of several processes."""
 
     def __init__(self, world: World) -> None:
         """Join the other ranks. Raises as `HorovodCollective`."""
@@ -27,7 +27,7 @@ class HorovodRanks:
 
     @property
     def takes_any_layout(self) -> bool:
-        """Horovod 0.28 wants parameters contiguous."""
+        """False: Horovod 0.28 needs contiguous parameters."""
         return False
 
     def wrap(self, module: Any) -> Any:

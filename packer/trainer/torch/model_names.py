@@ -1,4 +1,4 @@
-"""From the name of a model to a module of PyTorch."""
+"""Makes a PyTorch module by the name of its model."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def make_model(name: str, num_classes: int) -> Any:
     """Return an untrained model from pictures [batch, 3, height, width] to logits [batch, num_classes].
 
     Args:
-        name: one of `OWN_MODELS`; or ``module:function``, where the function takes the number of classes; or what
-            torchvision, or else timm, calls a model, where these are installed.
+        name: one of `OWN_MODELS`; or ``module:function``, where the function takes the number of classes; or the name
+            of a model in torchvision or, failing that, in timm, if they are installed.
 
     Raises:
         OptionsError: there is no such model.
@@ -42,7 +42,7 @@ def make_model(name: str, num_classes: int) -> Any:
 def _from_torchvision(name: str, num_classes: int) -> Any:
     try:
         models: Any = importlib.import_module("torchvision.models")
-    except (ImportError, RuntimeError):  # the latter where it was built for another PyTorch
+    except (ImportError, RuntimeError):  # RuntimeError: torchvision was built for another PyTorch
         return None
     return models.get_model(name, weights=None, num_classes=num_classes) if name in models.list_models() else None
 

@@ -1,4 +1,4 @@
-"""Where the ranks of a job meet: a pure function of the environment."""
+"""The address at which the ranks of a job meet: a pure function of the environment."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from packer.errors import OptionsError
 from packer.trainer.core.world import Launcher, World
 
 _FIRST_PORT, _NUM_PORTS = 20_000, 12_000
-"""Below the ports that Linux gives to clients (32,768 and up)."""
+"""Ports below those that Linux gives to clients (32,768 and up)."""
 _JOB_NAMES = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMIX_SERVER_URI2")
-"""What Open MPI says alike to all ranks of a job, and to no other job on the host."""
+"""Variables of Open MPI with the same value on all ranks of a job, and another value for every other job on a host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +24,18 @@ class Meeting:
 
     @property
     def url(self) -> str:
-        """As PyTorch takes it."""
+        """The address as an init_method of torch.distributed."""
         return f"tcp://{self.host}:{self.port}"
 
 
 def find_meeting(world: World, environ: Mapping[str, str], hosts: Sequence[str]) -> Meeting:
-    """Return where ranks that mpirun or horovodrun started meet.
+    """Return the address at which ranks that mpirun or horovodrun started meet.
 
     Args:
-        hosts: of a SageMaker job, in its order, of which the first has rank 0; empty elsewhere.
+        hosts: hosts of a SageMaker job in the job's order, where the first has rank 0; empty outside of a job.
 
     Raises:
-        OptionsError: there are several hosts and nothing says which of them has rank 0, or the port is no number.
+        OptionsError: there are several hosts and nothing tells which of them has rank 0, or MASTER_PORT is not a port.
     """
     port = environ.get("MASTER_PORT", "")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):

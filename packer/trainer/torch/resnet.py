@@ -1,8 +1,8 @@
-"""ResNet-18, -34 and -50 with torchvision's parameter names, so that state dicts go from one to the other.
+"""ResNet-18, -34 and -50 with torchvision's parameter names, so that state dicts fit both.
 
-K. He and others, "Deep Residual Learning for Image Recognition", arXiv:1512.03385, table 1; the stride of a bottleneck
-is in its 3x3 convolution, and weights begin as in P. Goyal and others, arXiv:1706.02677, section 5.1: the last
-normalisation of a block at 0, the classifier normal with deviation 0.01.
+Source: K. He and others, "Deep Residual Learning for Image Recognition", arXiv:1512.03385, table 1, but a bottleneck
+has its stride in the 3x3 convolution. Weights start as in P. Goyal and others, arXiv:1706.02677, section 5.1: the last
+normalisation of a block at 0, the classifier normally distributed with standard deviation 0.01.
 
 Importing this module imports PyTorch.
 """
@@ -21,7 +21,7 @@ STAGE_CHANNELS = (64, 128, 256, 512)
 
 
 class BasicBlock(_Module):  # type: ignore[misc]
-    """Two 3x3 convolutions around which the input goes."""
+    """Two 3x3 convolutions with a shortcut for the input."""
 
     expansion = 1
 
@@ -42,7 +42,7 @@ class BasicBlock(_Module):  # type: ignore[misc]
 
 
 class Bottleneck(_Module):  # type: ignore[misc]
-    """A 3x3 convolution between two of 1x1, around which the input goes."""
+    """A 3x3 convolution between two 1x1 convolutions, with a shortcut for the input."""
 
     expansion = 4
 
@@ -67,7 +67,7 @@ class Bottleneck(_Module):  # type: ignore[misc]
 
 
 class ResNet(_Module):  # type: ignore[misc]
-    """From pictures [batch, 3, height, width] to logits [batch, num_classes]."""
+    """A network from float pictures [batch, 3, height, width] to logits [batch, num_classes]."""
 
     def __init__(self, block: Any, depths: tuple[int, ...], num_classes: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def _conv(in_channels: int, out_channels: int, kernel_px: int, stride: int) -> A
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> Any:
-    """Return what makes a block's input as large as its output, or None where it is already."""
+    """Return layers that give a block's input the shape of its output, or None if both shapes are equal."""
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Sequential(_conv(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels))

@@ -1,4 +1,4 @@
-"""PyTorch on this rank: its GPU, its place among the others, and what it trains."""
+"""PyTorch on this rank: its GPU, its collective and its learner."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class TorchFramework:
     name = "torch"
 
     def __init__(self, world: World, collective: str) -> None:
-        """Take this rank's GPU and join the others.
+        """Select this rank's GPU and join the other ranks.
 
         Args:
             collective: one of `COLLECTIVES`; empty for Horovod under horovodrun, else DistributedDataParallel.
 
         Raises:
-            MissingExtraError: PyTorch, or Horovod for it where that is asked for, is not installed.
-            OptionsError: there is no such collective, too few GPUs, or no way to the other ranks.
-            WorkerError: the other ranks do not come.
+            MissingExtraError: PyTorch is not installed, or Horovod for PyTorch is needed and not installed.
+            OptionsError: there is no such collective, too few GPUs, or no known address of the other ranks.
+            WorkerError: other ranks do not join within the stall limit.
         """
         if collective and collective not in COLLECTIVES:
             raise OptionsError(f"expected one of {', '.join(COLLECTIVES)}, got {collective!r}", field="collective")
@@ -57,7 +57,7 @@ class TorchFramework:
 
     @contextlib.contextmanager
     def tracing(self, folder: str) -> Iterator[None]:
-        """For chrome://tracing, Perfetto and TensorBoard."""
+        """Write trace.json for chrome://tracing, Perfetto and TensorBoard."""
         profiler: Any = import_torch().profiler
         kinds = profiler.ProfilerActivity
         activities = [kinds.CPU, *([kinds.CUDA] if self._torch_device.type == "cuda" else [])]
@@ -82,7 +82,7 @@ def _join(world: World, collective: str, device: Any) -> TorchRanks:
 
 
 def _list_hosts() -> tuple[str, ...]:
-    """Return the hosts of a SageMaker job in the order of ranks; none elsewhere."""
+    """Return the hosts of a SageMaker job in the order of ranks; empty outside of a job."""
     base_dir = os.environ.get(BASE_DIR_VARIABLE, DEFAULT_BASE_DIR)
     if not is_training_container(base_dir):
         return ()

@@ -43,9 +43,10 @@ STATE_NAME = "model.pt"
 
 
 class Objective(_Module):  # type: ignore[misc]
-    """The loss of a batch, and parameters whose gradients carry numbers from rank to rank with those of the model.
+    """The loss of a batch, and an extra parameter whose gradient carries numbers between ranks.
 
-    The gradient of `riders` is what a rank says, so what all ranks get back is the mean: no further message is sent.
+    A rank's gradient of `riders` is [loss, *marks]. It is averaged together with the model's gradients, so every rank
+    receives the means without a further message.
     """
 
     def __init__(self, model: Any, label_smoothing: float) -> None:
@@ -62,10 +63,10 @@ class Objective(_Module):  # type: ignore[misc]
 
 
 class TorchLearner:
-    """Trainable parameters are equal on all ranks: gradients are averaged before the optimizer sees them."""
+    """A Learner. Parameters are equal on all ranks: gradients are averaged before the optimizer sees them."""
 
     def __init__(self, spec: ModelSpec, ranks: TorchRanks, device: Any) -> None:
-        """Raises OptionsError when there is no such model."""
+        """Build the model. Raises OptionsError if there is no such model."""
         recipe = spec.recipe
         self._recipe, self._ranks, self._device = recipe, ranks, device
         torch.manual_seed(spec.seed)
@@ -82,7 +83,7 @@ class TorchLearner:
         self._wrapped = ranks.wrap(self._objective)
 
     def model_parameters(self) -> list[Any]:
-        """Return the trainable parameters as arrays."""
+        """Return the trainable parameters as NumPy arrays."""
         return [parameter.detach().cpu().numpy() for parameter in self._model.parameters() if parameter.requires_grad]
 
     def broadcast(self) -> None:
@@ -157,10 +158,10 @@ class TorchLearner:
             raise ValueError(str(error).strip().partition("\n")[0] or type(error).__name__) from None
 
     def export(self, folder: str) -> Layout:
-        """Write the parameters as ``model.pt``, a state dict, and the model with its normalisation twice.
+        """Write the parameters as a state dict in ``model.pt``, and the model with its normalisation in two formats.
 
-        ``model.pt2`` is of torch.export and ``model.torchscript`` for servers that know no other; both take uint8
-        [batch, 3, size, size] in RGB.
+        ``model.pt2`` is made by torch.export; ``model.torchscript`` is for servers that read only TorchScript. Both
+        take uint8 [batch, 3, size, size] in RGB.
         """
         os.makedirs(folder, exist_ok=True)
         model = copy.deepcopy(self._evaluated).eval().to("cpu", memory_format=torch.contiguous_format)
@@ -171,7 +172,7 @@ class TorchLearner:
         dynamic = ({0: torch.export.Dim("batch")},)
         torch.export.save(torch.export.export(whole, (example,), dynamic_shapes=dynamic), f"{folder}/{EXPORT_NAME}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own of TorchScript
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch deprecates TorchScript
             torch.jit.trace(whole, example, check_trace=False).save(os.path.join(folder, SCRIPT_NAME))
         return Layout.NCHW
 
@@ -184,11 +185,11 @@ class TorchLearner:
         marks = torch.tensor(riders(order), device=self._device)
         with self._autocast():
             loss, said = self._wrapped(images, labels, marks)
-        # What rides is not scaled: a scale that is too large must not hide a mark.
+        # Riders are not scaled: a scale that is too large must not hide a mark.
         ((self._scaler.scale(loss) + said) / num_batches).backward()
 
     def _tensors(self, batch: Batch) -> tuple[Any, Any]:
-        """Return pictures, as the model takes them, and labels on this rank's device."""
+        """Return normalised float32 pictures [batch, 3, height, width] and int64 labels [batch] on the device."""
         images = torch.from_numpy(batch.images).permute(0, 3, 1, 2)
         labels = torch.from_numpy(batch.labels)
         if self._device.type == "cuda":
@@ -208,7 +209,7 @@ class TorchLearner:
 
 
 class Pixels(_Module):  # type: ignore[misc]
-    """From uint8 pictures [batch, 3, height, width] to floats around 0."""
+    """Normalises uint8 pictures [batch, 3, height, width] to float32 of the same shape around 0."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -220,7 +221,7 @@ class Pixels(_Module):  # type: ignore[misc]
 
 
 class PendingStep:
-    """A step whose numbers are on their way from the device."""
+    """A step whose numbers are still being copied from the device."""
 
     def __init__(self, means: Any) -> None:
         self._event = None
@@ -241,7 +242,7 @@ class PendingStep:
 
 
 def build_optimizer(model: Any, recipe: Recipe) -> Any:
-    """Return the optimizer of a recipe, with weight decay for kernels and matrices alone."""
+    """Return the optimizer of a recipe; weight decay applies only to kernels and matrices."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},

@@ -1,4 +1,4 @@
-"""PyTorch itself, imported where training with it begins."""
+"""The import of PyTorch, done only when training with PyTorch starts."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from packer.extras import require_extra
 
 
 def import_torch() -> Any:
-    """Return PyTorch. Raises MissingExtraError where it is not installed."""
+    """Import and return PyTorch. Raises MissingExtraError if it is not installed."""
     return require_extra("torch", "torch", purpose="training with PyTorch")

@@ -1,4 +1,4 @@
-"""What a learner of PyTorch needs of the other ranks, beside what every trainer needs, and a job of one process."""
+"""Exchange of tensors between ranks of PyTorch: the interface, and its form for a single process."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from packer.trainer.core.collective import Collective, SoloCollective
 
 
 class TorchRanks(Protocol):
-    """How tensors of all ranks become one. Any call raises WorkerError when another rank is gone."""
+    """Exchanges tensors between ranks. Any call raises WorkerError if another rank is gone."""
 
     @property
     def collective(self) -> Collective:
-        """For all but tensors."""
+        """Exchange of everything but tensors."""
 
     @property
     def takes_any_layout(self) -> bool:
         """Parameters may be laid out channels last."""
 
     def wrap(self, module: Any) -> Any:
-        """Return a module of the same calls, after whose backward pass all gradients are means over ranks."""
+        """Return a module that is called like `module`; after `finish_backward` its gradients are means over ranks."""
 
     def accumulating(self, wrapped: Any) -> AbstractContextManager[None]:
-        """In the body, backward passes of the wrapped module add up on this rank alone."""
+        """In the body, gradients of the wrapped module add up on this rank without exchange."""
 
     def finish_backward(self) -> None:
         """Wait until the gradients are means over ranks."""
@@ -33,11 +33,11 @@ class TorchRanks(Protocol):
         """Return the mean over ranks of a tensor."""
 
     def broadcast(self, content: bytes) -> bytes:
-        """Return rank 0's bytes; what other ranks give is ignored."""
+        """Return the bytes that rank 0 passed; those of other ranks are ignored."""
 
 
 class SoloRanks:
-    """One process, of which there is nothing to average."""
+    """A single process, which exchanges nothing."""
 
     def __init__(self) -> None:
         self._collective = SoloCollective()
