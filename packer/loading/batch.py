@@ -1,4 +1,4 @@
-"""What comes out of a loader, and the lease of a slot that a batch holds."""
+"""The batches that a loader yields, and the lease by which a batch keeps its slot."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Samples of one rank and step."""
+    """The samples of one rank in one step."""
 
     images: npt.NDArray[np.uint8]
-    """[batch, px, px, 3], RGB. Their memory is used again when nothing refers to it any more."""
+    """uint8 [batch, px, px, 3], RGB. The loader reuses the memory when nothing refers to it any more."""
     labels: npt.NDArray[np.int64] | npt.NDArray[np.float32]
-    """int64 [batch]: class ids, or -1 where there are no labels; or float32 [batch, n] where they are vectors."""
+    """int64 [batch]: class ids, or -1 without labels. If labels are vectors of n values: float32 [batch, n]."""
     weights: npt.NDArray[np.float32]
-    """[batch]: 1, or 0 for what fills up the last batches of an evaluation: black images of label 0."""
+    """float32 [batch]: 1 for a sample; 0 for a black image of label 0 that fills up an evaluation's last batches."""
     epoch: int
     step: int
     """Counted from 0 in the epoch."""
     num_samples: int
-    """Those of weight 1, which come first."""
+    """Number of samples of weight 1; they come first."""
     keys: Sequence[str] = ()
-    """Of the first `num_samples`, where they were asked for."""
+    """Keys of the first `num_samples` samples; empty if they were not requested."""
     columns: Mapping[str, Sequence[Any]]
-    """Extra columns that were asked for, with a value for each of the first `num_samples`; None where it has none."""
+    """Requested extra columns by name: one value for each of the first `num_samples` samples, None if it has none."""
     fields: Mapping[str, Any]
-    """Fields by name: of masks int32 [batch, px, px], of further images uint8 [batch, px, px, 3]; of boxes, key points
-    and texts a list with one `Boxes`, `Points`, text or tuple of texts for each of the first `num_samples`."""
+    """Fields by name. A field of masks is int32 [batch, px, px], one of further images uint8 [batch, px, px, 3]. A
+    field of boxes, key points or texts is a list of `Boxes`, `Points`, or texts or tuples of texts: one item for each
+    of the first `num_samples` samples."""
 
 
 class SlotLease:
-    """Keeps a slot from being filled anew for as long as an array, or a view of it, refers to its memory.
+    """Keeps a slot from being refilled as long as an array, or a view of that array, refers to the slot's memory.
 
-    NumPy asks it for an array; that array, and with it each of its views, holds the lease as its base.
+    NumPy makes an array from the lease's `__array_interface__`. That array, and through it each view, refers to the
+    lease as its base.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], release: Callable[[], None]) -> None:
@@ -46,10 +48,10 @@ class SlotLease:
         self._memory, self._release = images, release
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # at the end of a process anything may be gone
+        with contextlib.suppress(Exception):  # at the end of the process, modules may be gone already
             self._release()
 
 
 def lease_images(images: npt.NDArray[np.uint8], release: Callable[[], None]) -> npt.NDArray[np.uint8]:
-    """Return an array over the same memory; `release` is called once nothing refers to it any more."""
+    """Return an array over the same memory. `release` is called when nothing refers to that array any more."""
     return np.asarray(SlotLease(images, release))

@@ -1,4 +1,4 @@
-"""The seam between the loader and what fills its slots: threads of this process, a process of its own, a stream."""
+"""The interface between the loader and the part that fills its slots: threads, another process, or data hosts."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from packer.loading.slot_ring import SlotRing
 
 
 class MadeBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A filled slot, and what is told of it beside its arrays."""
+    """A filled slot, with the data of its batch that are not in the slot's arrays."""
 
     slot: int
     place: BatchPlace
     num_samples: int
-    """The rest of the slot is black images of weight 0."""
+    """Number of samples; the rest of the slot holds black images of weight 0."""
     keys: Sequence[str] = ()
     columns: Mapping[str, Sequence[Any]] = {}
     fields: Mapping[str, Sequence[Any]] = {}
-    """Texts, boxes and key points of samples, as `FieldMaker.make` gives them."""
+    """Texts, boxes and key points of samples, in the form that `FieldMaker.make` returns."""
     vectors: Sequence[Sequence[float]] = ()
-    """Labels of a stream that are vectors: they do not lie in the slot."""
+    """Label vectors of a stream's samples; they are not in the slot."""
     store_s: float = 0.0
-    """Seconds of all threads spent on reading its records."""
+    """Seconds, summed over threads, spent on reading the batch's records."""
     decode_s: float = 0.0
-    """Seconds of all threads spent on decoding and scaling its images."""
+    """Seconds, summed over threads, spent on decoding and scaling the batch's images."""
     made_by: str = ""
-    """The data host that made it; empty for this one."""
+    """Address of the data host that made the batch; empty if this host made it."""
 
 
 def with_tuples(made: MadeBatch) -> MadeBatch:
-    """Return a batch whose columns have tuples where MessagePack made lists of them."""
+    """Return the batch with tuples in its columns, which MessagePack has turned into lists."""
     if not made.columns:
         return made
     columns = {
@@ -44,7 +44,7 @@ def with_tuples(made: MadeBatch) -> MadeBatch:
 
 
 class BatchFeed(Protocol):
-    """Batches in their order, each in a slot that stays as it is until it is given back."""
+    """Yields batches in order, each in a slot that does not change until it is given back."""
 
     @property
     def ring(self) -> SlotRing:
@@ -54,14 +54,15 @@ class BatchFeed(Protocol):
         """Say whether `take` would return at once."""
 
     def take(self) -> MadeBatch | None:
-        """Return the next batch, waiting for it; None after the last one.
+        """Wait for the next batch and return it; None after the last one.
 
         Raises:
-            PackerError: a record cannot be read or decoded, or what fills the slots stopped. Nothing follows it.
+            PackerError: a record cannot be read or decoded, or the process that makes batches stopped. No batch
+                follows an error.
         """
 
     def give_back(self, slot: int) -> None:
-        """Let a slot be filled anew. Called by any thread, and in the middle of anything, as destructors are."""
+        """Allow a slot to be refilled. Any thread may call it at any moment, as destructors do."""
 
     def close(self) -> None:
-        """Stop making batches, and wait a moment for what is under way. May be called again."""
+        """Stop making batches and wait a moment for threads to end. May be called again."""

@@ -1,4 +1,4 @@
-"""Makes any batch of a split that is asked for, in no order: by threads that several makers may share."""
+"""Makes batches of a split in any order, with threads that several makers may share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from packer.loading.slot_ring import Slot
 from packer.loading.thread_feed import PIECE_SAMPLES, SHARDS_AHEAD, blank_rest, describe_batch
 
 _STEPS_OUT_OF_ORDER = 64
-"""Batches of about the same time come in any order: what lies ahead is that of the last of them."""
+"""Requests close in time arrive in any order; shards ahead are counted from the latest batch of this many steps."""
 
 
 class BatchMaker:
-    """Batches of one rank; any thread may ask."""
+    """Makes the batches of one rank. Safe to call from any thread."""
 
     def __init__(self, setup: LoaderSetup, threads: ThreadPoolExecutor) -> None:
-        """Take a split whose batches are a function of their place, so no stream."""
+        """Open a split. It must not be a stream: each batch must be a function of its place."""
         self._plan, self._maker, self._threads = setup.plan, open_maker(setup), threads
         self._of_thread = threading.local()
         self._lock = threading.Lock()
@@ -29,7 +29,7 @@ class BatchMaker:
         self._last = BatchPlace(0, 0, 0)
 
     def make(self, place: BatchPlace, slot: Slot) -> MadeBatch:
-        """Fill a slot, which nobody else uses meanwhile, and return what is told of it, with slot number 0.
+        """Fill a slot and return its batch, with slot number 0. Nothing else may use the slot meanwhile.
 
         Raises as `SampleMaker.fill`.
         """
@@ -41,11 +41,11 @@ class BatchMaker:
             self._threads.submit(self._fill, slot, start, refs[start : start + PIECE_SAMPLES], place.epoch)
             for start in starts
         ]
-        wait(pieces)  # even where one fails: the others still write into the slot
+        wait(pieces)  # even if one fails, since the others still write to the slot
         return describe_batch(0, place, len(refs), [piece.result() for piece in pieces])
 
     def close(self) -> None:
-        """Let go of files and caches; the threads are left alone."""
+        """Close files and caches. The threads go on, since they belong to the caller."""
         self._maker.access.close()
 
     def _announce(self, place: BatchPlace) -> None:

@@ -1,4 +1,4 @@
-"""The batches of one rank, in order: which there are, and which records each of them holds."""
+"""The order of one rank's batches, and the records of each batch."""
 
 from __future__ import annotations
 
@@ -22,30 +22,33 @@ from packer.loading.stream_plan import StreamedRecord
 
 
 class BatchPlan(Protocol):
-    """Pure, but of a stream: equal plans give equal answers, on whatever host or thread."""
+    """A rank's batches. Equal plans give equal answers on every host and thread, except for streams."""
 
     @property
     def steps(self) -> int:
-        """Batches of a whole epoch, equal on all ranks."""
+        """Number of batches in an epoch, the same on all ranks."""
 
     def places(self, epoch: int, position: int) -> Iterator[BatchPlace]:
-        """Yield the batches from a position of an epoch on: for ever of a training split, one pass of any other."""
+        """Yield the places of batches from a position of an epoch on.
+
+        A training split never ends; any other split ends after one pass.
+        """
 
     def after(self, place: BatchPlace) -> tuple[int, int]:
-        """Return epoch and position of the batch after one."""
+        """Return epoch and position of the batch after `place`."""
 
     def refs(self, place: BatchPlace) -> Sequence[RecordRef | StreamedRecord]:
-        """Return the records of a batch; at the end of an evaluation fewer than its size, or none."""
+        """Return the records of a batch; at the end of an evaluation, fewer than the batch size, or none."""
 
     def shards_ahead(self, place: BatchPlace, most: int) -> list[int]:
-        """Return the shards that the rank reads from this batch on, soonest first, each once, at most so many."""
+        """Return the shards that the rank reads from this batch on: soonest first, each once, at most `most`."""
 
 
 class TrainingPlan:
-    """A BatchPlan of a training split, whose batches are whole and never end."""
+    """A BatchPlan of a training split: all batches are full, and there is no end."""
 
     def __init__(self, shards: InputShards, spec: LoaderSpec) -> None:
-        """Raises OptionsError where the ranks cannot fill one batch."""
+        """Raises OptionsError if the split has too few records for one batch of all ranks."""
         self._rank, self._world = shards.rank, shards.world
         self._batch = spec.batch_size * shards.world
         self._layout = TrainingLayout(
@@ -88,7 +91,7 @@ class TrainingPlan:
         row = place.position // layout.num_lanes
         lanes = [position % layout.num_lanes for position in self._positions(place.position, self._batch)]
         own = list(dict.fromkeys(lanes[: self._num_lanes]))
-        # Shards of all lanes are equal, so lanes come to their next ones together.
+        # All shards have equally many records, so all lanes go to their next shard at the same row.
         key = (place.epoch, row // layout.records_per_shard, tuple(sorted(own)), most)
         if key != self._ahead_of:
             self._ahead = self._order.shards_from(place.epoch, row, sorted(own), most)
@@ -100,7 +103,7 @@ class TrainingPlan:
 
 
 class EvaluationPlan:
-    """A BatchPlan of any other split: a run of its records in stored order, once."""
+    """A BatchPlan of any other split: each rank reads one run of its records once, in stored order."""
 
     def __init__(self, shards: InputShards, spec: LoaderSpec) -> None:
         self._counts = shards.shard_counts
@@ -135,5 +138,5 @@ class EvaluationPlan:
 
 
 def create_plan(shards: InputShards, spec: LoaderSpec) -> BatchPlan:
-    """Return the plan of a rank's batches. Raises OptionsError where a training batch cannot be filled."""
+    """Return the plan of a rank's batches. Raises OptionsError if the split cannot fill a training batch."""
     return TrainingPlan(shards, spec) if spec.is_training else EvaluationPlan(shards, spec)

@@ -19,7 +19,7 @@ SCHEMA = pa.schema([("images", _KIND), ("labels", _KIND), ("weights", _KIND), ("
 
 
 def write_batch(slot: Slot, images: npt.NDArray[np.uint8], made: MadeBatch) -> pa.RecordBatch:
-    """Return a record over the memory of `images`, which are those of the slot, or hold it."""
+    """Return a slot's batch as a record. `images` is the slot's array or its lease; the record shares its memory."""
     parts = (
         pa.py_buffer(images.reshape(-1)),
         pa.py_buffer(slot.labels.tobytes()),
@@ -31,7 +31,10 @@ def write_batch(slot: Slot, images: npt.NDArray[np.uint8], made: MadeBatch) -> p
 
 
 def read_batch(record: pa.RecordBatch, slot: Slot) -> MadeBatch:
-    """Copy a record's arrays to a slot. Raises ValueError where they are of other sizes; the slot may be half full."""
+    """Copy a record's arrays to a slot and return its batch.
+
+    Raises ValueError if sizes differ or the record is no batch; the slot may then be partly overwritten.
+    """
     if record.schema != SCHEMA or record.num_rows != 1:
         raise ValueError("its answer is no batch")
     images, labels, weights, fields, notes = (_bytes_of(column) for column in record.columns)

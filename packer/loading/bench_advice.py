@@ -1,4 +1,4 @@
-"""From what was measured on a machine to what binds, and what would help: pure arithmetic."""
+"""Finds the bottleneck in the measurements of a machine, and what would help: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import math
 import msgspec
 
 _SPARE = 0.9
-"""Of a processor's time, the share that is counted on: the rest goes to the training loop and the system."""
+"""Share of a processor's time that loading can use; the rest goes to the training loop and the system."""
 _KEEPS_UP_WAIT = 0.02
 """A consumer that waits for less than this share of its time does not notice the loader."""
 _STORED_OVER_IMAGE = 8 / 7
 """Short side of stored pictures over the side of images that suffices, as in 256 for 224."""
 _TOO_LARGE = 1.15
-"""Pictures with more than this times the short side that suffices are worth packing anew."""
+"""Packing anew pays if the pictures' short side is more than this many times the side that suffices."""
 _WHOLE = "whole-"
-"""Begins the ids of decoders that decode whole pictures."""
+"""Prefix of the ids of decoders that decode whole pictures."""
 
 
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What `shardpack bench` measured."""
+    """Measurements of `shardpack bench`."""
 
     dest: str
     split: str
@@ -33,62 +33,65 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     is_remote: bool
     cache: str
     store_us: float
-    """CPU time of each stage for one image, in microseconds: read and check."""
+    """CPU time to read and check one record, in microseconds."""
     store_wait_us: float
-    """Time on the clock to read one record, in microseconds."""
+    """Elapsed time to read one record, in microseconds."""
     decode_us: float
+    """CPU time to decode one image, in microseconds."""
     scale_us: float
-    """Crop, scale, mirror."""
+    """CPU time to crop, scale and mirror one image, in microseconds."""
     hand_over_us: float
+    """Time to hand one image over to the consumer, in microseconds."""
     cpu_us: float
     """CPU time of the whole process for one image at full speed, in microseconds."""
     stored_short_side_px: float
     capacity: float
     """Images a second at full speed."""
     wanted: float | None = None
-    """Images a second that the consumer takes, if it never waits."""
+    """Images a second that the consumer takes if it never waits; None if no step time was given."""
     reached: float | None = None
+    """Images a second that the consumer got; None if no step time was given."""
     waited_share: float | None = None
-    """Share of the consumer's time that it waited."""
+    """Share of the consumer's time spent waiting, in [0, 1]; None if no step time was given."""
 
     @property
     def keeps_up(self) -> bool | None:
-        """None where no consumption was given."""
+        """Whether the consumer hardly waits; None if no step time was given."""
         return None if self.waited_share is None else self.waited_share <= _KEEPS_UP_WAIT
 
     @property
     def waits_for_store(self) -> bool:
-        """Records come over a network one by one; otherwise a read that takes long waits for a processor."""
+        """Records come over a network one by one. Otherwise a slow read means that it waits for a processor."""
         return self.is_remote and not self.cache
 
     @property
     def binds(self) -> str:
-        """``consumer``, ``store``, ``decode``, ``crop and scale`` or ``hand-over``."""
+        """The bottleneck: ``consumer``, ``store``, ``decode``, ``crop and scale`` or ``hand-over``."""
         if self.keeps_up:
             return "consumer"
         stages = {
             "store": self.store_wait_us if self.waits_for_store else self.store_us,
             "decode": self.decode_us,
             "crop and scale": self.scale_us,
-            "hand-over": self.hand_over_us * self.threads,  # by one thread, while all others make batches
+            "hand-over": self.hand_over_us * self.threads,  # one thread does this while all others make batches
         }
         return max(stages, key=lambda name: stages[name])
 
     @property
     def wanted_cpus(self) -> int | None:
-        """Processors that the consumption asks for."""
+        """Number of processors needed for the `wanted` rate; None if no step time was given."""
         return None if self.wanted is None else math.ceil(self.wanted * self.cpu_us / 1e6 / _SPARE)
 
 
 class Advice(msgspec.Struct, frozen=True):
-    """One thing that would help."""
+    """A change that would help, and its expected effect."""
 
     what: str
     effect: str
 
 
 def advise(result: BenchResult) -> list[Advice]:
-    """Return what would help, the cheapest to do first; nothing where the loader keeps up with its consumer."""
+    """Return changes that would help, the cheapest first; empty if the loader keeps up with its consumer."""
     if result.keeps_up:
         return []
     found = [_more_threads(result), _compiled_part(result), _cache(result), _fewer_pixels(result), _hosts(result)]

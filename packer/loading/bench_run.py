@@ -1,4 +1,4 @@
-"""Measures what loading a data set delivers on this machine, alone and to a consumer that takes its time."""
+"""Measures how fast this machine loads a data set: at full speed, and for a consumer with a given step time."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _STEP = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """What is to be measured."""
+    """What to measure."""
 
     dest: str
     split: str = "train"
     batch_size: int = 256
     image_px: int = 224
     threads: int = 0
-    """0: as many as a loader takes by itself."""
+    """Threads that make batches; 0: as many as a loader uses by default."""
     cache: str = ""
     step_s: float | None = None
-    """Seconds in which the consumers take a batch; None for as fast as they come."""
+    """Seconds that a consumer needs for one batch; None to measure only full speed."""
     num_gpus: int = 1
-    """Consumers on this machine, each of which takes a batch in a step."""
+    """Consumers on this machine; each takes one batch a step."""
     seconds: float = 10.0
-    """Of each measurement."""
+    """Length of each measurement."""
     min_area: float = 0.25
     store: StoreOptions = DEFAULT_STORE
 
 
 def parse_step(text: str) -> float:
-    """Return the seconds in ``64ms`` or ``0.5s``. Raises OptionsError."""
+    """Return the seconds of a time such as ``64ms`` or ``0.5s``. Raises OptionsError."""
     match = _STEP.fullmatch(text.strip())
     seconds = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
     if not seconds:
@@ -51,9 +51,9 @@ def parse_step(text: str) -> float:
 
 
 def run_bench(options: BenchOptions) -> BenchResult:
-    """Measure stages, full speed, and the consumption that was given.
+    """Measure each stage, full speed and, if `step_s` is given, loading for such a consumer.
 
-    Raises as `Loader` and making batches do.
+    Raises as `Loader` and its iterator.
     """
     threads = options.threads or default_threads()
     spec = LoaderSpec(
@@ -95,9 +95,9 @@ def run_bench(options: BenchOptions) -> BenchResult:
 
 
 def _consume(options: BenchOptions, threads: int, *, step_s: float) -> tuple[MeterReading, float]:
-    """Take batches for some time, each for `step_s` seconds; return the meter and the CPU time of this process.
+    """Take a batch every `step_s` seconds for `options.seconds`; return the meter and this process's CPU seconds.
 
-    Batches are made in this process, so that all of their CPU time can be seen.
+    Batches are made in this process, so that its CPU time includes all work.
     """
     loader = Loader(
         options.dest,
@@ -121,6 +121,6 @@ def _consume(options: BenchOptions, threads: int, *, step_s: float) -> tuple[Met
                     end_s, began_cpu_s, due_s = now_s + options.seconds, time.process_time(), now_s
                 elif num_batches > _WARM_UP_BATCHES and now_s >= end_s:
                     return loader.meter, time.process_time() - began_cpu_s
-                del batch  # its slot is free for the batch after next
+                del batch  # frees its slot for the batch after next
                 due_s = max(due_s, now_s - step_s) + step_s if step_s else now_s
                 time.sleep(max(0.0, due_s - time.perf_counter()))

@@ -1,4 +1,4 @@
-"""What one sample costs in CPU time, stage by stage, on one thread: reading, decoding, scaling."""
+"""CPU time of one sample on one thread, stage by stage: reading, decoding, scaling."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _CHANNELS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCosts:
-    """Means over some samples, in microseconds each."""
+    """Means over `num_samples` samples, in microseconds for one sample."""
 
     store_us: float
     """CPU time of the process to read and check a record."""
     store_wait_us: float
-    """Time on the clock that a thread spends on that."""
+    """Elapsed time to read and check a record."""
     decode_us: float
     scale_us: float
-    """To crop, scale and mirror."""
+    """CPU time to crop, scale and mirror."""
     stored_short_side_px: float
-    """Of the pictures: the median."""
+    """Median of the pictures' short sides."""
     num_samples: int
 
 
@@ -45,9 +45,9 @@ class _Sums:
 
 
 def measure_stages(setup: LoaderSetup, num_samples: int) -> StageCosts:
-    """Make samples of the first epoch one by one, twice, and return the costs of the second pass.
+    """Make up to `num_samples` samples of the first epoch twice, one by one, and return the second pass's costs.
 
-    Raises as making a batch does.
+    Raises as the iterator of `Loader`.
     """
     refs = _first_refs(setup.plan, num_samples)
     access = open_access(setup.given, setup.shards)
@@ -73,7 +73,7 @@ def measure_stages(setup: LoaderSetup, num_samples: int) -> StageCosts:
 
 
 class _Probe:
-    """Makes samples as a loader's thread does, with a clock between the stages."""
+    """Makes samples as a loader's thread does, and measures the time of each stage."""
 
     def __init__(self, setup: LoaderSetup) -> None:
         self._setup = setup
@@ -106,7 +106,7 @@ class _Probe:
         return min(size.height, size.width)
 
     def _scale_alone(self, window: CropWindow, is_flipped: bool) -> float:
-        """Return the CPU time in seconds of scaling such a window once it is decoded."""
+        """Return the CPU seconds of scaling a decoded window of this size."""
         by = shrink_factor(window, self._out)
         height, width = -(-window.height // by), -(-window.width // by)
         pixels = np.empty((height, width, _CHANNELS), np.uint8)

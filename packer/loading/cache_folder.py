@@ -1,12 +1,12 @@
 """A bounded folder of whole shards that all processes of a host share.
 
-    lock                   held while the folder is changed
-    shards/SHA256          a whole shard, under the digest that its manifest has, so data sets share what is equal
-    parts/SHA256.BYTES     one that is being written, locked by the process that writes it
-    readers/ID             the digests that a live process will read, soonest first; locked by it
+    lock                   locked while a process changes the folder
+    shards/SHA256          a whole shard, named by its digest in the manifest, so that data sets share equal shards
+    parts/SHA256.BYTES     a shard that is being written, locked by the process that writes it
+    readers/ID             the digests that a live process will read, soonest first, locked by that process
 
-All locks are flock's, which the system takes back from a process that is killed: what it left behind is then seen to
-be nobody's, and removed. A shard gets its name by a rename after its bytes are on the disk.
+All locks are taken by flock, and the system releases those of a killed process. A file without a lock therefore has
+no owner and is removed. A shard gets its name by a rename after its bytes are on the disk.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_ANNOUNCED = 1024
-"""Digests that a process announces; whatever it reads later counts as read last."""
+"""Most digests that a process announces; all later ones count as equally late."""
 _ATTEMPTS = 100
-"""At a lock file that others remove."""
+"""Attempts to lock a lock file that other processes keep removing."""
 
 
 class Refusal(enum.Enum):
-    """Why a shard is not to be fetched now."""
+    """Why a shard must not be fetched now."""
 
     PRESENT = "it is there"
     ELSEWHERE = "another process fetches it"
@@ -37,7 +37,7 @@ class Refusal(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A shard that this process writes."""
+    """A locked file of this process: a shard that is being written, or its announcement."""
 
     descriptor: int
     path: Path
@@ -45,15 +45,15 @@ class Part:
 
 
 class CacheFolder:
-    """One process's hold on the folder; may be used by many threads."""
+    """One process's use of the folder. Safe to use from many threads."""
 
     def __init__(self, root: Path, max_bytes: int, *, is_temporary: bool = False) -> None:
-        """Take the folder's place; nothing is made before it is needed.
+        """Remember the folder; it is made when it is first needed.
 
         Args:
-            root: on a file system of this machine.
-            max_bytes: of all shards in it, those included that are being written.
-            is_temporary: the last process to close it removes it.
+            root: path on a file system of this machine.
+            max_bytes: limit for all shards in the folder together, including those that are being written.
+            is_temporary: True if the last process to close the folder removes it.
         """
         self.root, self.max_bytes, self._is_temporary = root, max_bytes, is_temporary
         self._reader: Part | None = None
@@ -63,14 +63,14 @@ class CacheFolder:
         return self.root / "shards"
 
     def has(self, digest: str, num_bytes: int) -> bool:
-        """Say whether a shard is there."""
+        """Say whether the folder holds a whole shard of this digest and size."""
         try:
             return os.stat(self.shards / digest).st_size == num_bytes
         except OSError:
             return False
 
     def announce(self, digests: Sequence[str]) -> None:
-        """Tell all processes what this one will read, soonest first, so that they keep it. Raises OSError."""
+        """Tell all processes which shards this one will read, soonest first, so that they keep them. Raises OSError."""
         with self._locked():
             if self._reader is None:
                 path = self.root / "readers" / uuid.uuid4().hex
@@ -79,7 +79,7 @@ class CacheFolder:
             os.pwrite(self._reader.descriptor, "\n".join(digests[:_MAX_ANNOUNCED]).encode(), 0)
 
     def begin(self, digest: str, num_bytes: int) -> Part | Refusal:
-        """Make room for a shard and return what to write it to, unless it is there, comes, or has to wait.
+        """Make room for a shard and return the file to write it to, or why it must not be fetched now.
 
         Raises OSError.
         """
@@ -92,7 +92,7 @@ class CacheFolder:
             except BlockingIOError:
                 return Refusal.ELSEWHERE
             try:
-                os.ftruncate(descriptor, 0)  # what a killed process left
+                os.ftruncate(descriptor, 0)  # drop what a killed process left
                 if self._make_room(digest, num_bytes):
                     return Part(descriptor, path, self.shards / digest)
             except BaseException:
@@ -102,18 +102,18 @@ class CacheFolder:
             return Refusal.NO_ROOM
 
     def finish(self, part: Part) -> None:
-        """Give a whole, checked shard its name. Raises OSError."""
+        """Rename a whole, checked shard to its final name. Raises OSError."""
         os.fsync(part.descriptor)
         with self._locked():
             os.replace(part.path, part.target)
             os.close(part.descriptor)
 
     def abandon(self, part: Part) -> None:
-        """Remove a shard that did not come."""
+        """Remove a shard whose download failed."""
         _remove(part.path, part.descriptor)
 
     def close(self) -> None:
-        """Withdraw what this process announced; the last one to do so removes a temporary folder."""
+        """Withdraw this process's announcement; the last process to do so removes a temporary folder."""
         if self._reader is None:
             return
         with contextlib.suppress(OSError), self._locked():
@@ -131,7 +131,7 @@ class CacheFolder:
             os.close(descriptor)
 
     def _lock(self) -> int:
-        """Return the descriptor of the locked lock file, with the folders made."""
+        """Make the folders, lock the lock file and return its descriptor. Raises OSError."""
         path = self.root / "lock"
         for _ in range(_ATTEMPTS):
             for name in ("shards", "parts", "readers"):
@@ -145,7 +145,7 @@ class CacheFolder:
         raise FileNotFoundError(f"{path}: removed again and again by others")
 
     def _make_room(self, digest: str, num_bytes: int) -> bool:
-        """Remove what is needed later than a shard until it fits; remove nothing where it would not."""
+        """Remove shards that are needed later than this one until it fits; if it cannot fit, remove none."""
         found = [(entry.name, entry.stat()) for entry in os.scandir(self.shards)]
         excess = sum(status.st_size for _, status in found) + self._bytes_coming() - self.max_bytes
         if excess <= 0:
@@ -166,14 +166,14 @@ class CacheFolder:
         return True
 
     def _bytes_coming(self) -> int:
-        """Return the bytes of all parts when they are whole; those that nobody writes any more are removed."""
+        """Return how many bytes all parts will have when complete; remove parts that no process writes any more."""
         total = 0
         for entry in os.scandir(self.root / "parts"):
             total += 0 if _remove_if_dead(Path(entry.path)) else int(entry.name.rpartition(".")[2])
         return total
 
     def _places(self) -> dict[str, int]:
-        """Return, by digest, how many shards a process reads before it, at the process that reads it soonest."""
+        """Return for each announced digest its place in the announcement that has it soonest, counted from 0."""
         places: dict[str, int] = {}
         for path in self._live_readers():
             for place, digest in enumerate(path.read_text(encoding="ascii").split("\n")):
@@ -187,7 +187,7 @@ class CacheFolder:
 
 
 def _open_locked(path: Path) -> int:
-    """Open a file, made where it is missing, and lock it. Raises BlockingIOError where another holds it."""
+    """Open a file, make it if missing, and lock it. Raises BlockingIOError if another process holds the lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,7 +204,7 @@ def _remove(path: Path, descriptor: int) -> None:
 
 
 def _remove_if_dead(path: Path) -> bool:
-    """Remove a file that nobody has locked; return whether it is gone."""
+    """Remove a file that no process has locked; return whether the file is gone."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""From what a user writes to a cache: ``/folder:200GB``, or ``memory:20GB`` for one in the host's memory."""
+"""Opens the cache that an option names: ``/folder:200GB``, or ``memory:20GB`` for one in the host's memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from packer.options import parse_size
 
 _MEMORY = "memory"
 _MEMORY_ROOT = Path("/dev/shm")
-"""A file system that Linux keeps in memory, so that the ranks of a host share it as they share a folder."""
+"""A file system that Linux keeps in memory; the ranks of a host share it like any folder."""
 _SHARDS_PER_LANE = 2
-"""The one that is read and the next."""
+"""The shard that is being read, and the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """Where shards are kept, and how many bytes of them."""
+    """Folder of a cache, and its limit in bytes."""
 
     root: Path
     max_bytes: int
@@ -31,7 +31,7 @@ class CacheOptions:
 
 
 def parse_cache(text: str) -> CacheOptions:
-    """Return what ``/folder:200GB`` or ``memory:20GB`` asks for. Raises OptionsError."""
+    """Parse ``/folder:200GB`` or ``memory:20GB``. Raises OptionsError."""
     place, colon, size = text.rpartition(":")
     if not colon or not place:
         raise OptionsError(f"`cache`: expected a folder and a size such as /nvme:200GB, or memory:20GB, got {text!r}")
@@ -42,11 +42,11 @@ def parse_cache(text: str) -> CacheOptions:
 
 
 def open_cache(text: str, shards: InputShards) -> CacheFolder:
-    """Return the folder for some shards; nothing is made on the disk yet.
+    """Return the cache's folder for some shards, without making it on the disk.
 
     Raises:
-        OptionsError: the text makes no sense, the cache is smaller than two shards for each lane that this host's
-            ranks read, the place is no folder that can be written, or it is smaller than the cache.
+        OptionsError: the text has another form; the cache is smaller than two shards for each lane that this host's
+            ranks read; the folder cannot be written to; or its file system is smaller than the cache.
     """
     options = parse_cache(text)
     num_lanes = lanes_of_host(shards.num_lanes, shards.world, count_host_ranks())
@@ -62,7 +62,7 @@ def open_cache(text: str, shards: InputShards) -> CacheFolder:
 
 
 def lanes_of_host(num_lanes: int, world: int, num_ranks: int) -> int:
-    """Return how many lanes of a split `num_ranks` of `world` ranks read at a time, at most."""
+    """Return the most lanes of a split that `num_ranks` of `world` ranks read at a time."""
     return min(num_lanes, num_ranks * num_lanes // math.gcd(num_lanes, world))
 
 

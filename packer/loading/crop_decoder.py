@@ -1,8 +1,7 @@
-"""The seam between the loader and what decodes: from an encoded picture to the pixels of one part of it, scaled.
+"""The interface between the loader and decoders: from an encoded picture to the scaled pixels of one part of it.
 
-A decoder belongs to one thread, since it keeps its buffers from picture to picture. Which decoder made a batch can be
-seen in its pixels (libraries differ, and so do releases of one), so its id is
-part of a loader's spec, and all ranks of a run use the same one.
+A decoder belongs to one thread, since it reuses its buffers from picture to picture. Libraries, and releases of one
+library, decode to slightly different pixels. So all ranks of a run must use a decoder of the same id.
 """
 
 from __future__ import annotations
@@ -37,29 +36,29 @@ class CropWindow:
 
 
 class CropDecoder(Protocol):
-    """Decodes parts of pictures on the thread that made it."""
+    """Decodes parts of pictures; used only by the thread that made it."""
 
     @property
     def decoder_id(self) -> str:
-        """Decoders with equal ids give equal pixels. Short ASCII text, such as ``whole-1``."""
+        """Short ASCII text, such as ``whole-1``. Decoders with equal ids give equal pixels."""
 
     def read_size(self, encoded: memoryview) -> PictureSize:
-        """Return the size that the picture has when it is decoded whole, upright, from its header alone if possible.
+        """Return the size of the whole picture, decoded and upright; read only its header if possible.
 
         Raises:
-            PictureError: the bytes are no picture that this decoder reads.
+            PictureError: the bytes are not a picture that this decoder reads.
         """
 
     def decode_crop(self, encoded: memoryview, window: CropWindow, out: Pixels, is_flipped: bool) -> None:
-        """Fill `out` with a window of the picture, scaled to its size with an antialiased triangle filter.
+        """Fill `out` with a window of the picture, scaled to the size of `out` with an antialiased triangle filter.
 
-        Pixels outside of the window have no part in it, but for a fraction of one where the decoder shrinks.
+        Pixels outside of the window do not contribute, except for less than one pixel if the decoder shrinks.
 
         Args:
             encoded: the image file's bytes.
-            window: inside the size that `read_size` gave; the whole of it is scaled to the whole of `out`.
-            out: uint8 [height, width, 3], C-contiguous, RGB; whatever it held is overwritten.
-            is_flipped: mirror left and right.
+            window: inside the size that `read_size` returned; all of it is scaled to all of `out`.
+            out: uint8 [height, width, 3], C-contiguous, RGB; overwritten.
+            is_flipped: True to mirror left and right.
 
         Raises:
             PictureError: the bytes do not decode, or are damaged.
@@ -71,4 +70,4 @@ CreateDecoder: TypeAlias = Callable[[], CropDecoder]
 
 
 class PictureError(ValueError):
-    """A picture that does not decode. The loader raises a DataSetError of it, which names the record and the shard."""
+    """A picture does not decode. The loader turns this into a DataSetError that names shard and record."""

@@ -1,9 +1,10 @@
-"""What passes between a loader and the process that makes its batches, through two pipes.
+"""Messages between a loader and the process that makes its batches, through two pipes.
 
-    to the process     4 bytes of length, FeedOrder as MessagePack; then the numbers of slots that are free again
-    from the process   4 bytes of length and a message as MessagePack, again and again
+    to the process     a length and FeedOrder as MessagePack; then numbers of slots that are free again
+    from the process   for each message: its length, then the message as MessagePack
 
-Numbers are little-endian and of 4 bytes. A pipe's end tells either side at once that the other one is gone.
+Lengths and numbers are unsigned, little-endian and of 4 bytes. The end of a pipe tells either side at once that the
+other one is gone.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from packer.loading.slot_ring import SlotLayout
 NUMBER = struct.Struct("<I")
 
 BEAT_EVERY_S = 1.0
-"""How often the process says that it runs."""
+"""Seconds between two signs of life of the process."""
 
 
 class FeedOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Which batches are to be made, and where they go."""
+    """Which batches to make, and the layout of the slots they go to."""
 
     given: LoaderInput
     spec: LoaderSpec
@@ -47,7 +48,7 @@ class Made(msgspec.Struct, frozen=True, tag=True):
 
 
 class Beat(msgspec.Struct, frozen=True, tag=True):
-    """The process runs."""
+    """A sign of life: the process runs."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
@@ -75,14 +76,14 @@ class MessageWriter:
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> None:
-        """Send a message whole. Raises BrokenPipeError where nobody reads any more."""
+        """Send a whole message. Raises BrokenPipeError if the loader has closed the pipe."""
         data = _ENCODER.encode(message)
         with self._lock:
             write_all(self._descriptor, NUMBER.pack(len(data)) + data)
 
 
 class MessageBuffer:
-    """Bytes that came, until they make whole messages."""
+    """Collects received bytes until they form whole messages."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -91,7 +92,7 @@ class MessageBuffer:
         self._data += data
 
     def next(self) -> Message | None:
-        """Return the next whole message; None where it has not yet come."""
+        """Return the next whole message; None if it has not arrived completely."""
         if len(self._data) < NUMBER.size:
             return None
         end = NUMBER.size + NUMBER.unpack_from(self._data)[0]
@@ -103,7 +104,7 @@ class MessageBuffer:
 
 
 def pack_error(error: BaseException) -> bytes:
-    """Return an error as `Failed` holds it: one of shardpack's as it is, any other with its traceback as text."""
+    """Return an error as bytes for `Failed`. Any but a PackerError becomes a WorkerError with the traceback as text."""
     if not isinstance(error, PackerError):
         said = "".join(traceback.format_exception(error)).rstrip()
         error = WorkerError(f"the loader's process could not make a batch:\n{said}")
@@ -111,21 +112,21 @@ def pack_error(error: BaseException) -> bytes:
 
 
 def unpack_error(data: bytes) -> PackerError:
-    """Return the error that `pack_error` was given."""
-    error = pickle.loads(data)  # from a process that this one started
+    """Return the error that `pack_error` packed."""
+    error = pickle.loads(data)  # safe: the bytes come from a process that this one started
     assert isinstance(error, PackerError)
     return error
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write to a pipe, waiting for room. Raises BrokenPipeError where nobody reads any more."""
+    """Write all bytes to a pipe, waiting for room. Raises BrokenPipeError if the other end is closed."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def read_exactly(descriptor: int, num_bytes: int) -> bytes | None:
-    """Read so many bytes from a pipe, waiting for them; None where it ends before."""
+    """Read exactly `num_bytes` from a pipe, waiting for them; return None if the pipe ends before."""
     parts = bytearray()
     while len(parts) < num_bytes:
         part = os.read(descriptor, num_bytes - len(parts))

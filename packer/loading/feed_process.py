@@ -1,7 +1,7 @@
 """The process that makes a loader's batches: python -m packer.loading.feed_process MEMORY COMMANDS MESSAGES
 
-The arguments are descriptors that it inherits: of the slots' memory, of the pipe of commands and of that of messages.
-It ends when the loader closes its end of either pipe, or is gone.
+The arguments are inherited descriptors: of the slots' memory, of the pipe of commands and of the pipe of messages. The
+process ends when the loader closes its end of either pipe, or is gone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
         else:
             taker = _start_thread(_take_back, feed, commands)
             _send_batches(feed, writer)
-            taker.join()  # which ends this process
+            taker.join()  # the thread `taker` ends this process
         _wait_for_end(commands)
 
 
@@ -92,7 +92,7 @@ def _send_batches(feed: BatchFeed, writer: MessageWriter) -> None:
 def _take_back(feed: BatchFeed, commands: int) -> None:
     while (data := read_exactly(commands, NUMBER.size)) is not None:
         feed.give_back(NUMBER.unpack(data)[0])
-    # Nobody wants what the other threads are at; but what is shared with other processes is given back.
+    # Batches in progress are not needed any more; but what other processes share, such as a cache, is released.
     timer = threading.Timer(_CLOSE_WITHIN_S, os._exit, (0,))
     timer.daemon = True
     timer.start()
@@ -110,7 +110,7 @@ def _beat(writer: MessageWriter, parent: int) -> None:
 
 
 def _wait_for_end(commands: int) -> None:
-    """Stay until the loader has seen the last message: its end of the pipe closes then."""
+    """Wait until the loader has read the last message; it then closes its end of the pipe."""
     while read_exactly(commands, NUMBER.size) is not None:
         pass
 

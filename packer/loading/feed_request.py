@@ -1,7 +1,7 @@
-"""What ranks and data hosts say to each other: one request for a batch, and one answer.
+"""Messages between ranks and data hosts: one request for each batch, and one answer.
 
-A request holds all that decides a batch, so a data host keeps nothing between two of them, and any data host of the
-same data set gives the same answer.
+A request holds everything that decides a batch. So a data host keeps no state between requests, and all data hosts of
+a data set give the same answer.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from packer.loading.record_order import ORDER_VERSION
 FEED_VERSION = 1
 
 CHECK = "check"
-"""Compare what a rank is about to ask for; the body is a FeedRequest without a place."""
+"""Action: can the data host make such batches? The body is a FeedRequest without a place."""
 BEAT = "beat"
-"""Show that somebody still wants batches, and that the data host runs."""
+"""Action: a sign of life in both directions."""
 FINISH = "finish"
-"""The training is over: the data host ends."""
+"""Action: the training is over, and the data host ends."""
 STATISTICS = "statistics"
-"""Return HostStatistics as JSON."""
+"""Action: return HostStatistics as JSON."""
 TOKEN_HEADER = "authorization"
 _MOST_CHARS = 2000
-"""Of an error: it travels in a header."""
+"""Limit of an error's text, since it is sent in a header."""
 
 _T = TypeVar("_T")
 
 
 class FeedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch, or without a place the question whether a data host can make such batches."""
+    """A request for a batch; without a place, the question whether a data host can make such batches."""
 
     version: int = FEED_VERSION
     manifest_digest: str
     order_version: int = ORDER_VERSION
     num_lanes: int
     steps: int
-    """Batches of a whole epoch."""
+    """Number of batches in an epoch."""
     label_values: int
     decoder_id: str
     spec: LoaderSpec
@@ -47,16 +47,16 @@ class FeedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a data host does not answer with a batch."""
+    """The reason why a data host does not answer with a batch."""
 
     text: str
     is_refusal: bool
-    """It is another one's data host: asking it again is of no use."""
+    """The host can never make such batches, so asking again is useless."""
     exit_code: int = 1
 
 
 class RankStatistics(msgspec.Struct, kw_only=True):
-    """What a data host made for one rank."""
+    """Counts of what a data host made for one rank and split."""
 
     split: str
     rank: int
@@ -65,17 +65,19 @@ class RankStatistics(msgspec.Struct, kw_only=True):
     images: int = 0
     num_bytes: int = 0
     store_s: float = 0.0
-    """Seconds of all threads spent on reading records."""
+    """Seconds, summed over threads, spent on reading records."""
     decode_s: float = 0.0
+    """Seconds, summed over threads, spent on decoding and scaling."""
 
 
 class HostStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a data host made since it was started."""
+    """Counts of what a data host made since its start."""
 
     ranks: tuple[RankStatistics, ...]
     given_up: int
-    """Batches that nobody waited for any more."""
+    """Batches that were not made because no rank waited for them any more."""
     failed: int
+    """Batches that could not be made."""
 
     @property
     def batches(self) -> int:
@@ -91,12 +93,12 @@ class _Versioned(msgspec.Struct, frozen=True):
 
 
 def encode(value: msgspec.Struct) -> bytes:
-    """Return a value as it is sent."""
+    """Return a value as MessagePack."""
     return msgspec.msgpack.encode(value)
 
 
 def decode_request(data: bytes) -> FeedRequest:
-    """Return a request. Raises NewerVersionError, or OptionsError where it is none."""
+    """Parse a request. Raises NewerVersionError for another version, OptionsError if the bytes are no request."""
     version = _decode(data, _Versioned).version
     if version != FEED_VERSION:
         raise NewerVersionError(
@@ -107,13 +109,13 @@ def decode_request(data: bytes) -> FeedRequest:
 
 
 def problem_of(error: PackerError, *, is_refusal: bool) -> bytes:
-    """Return an error as it is sent."""
+    """Return an error as a FeedProblem in MessagePack."""
     text = str(error)[:_MOST_CHARS]
     return encode(FeedProblem(text=text, is_refusal=is_refusal, exit_code=error.exit_code))
 
 
 def decode_problem(data: bytes | None) -> FeedProblem | None:
-    """Return why a data host refused; None where it did not say so."""
+    """Return the problem that a data host reported; None if the bytes hold none."""
     try:
         return msgspec.msgpack.decode(data or b"", type=FeedProblem)
     except msgspec.DecodeError:
@@ -121,7 +123,7 @@ def decode_problem(data: bytes | None) -> FeedProblem | None:
 
 
 def error_of(host: object, problem: FeedProblem) -> PackerError:
-    """Return the error for a rank's user."""
+    """Return the error that a rank raises for a data host's problem."""
     kind = OptionsError if problem.exit_code == OptionsError.exit_code else DataSetError
     return kind(f"data host {host}: {problem.text}")
 

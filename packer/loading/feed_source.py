@@ -1,4 +1,4 @@
-"""Which data hosts feed a loader, and how they are reached: values, and the resolution of names to hosts."""
+"""The data hosts that feed a loader: their addresses and access, and the resolution of names to hosts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_TOKEN_BYTES = 4096
 
 
 class IfLost(enum.StrEnum):
-    """What a rank does when no data host serves it any more."""
+    """What a rank does if no data host answers any more."""
 
     LOCAL = "local"
     """Make the batches itself."""
@@ -32,10 +32,10 @@ class FeedHost(msgspec.Struct, frozen=True):
     """One data host."""
 
     name: str
-    """As it was given; a certificate has to be for it."""
+    """The name that the user gave; a certificate must be issued for it."""
     port: int
     address: str
-    """Of the machine, where the name stands for several; otherwise the name."""
+    """The machine's address if the name has several addresses; otherwise the name."""
 
     def __str__(self) -> str:
         where = f"[{self.address}]" if ":" in self.address else self.address
@@ -43,16 +43,16 @@ class FeedHost(msgspec.Struct, frozen=True):
 
 
 class FeedSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The data hosts of a loader. None of it changes a batch."""
+    """The data hosts of a loader. None of these values changes a batch."""
 
     hosts: tuple[FeedHost, ...]
     token_file: str = ""
-    """Holds the token that the data hosts ask for; the variable SHARDPACK_FEED_TOKEN stands in for it."""
+    """File with the token that the data hosts require; if empty, the variable SHARDPACK_FEED_TOKEN holds it."""
     tls: str = ""
-    """PEM file with the certificates to trust; empty: no TLS."""
+    """PEM file with the certificates to trust; if empty, connections do not use TLS."""
     if_lost: IfLost = IfLost.LOCAL
     wait_s: float = DEFAULT_WAIT_S
-    """Seconds that data hosts are waited for at the start."""
+    """Seconds to wait for data hosts at the start."""
 
     def __post_init__(self) -> None:
         if not self.hosts:
@@ -62,7 +62,7 @@ class FeedSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_hosts(text: str) -> tuple[tuple[str, int], ...]:
-    """Return names and ports of ``name:port,name,[::1]:port``. Raises OptionsError."""
+    """Return the names and ports in a list such as ``name:port,name,[::1]:port``. Raises OptionsError."""
     found = []
     for part in (part.strip() for part in text.split(",")):
         name, colon, port = part.rpartition(":")
@@ -76,13 +76,13 @@ def parse_hosts(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def find_hosts(text: str, *, wait_s: float = DEFAULT_WAIT_S) -> tuple[FeedHost, ...]:
-    """Return the data hosts of a list of names: one for each address of a name, as a service of Kubernetes has several.
+    """Return the data hosts of a list of names. A name with several addresses (a Kubernetes service) gives several.
 
-    A name that is not known yet is asked for again for `wait_s` seconds.
+    For up to `wait_s` seconds, a name that cannot be resolved is tried again.
 
     Raises:
-        OptionsError: the list makes no sense.
-        DataSetError: a name is not known.
+        OptionsError: the list has another form.
+        DataSetError: a name cannot be resolved.
     """
     until_s = time.monotonic() + wait_s
     found: dict[FeedHost, None] = {}
@@ -92,7 +92,10 @@ def find_hosts(text: str, *, wait_s: float = DEFAULT_WAIT_S) -> tuple[FeedHost, 
 
 
 def read_token(token_file: str) -> str:
-    """Return the token in a file, or of the environment where there is no file; empty for none. Raises OptionsError."""
+    """Return the token of the file or, without a file, of the environment; empty if none is set.
+
+    Raises OptionsError if the file cannot be read or the token is not printable ASCII.
+    """
     if not token_file:
         token = os.environ.get(TOKEN_VARIABLE, "")
     else:
@@ -119,7 +122,7 @@ def _look_up(name: str, port: int, until_s: float) -> list[FeedHost]:
                 ) from None
             time.sleep(_LOOK_AGAIN_S)
             continue
-        # A machine may have an address of each family, which are one host.
+        # A machine may have an IPv4 and an IPv6 address: that is one host.
         families = {entry[0] for entry in found}
         family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
         addresses = sorted({str(entry[4][0]) for entry in found if entry[0] == family})

@@ -7,7 +7,7 @@ import socket
 import ssl
 from typing import Any
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it prints what is told in errors anyway; read when it is loaded
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC would print what errors say anyway; it reads this on import
 
 import pyarrow as pa
 import pyarrow.flight as flight
@@ -34,21 +34,21 @@ _RECONNECT_MS = 1000
 
 
 class HostFailure(Exception):
-    """A data host is gone, late, or could not make a batch: another one may."""
+    """A data host is gone, late, or could not make a batch; another data host may succeed."""
 
 
 class FlightLink:
-    """One connection; any thread may use it."""
+    """One connection. Safe to use from any thread."""
 
     def __init__(self, host: FeedHost, source: FeedSource) -> None:
-        """Nothing is sent yet. Raises OptionsError where token or certificates cannot be read."""
+        """Prepare the connection; nothing is sent yet. Raises OptionsError if token or certificates cannot be read."""
         self.host, self._source = host, source
         token = read_token(source.token_file)
         self._headers = [(TOKEN_HEADER.encode(), f"Bearer {token}".encode())] if token else []
         options: dict[str, Any] = {}
         if source.tls:
             options = {"tls_root_certs": _read_certificates(source.tls), "override_hostname": host.name}
-        # A connection of its own: ranks of one process would share one, and with it its window of bytes.
+        # Without its own pool, links of one process would share a connection and its flow-control window.
         channel = [
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
@@ -58,15 +58,15 @@ class FlightLink:
         self._client = flight.connect(f"{scheme}://{host}", generic_options=channel, **options)
 
     def check(self, request: FeedRequest, timeout_s: float) -> None:
-        """Ask whether the host makes such batches. Raises HostFailure, and as `fetch`."""
+        """Ask whether the host can make such batches. Raises as `fetch`."""
         self._act(CHECK, encode(request), timeout_s)
 
     def fetch(self, request: FeedRequest, slot: Slot, timeout_s: float) -> MadeBatch:
-        """Put a batch into a slot and return what is told of it, with slot number 0.
+        """Fetch a batch into a slot and return the batch, with slot number 0.
 
         Raises:
-            HostFailure: it did not come within `timeout_s` seconds.
-            DataSetError, OptionsError: it will never come, since the host reads another data set, or in another way.
+            HostFailure: the batch did not arrive within `timeout_s` seconds.
+            DataSetError, OptionsError: it will never arrive: the host reads another data set or has other settings.
         """
         try:
             reader = self._client.do_get(flight.Ticket(encode(request)), self._options(timeout_s))
@@ -76,7 +76,7 @@ class FlightLink:
         return with_tuples(made)
 
     def beat(self, timeout_s: float) -> None:
-        """Show and ask for a sign of life. Raises HostFailure."""
+        """Send a sign of life and wait for one. Raises as `fetch`."""
         self._act(BEAT, b"", timeout_s)
 
     def finish(self, timeout_s: float) -> None:
@@ -91,9 +91,9 @@ class FlightLink:
         self._client.close()
 
     def explain(self) -> str:
-        """Return why the host cannot be reached, as far as a connection of another kind can tell; otherwise nothing.
+        """Try a plain connection and return why the host cannot be reached; empty if that finds no reason.
 
-        Raises OptionsError where TLS is at fault.
+        Raises OptionsError if TLS is at fault.
         """
         host, tls = self.host, self._source.tls
         try:
@@ -130,7 +130,7 @@ class FlightLink:
         return flight.FlightCallOptions(timeout=timeout_s, headers=self._headers)
 
     def _failure(self, error: BaseException, timeout_s: float) -> HostFailure:
-        """Return what to raise for an error of Arrow, or raise a refusal."""
+        """Return the failure to raise for an error of Arrow. Raises DataSetError or OptionsError for a refusal."""
         problem = decode_problem(getattr(error, "extra_info", None))
         if problem is not None and problem.is_refusal:
             raise error_of(self.host, problem) from None

@@ -1,7 +1,7 @@
-"""Which data host is asked for a batch: arithmetic over what is known of each of them, with no input or output.
+"""Chooses the data host for a batch: arithmetic on what is known of each host, without input or output.
 
-Each batch has a data host of first choice, so that all of them are asked equally often, and each for the same shards
-where there are not more of them than ranks. Another one is asked if that one is down, or much slower.
+Each batch has a data host of first choice. First choices spread evenly over the hosts; if there are no more hosts than
+ranks, a host gets batches of the same shards. Another host is asked if the first choice is down or much slower.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection
 LEAST_DEADLINE_S = 2.0
 _DEADLINE_MEDIANS = 4.0
 _FIRST_DEADLINE_S = 20.0
-"""Before any batch has come: a data host opens what it reads for the first one."""
+"""Deadline before any batch has arrived: for its first batch, a data host must open the data set."""
 _MEDIAN_OF = 64
 _MUCH_SLOWER = 2.0
 _FORGET_S = 10.0
-"""What a data host was slower than the fastest counts half after so long without an answer: it is tried again."""
+"""Half-life of a slow host's extra time: after a while without an answer the host counts as fast and is tried again."""
 _SHARE_OF_NEWEST = 0.3
 _LEAST_ASIDE_S = 1.0
 _MOST_ASIDE_S = 30.0
@@ -32,16 +32,16 @@ class _Known:
     def __init__(self) -> None:
         self.outstanding = 0
         self.answer_s = 0.0
-        """Running mean of its answers' times; 0 before the first."""
+        """Running mean of the time of an answer; 0 before the first answer."""
         self.answered_at_s = 0.0
         self.failures = 0
-        """One after the other."""
+        """Failures since the last answer."""
         self.aside_until_s = 0.0
         self.is_down = False
 
 
 class HostChoice:
-    """The choice of one rank; any thread may ask."""
+    """The choice of data hosts for one rank. Safe to use from any thread."""
 
     def __init__(self, num_hosts: int, *, rank: int, world: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rank, self._world, self._clock = rank, world, clock
@@ -50,11 +50,11 @@ class HostChoice:
         self._lock = threading.Lock()
 
     def begin(self, step: int, tried: Collection[int]) -> int | None:
-        """Return the data host to ask for a rank's batch, which `end` or `fail` follows; None where none is left.
+        """Return the index of the data host to ask for a batch, or None if none is left. Call `end` or `fail` after it.
 
         Args:
-            step: of the epoch.
-            tried: data hosts that have failed to answer this request.
+            step: the batch's step in the epoch.
+            tried: indices of data hosts that failed to answer this request.
         """
         with self._lock:
             left = [index for index, host in enumerate(self._hosts) if index not in tried and not host.is_down]
@@ -68,7 +68,7 @@ class HostChoice:
             return chosen
 
     def first_choice(self, step: int) -> int:
-        """Return the data host that is asked first: over ranks and steps, each equally often."""
+        """Return the index of a step's first choice; over ranks and steps, each host is chosen equally often."""
         return (step * self._world + self._rank) % len(self._hosts)
 
     def end(self, host: int, seconds: float) -> None:
@@ -83,25 +83,25 @@ class HostChoice:
             self._times_s.append(seconds)
 
     def fail(self, host: int, *, is_outstanding: bool = True) -> bool:
-        """Note that one did not answer, or not in time, and put it aside; say whether it was up until now."""
+        """Note that a data host did not answer in time, and put it aside; return whether it was up until now."""
         with self._lock:
             known = self._hosts[host]
             known.outstanding -= is_outstanding
             was_up = not known.is_down
-            if was_up:  # others that were asked at the same time fail with it
+            if was_up:  # requests sent at the same time fail together: count them once
                 aside_s = min(_MOST_ASIDE_S, _LEAST_ASIDE_S * 2**known.failures)
                 known.failures += 1
                 known.is_down, known.aside_until_s = True, self._clock() + aside_s
             return was_up
 
     def is_waiting_for_beat(self, host: int) -> bool:
-        """Say whether one has been aside for long enough: a sign of life brings it back."""
+        """Say whether a data host has been aside long enough that a sign of life brings it back."""
         with self._lock:
             known = self._hosts[host]
             return known.is_down and self._clock() >= known.aside_until_s
 
     def answered_beat(self, host: int) -> bool:
-        """Note that one showed signs of life; say whether it was down until now, and is asked again."""
+        """Note a data host's sign of life; return whether that brings it back."""
         with self._lock:
             known = self._hosts[host]
             is_back = known.is_down and self._clock() >= known.aside_until_s
@@ -109,7 +109,7 @@ class HostChoice:
             return is_back
 
     def deadline_s(self, attempt: int) -> float:
-        """Return how long an answer is waited for, in the first attempt (0) or a later one."""
+        """Return how many seconds to wait for an answer; `attempt` counts from 0."""
         with self._lock:
             if not self._times_s:
                 return _FIRST_DEADLINE_S
@@ -117,10 +117,10 @@ class HostChoice:
             return once_s * float(2 ** min(attempt, 4))
 
     def _expected_s(self, index: int) -> float:
-        """Return the time in which a data host would answer one request more.
+        """Return the expected seconds until a data host answers one more request.
 
-        One that has not answered yet is taken for as fast as the fastest, and one that was slower becomes so again
-        the longer it was not asked.
+        A host that has not answered yet counts as fast as the fastest one. The longer a slow host was not asked, the
+        closer it counts to the fastest one.
         """
         known = self._hosts[index]
         fastest_s = min((host.answer_s for host in self._hosts if host.answer_s), default=1.0)

@@ -1,7 +1,7 @@
-"""The compiled part: a library of our own over libjpeg-turbo that decodes a part of a JPEG, reached through ctypes.
+"""The compiled part: a small library on top of libjpeg-turbo that decodes a part of a JPEG, called through ctypes.
 
-It lies beside this file where a wheel for this machine, or `make crop-decoder`, put it; nothing else needs it. Calls
-leave the GIL alone. See jpeg_region.c.
+A wheel for this machine, or `make crop-decoder`, puts it beside this file; everything works without it. Calls release
+the GIL. See jpeg_region.c.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
 class RegionError(ValueError):
-    """A JPEG that does not decode, or has no such window."""
+    """A JPEG that does not decode, or a window outside of it."""
 
 
 class UnsupportedJpegError(RegionError):
-    """A JPEG that the compiled part leaves to others: CMYK, arithmetic coding, 12 bits, lossless."""
+    """A JPEG that the compiled part leaves to other decoders: CMYK, arithmetic coding, 12 bits, lossless."""
 
 
 class _Status(enum.IntEnum):
@@ -58,23 +58,24 @@ class _Request(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What was decoded: all of the wanted window, and some pixels around it."""
+    """Decoded pixels: all of the wanted window, and some pixels around it."""
 
     pixels: Pixels
     """A view of memory that the next picture overwrites."""
     top: int
-    """Its first row, in pixels of the picture as it was shrunk."""
+    """First row of `pixels` in the shrunken picture."""
     left: int
+    """First column of `pixels` in the shrunken picture."""
 
 
 @functools.cache
 def load_library() -> ctypes.CDLL | None:
-    """Return the compiled part; None where there is none for this machine."""
+    """Return the compiled part; None if there is none for this machine."""
     if not LIBRARY_PATH.exists():
         return None
     try:
         library = ctypes.CDLL(str(LIBRARY_PATH))
-    except OSError as error:  # of another kind of machine, or an older C library
+    except OSError as error:  # built for another kind of machine, or for a newer C library
         _log.warning("%s cannot be loaded, so pictures are decoded whole: %s", LIBRARY_PATH, error)
         return None
     data = (ctypes.c_void_p, ctypes.c_uint64)
@@ -85,32 +86,35 @@ def load_library() -> ctypes.CDLL | None:
 
 
 class JpegRegions:
-    """Decodes parts of JPEGs into memory that it keeps; for one thread."""
+    """Decodes parts of JPEGs into a buffer that it reuses; for one thread."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
         self._message = ctypes.create_string_buffer(_MESSAGE_BYTES)
         self._request, self._decoded = _Request(), _Window()
-        # Addresses are taken once: all of these live as long as this object.
+        # Addresses are computed once, since these objects live as long as this one.
         self._at_message = ctypes.addressof(self._message)
         self._at_request, self._at_decoded = ctypes.addressof(self._request), ctypes.addressof(self._decoded)
         self._buffer = np.empty(_FIRST_BUFFER_BYTES, np.uint8)
 
     @property
     def library_name(self) -> str:
-        """Such as ``libjpeg-turbo 2.1.5``."""
+        """Name and version of the library that decodes, such as ``libjpeg-turbo 2.1.5``."""
         name: bytes = self._library.packer_jpeg_library()
         return name.decode()
 
     def decode(self, encoded: bytes | memoryview, window: CropWindow, *, shrink_by: int) -> Region:
-        """Return pixels that hold a window of the picture, shrunk by 1, 2, 4 or 8 in width and height.
+        """Return pixels that contain a window of the picture, shrunk by 1, 2, 4 or 8 in width and height.
 
-        They equal those of the whole picture decoded at the same scale.
+        The pixels equal those of the whole picture decoded at the same scale.
+
+        Args:
+            window: in pixels of the picture at full size.
 
         Raises:
-            UnsupportedJpegError: it needs a decoder of whole pictures.
-            RegionError: the picture is damaged, up to the window's last row, or the window is not inside it.
-            MemoryError: there is too little memory for it.
+            UnsupportedJpegError: the picture needs a decoder of whole pictures.
+            RegionError: the picture is damaged above the window's last row, or the window is not inside the picture.
+            MemoryError: there is not enough memory.
         """
         data = np.frombuffer(encoded, np.uint8)
         wanted = self._request.window

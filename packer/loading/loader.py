@@ -1,4 +1,4 @@
-"""`packer.Loader`: batches of a data set, each a function of (data set, spec, epoch, step, rank, world) alone.
+"""`packer.Loader`: batches of a data set. Each depends only on (data set, spec, epoch, step, rank, world).
 
 loader = packer.Loader("s3://bucket/shards", "train", batch_size=256, image_px=224, rank=r, world=w)
 for batch in loader:
@@ -40,43 +40,43 @@ from packer.specs import DEFAULT_STORE, StoreOptions
 
 _LOGGER = logging.getLogger(__name__)
 _SLOTS_AT_WORK = 2
-"""Slots that are never lent: a batch that would hold one of them is copied."""
+"""Slots that are never lent to a consumer: a batch that would take one of the last two is copied."""
 
 
 class Loader:
-    """Batches of one split for one rank, made ahead of the loop that takes them.
+    """Yields the batches of one split for one rank, and makes them ahead of the training loop.
 
     A split named ``train`` or ``train-...`` is shuffled, cropped at random and mirrored, and never ends. Any other
-    is read once in stored order and cropped around the centre.
+    split is read once in stored order and cropped around the centre.
 
     Args:
         uri: path or URI of a finished data set, or the channels of a SageMaker job.
-        split: one of its splits.
+        split: name of one of the data set's splits.
         batch_size: samples per rank and step.
-        image_px: width and height of the images.
-        rank: of this process, in [0, world).
-        world: number of ranks; any number.
-        threads: that decode; by default the processors of this process over the ranks of the host.
-        where: ``subprocess`` makes batches in one process beside this one, ``process`` in threads of this one.
-        cache: ``/folder:200GB`` keeps shards of a remote store there; empty reads record by record.
-        transform: called with each image and a generator of its own; a name ``module:function``, or a function
-            (beside ``subprocess`` one that can be imported by name).
-        keys: batches hold the samples' keys.
-        columns: extra columns that batches hold.
-        fields: fields that batches hold; by default all that the records have.
-        seed: of order, crops, flips and transforms; the same on every rank.
+        image_px: width and height of the images in pixels.
+        rank: this process's rank, in [0, world).
+        world: number of ranks; any number of at least 1.
+        threads: threads that decode; by default the processors of this process divided by the ranks of the host.
+        where: ``subprocess`` makes batches in another process, ``process`` in threads of this process.
+        cache: ``/folder:200GB`` keeps shards of a remote store in that folder; if empty, records are read one by one.
+        transform: called with each image and a random generator for it; a name ``module:function``, or a function. With
+            ``subprocess``, the function must be importable by its name.
+        keys: True if batches hold the samples' keys.
+        columns: names of the extra columns that batches hold.
+        fields: names of the fields that batches hold; by default all that the records have.
+        seed: seed of order, crops, flips and transforms; the same on every rank.
         shuffle_records: most records of a block that is shuffled; 0 or 1 keeps each shard's own order.
-        min_area: a training crop covers at least this share of the picture.
-        evaluation_crop: an evaluation crop is the central square of this share of the short side.
-        store: how a remote place is reached.
-        feed: data hosts that make the batches, as ``host:port,host:port`` (a name stands for all of its addresses).
-        stall_timeout_s: seconds without a sign of life after which a subprocess is given up.
-        pipe_timeout_s: seconds that a Pipe channel's FIFO, or its next byte, is waited for.
+        min_area: a training crop covers at least this share of the picture, in (0, 1].
+        evaluation_crop: an evaluation crop is the central square; its side is this share of the short side, in (0, 1].
+        store: store options for remote URIs.
+        feed: data hosts that make the batches, as ``host:port,host:port``; a name stands for all its addresses.
+        stall_timeout_s: seconds without a sign of life after which the subprocess is ended.
+        pipe_timeout_s: seconds to wait for a Pipe channel's FIFO or its next byte.
 
     Raises:
         NotADataSetError: there is no finished data set.
-        DataSetError: it cannot be read, or has no such split.
-        OptionsError: an option is out of range, or the ranks cannot fill a batch; a data host refuses what is asked.
+        DataSetError: the data set cannot be read, or has no such split.
+        OptionsError: an option is out of range, the split cannot fill a batch, or a data host refuses the request.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Loader:
         stall_timeout_s: float = 60.0,
         pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S,
     ) -> None:
-        """Open the split; no batch is made before the first one is asked for."""
+        """Open the split; no batch is made before the first one is requested."""
         _check_place(where, transform, stall_timeout_s)
         spec = LoaderSpec(
             split=split,
@@ -152,75 +152,75 @@ class Loader:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch, on every rank."""
+        """Number of batches in an epoch, the same on every rank."""
         return self._setup.plan.steps
 
     @property
     def decoder_id(self) -> str:
-        """Which decoder makes the pixels; all ranks of a run should have the same."""
+        """Id of the decoder that makes the pixels; all ranks of a run should have the same id."""
         return self._setup.decoder_id
 
     @property
     def meter(self) -> MeterReading:
-        """What happened since the first batch was asked for, or since `reset_meter`."""
+        """Measurements since the first batch was requested, or since `reset_meter`."""
         return self._meter.read()
 
     def reset_meter(self) -> None:
-        """Let the meter begin anew with the next batch."""
+        """Restart the meter with the next batch."""
         self._meter.reset()
 
     def count_hand_over(self, seconds: float) -> None:
-        """Let the meter know of time that an adapter took to turn a batch into what its framework takes."""
+        """Add to the meter the seconds that an adapter took to convert a batch for its framework."""
         self._meter.count_hand_over(seconds)
 
     @property
     def memory_bytes(self) -> int:
-        """Size of the batches that are made ahead, the largest part of what a loader takes."""
+        """Bytes of the batches that are made ahead: the largest part of a loader's memory."""
         return self._setup.num_slots * self._setup.layout.slot_bytes
 
     @property
     def layout(self) -> SlotLayout:
-        """The shape of batches."""
+        """Shapes of the arrays of a batch."""
         return self._setup.layout
 
     @property
     def label_shape(self) -> tuple[int | None, ...]:
-        """[batch] of class ids, [batch, n] of vectors; n is None where a stream has yet to tell it."""
+        """Shape of labels: (batch,) for class ids, (batch, n) for vectors; n is None until a stream's first record."""
         if self._vectors is None:
             return self.layout.label_shape
         return (self.spec.batch_size, self._vectors.num_values)
 
     @property
     def slot_memory(self) -> npt.NDArray[np.uint8] | None:
-        """All the memory that images are made in, for those who pin it; None before the first batch."""
+        """The memory of all slots, for adapters that pin it; uint8, one axis. None before the first batch."""
         return None if self._feed is None else self._feed.ring.memory
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches from where the loader stands: without an end of a training split, one pass of any other.
+        """Yield batches from the loader's position on: without end for a training split, one pass for any other.
 
-        Raises, and ends the loader's work:
-            DataSetError: a shard or a sample cannot be read or decoded; it names shard and record.
+        An error stops the making of batches. Raises:
+            DataSetError: a shard or a sample cannot be read or decoded; the text names shard and record.
             CorruptRecordError: a record's framing or a checksum is wrong.
-            WorkerError: the subprocess ended, or stands still.
-            OSError: there is no memory for batches, or no process can be started.
+            WorkerError: the subprocess ended, or gives no sign of life.
+            OSError: there is not enough memory for batches, or no process can be started.
         """
         if not self.spec.is_training and self._feed is not None:
-            self._halt()  # another pass was left before its end
+            self._halt()  # the pass before was not read to its end
             self._start = Start(epoch=self._start.epoch, position=0)
         while (batch := self._next()) is not None:
             yield batch
 
     @property
     def share(self) -> tuple[int, ...]:
-        """The indices in the manifest of the shards that this host has and no other; none where all hosts have all."""
+        """Indices in the manifest of the shards that only this host has; empty if every host has all shards."""
         return self._setup.shards.numbers if self._setup.shards.is_shared_out else ()
 
     def state_dict(self, *, host_shares: HostShares = ()) -> dict[str, object]:
-        """Return where the loader stands, after the batches that were handed out, as values that JSON can hold.
+        """Return the loader's position after the batches that were handed out, as a dict that JSON can store.
 
         Args:
-            host_shares: `share` of each host. A state without them cannot be entered in the middle of an epoch where
-                hosts have shards of their own.
+            host_shares: `share` of each host. If hosts have shards of their own, a loader can resume in the middle of
+                an epoch only from a state that has them.
         """
         setup = self._setup
         state = LoaderState(
@@ -239,18 +239,19 @@ class Loader:
         return found
 
     def load_state_dict(self, state: Mapping[str, object], *, host_shares: HostShares = ()) -> None:
-        """Go on after the batches that the loader of a state had handed out, at whatever world and batch size.
+        """Continue after the batches that were handed out before the state was saved; world and batch size may differ.
 
-        Logs a warning where images differ from then: another size, decoder or transform; and where the epoch is begun
-        anew, since it comes as a stream, or hosts have shards of their own, and they were dealt anew.
+        Logs a warning if images differ from those before: another size, decoder or transform. Also logs a warning if
+        the epoch starts again, because the split is a stream, or hosts have shards of their own that were distributed
+        differently.
 
         Args:
-            state: what `state_dict` gave.
-            host_shares: `share` of each host now. Where they are those of the state, whichever host has which, the
-                epoch is entered where it was left.
+            state: a return value of `state_dict`.
+            host_shares: `share` of each host now. If they are the shares of the state, no matter which host has which,
+                the epoch continues where it stopped.
 
         Raises:
-            OptionsError: the state is of another data set, split, seed, order or shuffle_records.
+            OptionsError: the state belongs to another data set, split, seed, order or shuffle_records.
         """
         found = parse_state(state)
         check_state(found, self.spec, manifest_digest=self.manifest.digest, decoder_id=self.decoder_id)
@@ -265,7 +266,7 @@ class Loader:
             self._start = Start(epoch=found.epoch, position=0)
 
     def close(self) -> None:
-        """Stop making batches. Those that are held stay as they are; iterating begins where it stopped."""
+        """Stop making batches. Batches in use stay valid; a new iteration continues where the last one stopped."""
         self._halt()
 
     def __enter__(self) -> Loader:
@@ -299,7 +300,7 @@ class Loader:
         return batch
 
     def _hand_out(self, feed: BatchFeed, made: MadeBatch, vectors: npt.NDArray[np.float32] | None) -> Batch:
-        """Return a batch over its slot, or over a copy where too many slots are held already."""
+        """Return a batch that refers to its slot, or to a copy if the consumer holds too many slots already."""
         slot, number = feed.ring.slots[made.slot], made.slot
         labels, weights = slot.labels.copy() if vectors is None else vectors, slot.weights.copy()
         fields = as_fields(self._setup.maker.fields, slot, made.fields)
@@ -343,12 +344,12 @@ class Loader:
 
 
 def default_threads() -> int:
-    """Return the processors that this process may use, by affinity and cgroups, over the ranks that share its host."""
+    """Return the processors that this process may use (by affinity and cgroups) divided by the ranks on its host."""
     return max(1, count_processors() // count_host_ranks())
 
 
 def _check_place(where: str, transform: Transform | str | None, stall_timeout_s: float) -> None:
-    """Raise OptionsError for another place than there is, or a transform that cannot be called there."""
+    """Check `where`, the timeout, and that the transform can be called there. Raises OptionsError."""
     if not stall_timeout_s > 0:
         raise OptionsError(f"stall timeout: expected seconds above 0, got {stall_timeout_s:g}")
     if where not in ("subprocess", "process"):
@@ -369,7 +370,7 @@ def _find_feed(feed: FeedSource | str) -> FeedSource | None:
 
 
 def _check_feed(setup: LoaderSetup) -> None:
-    """Raise where data hosts cannot make the batches of a loader; see `check_hosts`."""
+    """Check that data hosts can make the loader's batches. Raises OptionsError, and as `check_hosts`."""
     from packer.loading.remote_feed import check_hosts  # Arrow Flight, which few loaders need
 
     shards = setup.shards

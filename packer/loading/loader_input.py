@@ -1,4 +1,4 @@
-"""The shards that a loader reads: those of a data set, or those that reach this host through a job's channels."""
+"""The shards that a loader reads: all of a data set, or those that a job's channels bring to this host."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ from packer.stores.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputShards:
-    """What the ranks that share some shards read of a split."""
+    """The shards of a split that some ranks share, and this process's rank among them."""
 
     uri: str
     manifest: Manifest
     files: tuple[ShardFile, ...]
-    """In the manifest's order: all of the split's, or this host's."""
+    """Shards in the manifest's order: all shards of the split, or those of this host."""
     numbers: tuple[int, ...]
-    """Of `files` in the manifest."""
+    """Indices of `files` in the manifest."""
     index_store: Store | None
-    """Holds the shards' indexes; None where only the shards are there."""
+    """Store with the shards' indexes; None if only the shards are available."""
     rank: int
+    """This process's rank among those that share `files`, in [0, world)."""
     world: int
-    """Rank and number of the ranks that share `files`."""
+    """Number of ranks that share `files`."""
     num_lanes: int
     most_records: int
-    """The most records that `world` ranks may have to read in a pass, on this host or another."""
+    """The most records that `world` ranks read in a pass, on any host."""
     is_shared_out: bool
-    """Other hosts have other shards, which the next job may deal anew."""
+    """Other hosts have other shards; the next job may distribute them differently."""
     in_sequence: bool = False
-    """Shards are files that are best read from start to end, as FastFile's are."""
+    """The shards are best read from start to end, as in FastFile mode."""
     is_stream: bool = False
     """The records come through a Pipe channel; there are no `files`."""
 
     @property
     def shard_counts(self) -> tuple[int, ...]:
-        """Records of each of `files`."""
+        """Number of records of each of `files`."""
         return tuple(file.entry.num_records for file in self.files)
 
 
 def open_source(given: LoaderInput, spec: LoaderSpec) -> RecordSource:
     """Open the data set or the job's channels.
 
-    Raises as `open_dataset` and `open_channels`, also OptionsError for shards of which no record is read by itself.
+    Raises as `open_dataset` and `open_channels`, and OptionsError for a container whose records cannot be read singly.
     """
     source: RecordSource
     if isinstance(given.source, str):
@@ -63,11 +64,11 @@ def open_source(given: LoaderInput, spec: LoaderSpec) -> RecordSource:
 
 
 def find_shards(source: RecordSource, spec: LoaderSpec) -> InputShards:
-    """Return the shards of the split and who shares them.
+    """Return the shards of the split and the ranks that share them.
 
     Raises:
-        DataSetError: the split or a shard is missing, or a shard is of another size.
-        OptionsError: the channels are another rank's.
+        DataSetError: the split or a shard is missing, or a shard has another size.
+        OptionsError: the channels belong to another rank.
     """
     entry = source.manifest.split(spec.split)
     if entry.num_records == 0:
@@ -146,5 +147,5 @@ def _stream(source: ChannelSource, spec: LoaderSpec) -> InputShards:
 
 
 def _lanes_of_host(files: Sequence[ShardFile], world: int, num_hosts: int) -> int:
-    """Return into how many lanes of equal length a host's shards are cut: its part of all lanes, if there is one."""
+    """Return the number of lanes of equal length for a host's shards: its part of all lanes, if that divides them."""
     return math.gcd(len(files), max(1, world // num_hosts))

@@ -1,4 +1,4 @@
-"""How a loader keeps up with its consumer: what was waited for, and what would help."""
+"""Measures whether a loader keeps up with its consumer, and what it waits for."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from packer.loading.batch_feed import MadeBatch
 
 _NOTHING_WAITED = 0.02
-"""A consumer that waits for less than this share of its time is what binds."""
+"""If the consumer waits for less than this share of its time, the consumer is the bottleneck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterReading:
-    """What happened since the loader's first batch was asked for, or the meter was reset."""
+    """Measurements since the loader's first batch was requested, or since the meter was reset."""
 
     num_batches: int
     num_samples: int
     elapsed_s: float
     waited_s: float
-    """The consumer's time in the loader until its batches were there."""
+    """Seconds that the consumer waited for its batches."""
     handed_over_s: float
-    """The consumer's time in the loader after that: copying a batch, or turning it into tensors."""
+    """Seconds that the consumer spent on batches that had arrived: copying them, or turning them into tensors."""
     batches_ready: int
-    """Batches that were there when they were asked for."""
+    """Batches that were ready when they were requested."""
     store_s: float
-    """Time of all threads spent on reading records."""
+    """Seconds, summed over threads, spent on reading records."""
     decode_s: float
-    """Time of all threads spent on decoding and scaling."""
+    """Seconds, summed over threads, spent on decoding and scaling."""
     num_threads: int
     made_by: Mapping[str, int]
-    """Batches that each data host made; those of this host under an empty name."""
+    """Number of batches by data host; the empty name stands for this host."""
 
     @property
     def samples_per_s(self) -> float:
@@ -40,21 +40,21 @@ class MeterReading:
 
     @property
     def waited_share(self) -> float:
-        """The share of the consumer's time that it waited, in [0, 1]."""
+        """Share of the consumer's time spent waiting, in [0, 1]."""
         return self.waited_s / self.elapsed_s if self.elapsed_s else 0.0
 
     @property
     def headroom(self) -> float:
-        """How many times as many samples the threads could make as were taken: their time over the time they worked.
+        """The threads' time divided by the time they worked: how many times the taken samples they could have made.
 
-        About 1 where the consumer waits; it says nothing of data hosts, whose threads are not these.
+        It is about 1 if the consumer waits. It does not include the threads of data hosts.
         """
         worked_s = self.store_s + self.decode_s
         return self.num_threads * self.elapsed_s / worked_s if worked_s else 0.0
 
     @property
     def binds(self) -> str:
-        """``consumer``, ``hand-over``, ``store``, ``decode`` or ``data hosts``: what the rate of batches depends on."""
+        """The bottleneck: ``consumer``, ``hand-over``, ``store``, ``decode`` or ``data hosts``."""
         if self.waited_share < _NOTHING_WAITED:
             return "hand-over" if self.handed_over_s > self.elapsed_s / 2 else "consumer"
         if self._is_fed:
@@ -76,28 +76,28 @@ class MeterReading:
 
 
 class LoaderMeter:
-    """Counts for one loader, on the thread that consumes."""
+    """Measures one loader, on the consumer's thread."""
 
     def __init__(self, num_threads: int) -> None:
         self._num_threads = num_threads
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew with the next batch."""
+        """Start again with the next batch."""
         self._started_s: float | None = None
         self._num_batches = self._num_samples = self._batches_ready = 0
         self._made_by: Counter[str] = Counter()
         self._waited_s = self._handed_over_s = self._store_s = self._decode_s = 0.0
 
     def start(self) -> float:
-        """Note that a batch is asked for; return the time in seconds of a clock that only runs forward."""
+        """Note that a batch is requested; return the seconds of a monotonic clock."""
         now_s = time.perf_counter()
         if self._started_s is None:
             self._started_s = now_s
         return now_s
 
     def count(self, made: MadeBatch, *, asked_s: float, was_ready: bool) -> None:
-        """Note that a batch came that was asked for at a time that `start` gave."""
+        """Note that a batch arrived. `asked_s` is the time that `start` returned for it."""
         self._waited_s += time.perf_counter() - asked_s
         self._num_batches += 1
         self._batches_ready += was_ready
@@ -107,11 +107,11 @@ class LoaderMeter:
         self._decode_s += made.decode_s
 
     def count_hand_over(self, seconds: float) -> None:
-        """Note the time that a batch took after it had come."""
+        """Add seconds that the consumer spent on a batch after it arrived."""
         self._handed_over_s += seconds
 
     def read(self) -> MeterReading:
-        """Return what was counted until now."""
+        """Return the measurements until now."""
         elapsed_s = 0.0 if self._started_s is None else time.perf_counter() - self._started_s
         return MeterReading(
             num_batches=self._num_batches,

@@ -1,4 +1,4 @@
-"""Everything that making batches needs, opened once: in the process that asks, or in the one that makes them."""
+"""Everything needed to make batches, opened once in the loader's process and once in the process that makes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from packer.loading.whole_shards import WholeShards
 from packer.specs import FieldKind
 
 _LENT_SLOTS = 2
-"""Slots that a consumer may hold: the batch it works on, and the one it takes meanwhile."""
+"""Slots that a consumer may hold: the batch it works on, and the next one."""
 _READY_SLOTS = 1
 _LEAST_ASKED_FOR = 4
 _MOST_ASKED_FOR = 16
@@ -34,12 +34,12 @@ _MOST_ASKED_FOR = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Where a feed begins."""
+    """Where a feed starts."""
 
     epoch: int
     position: int
     passes: int = 0
-    """Feeds that the loader began before."""
+    """Number of feeds that the loader started before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class LoaderSetup:
 
     @property
     def num_slots(self) -> int:
-        """How many batches there is room for: lent, ready and being made."""
+        """Number of batches in memory: lent to the consumer, ready, and being made."""
         if self.given.feed is not None:
             return _LENT_SLOTS + _READY_SLOTS + num_asked_for(self.given.feed, self.spec)
         at_work = max(1, -(-self.given.threads * PIECE_SAMPLES // self.spec.batch_size))
@@ -64,7 +64,7 @@ class LoaderSetup:
 
 
 def num_asked_for(feed: FeedSource, spec: LoaderSpec) -> int:
-    """Return how many batches are asked of data hosts at a time: two of each of a rank's first choice."""
+    """Return how many requests to data hosts are open at a time: two for each host that is a rank's first choice."""
     num_hosts = len(feed.hosts) // math.gcd(len(feed.hosts), spec.world)
     return min(_MOST_ASKED_FOR, max(_LEAST_ASKED_FOR, 2 * num_hosts))
 
@@ -77,7 +77,7 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
     if vectors_beside:
         check_streamed_vectors(shards, spec)
     if given.cache and not shards.is_stream:
-        open_cache(given.cache, shards)  # says now what is wrong with it
+        open_cache(given.cache, shards)  # raises now if the option is wrong
     plan = StreamPlan(source, given, spec) if shards.is_stream else create_plan(shards, spec)
     access = _direct_access(shards)
     maker = MakerSetup(
@@ -112,7 +112,7 @@ def open_setup(given: LoaderInput, spec: LoaderSpec, transform: Transform | None
 
 
 def start_feed(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -> BatchFeed:
-    """Start what fills the slots of `ring`, or of memory of this process: its threads, or data hosts."""
+    """Start threads, or requests to data hosts, that fill the slots of `ring` (of a new ring if None)."""
     ring = ring or SlotRing(setup.layout, setup.num_slots)
     if setup.given.feed is not None:
         from packer.loading.remote_feed import RemoteFeed  # Arrow Flight, which few loaders need
@@ -123,13 +123,13 @@ def start_feed(setup: LoaderSetup, start: Start, ring: SlotRing | None = None) -
 
 
 def open_maker(setup: LoaderSetup) -> MakerSetup:
-    """Return what samples are made with, over an access of its own, which whoever makes them closes."""
+    """Return the setup for making samples, with a shard access of its own, which the caller must close."""
     access = open_access(setup.given, setup.shards)
     return replace(setup.maker, access=access, offsets=_open_offsets(setup.spec, setup.shards, access))
 
 
 def open_access(given: LoaderInput, shards: InputShards) -> ShardAccess:
-    """Return the way to the bytes of shards that was asked for; who opens it closes it."""
+    """Return the access to the bytes of shards that `given` asks for. The caller must close it."""
     if given.cache and not all(file.is_local for file in shards.files):
         return CachedShards(shards.files, open_cache(given.cache, shards))
     if shards.in_sequence:
@@ -143,7 +143,7 @@ def _open_offsets(spec: LoaderSpec, shards: InputShards, access: ShardAccess) ->
 
 
 def _direct_access(shards: InputShards) -> ShardAccess:
-    """Return the way to single records of shards, which keeps none."""
+    """Return access to single records of shards, without a cache."""
     if all(file.is_local for file in shards.files):
         return LocalShards(shards.files)
     return RangedShards(shards.files)

@@ -1,4 +1,4 @@
-"""What a loader is asked for, and where it stands: values without behaviour, which travel to other processes."""
+"""Settings and state of a loader, as plain values that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ STATE_VERSION = 1
 
 
 class ChannelInput(msgspec.Struct, frozen=True, kw_only=True):
-    """A SageMaker training job's channels, in the place of a data set's URI."""
+    """The channels of a SageMaker training job, given to `Loader` instead of a data set's URI."""
 
     base_dir: str = "/opt/ml"
+    """Folder of the job's files and channels."""
     local_rank: int = 0
+    """Rank of this process among those on its host, in [0, local_size)."""
     local_size: int = 1
+    """Number of ranks on this host."""
     manifest_uri: str = ""
-    """The finished data set whose shards the channels carry, where no channel `meta` carries its manifest."""
+    """URI of the finished data set whose shards the channels carry; needed if no channel `meta` has its manifest."""
     is_data_host: bool = False
-    """This host is none of those that train, and makes batches for them."""
+    """True if this host does not train but makes batches for hosts that do."""
 
 
 class LoaderSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the batches of a loader hold. Equal specs of one data set give equal batches, wherever they are made."""
+    """Settings that decide a loader's batches. For one data set, equal specs give equal batches on every host."""
 
     split: str
     batch_size: int
@@ -39,20 +42,21 @@ class LoaderSpec(msgspec.Struct, frozen=True, kw_only=True):
     rank: int = 0
     world: int = 1
     seed: int = 0
-    """Of order, crops, flips and the transform's generator; the same on every rank."""
+    """Seed of order, crops, flips and the transform's generator; the same on every rank."""
     shuffle_records: int = 1024
     """Most records of a block that is shuffled; 0 or 1 keeps each shard's own order."""
     min_area: float = 0.25
     """A training crop covers at least this share of the picture, at an aspect ratio of 3:4 to 4:3."""
     evaluation_crop: float = 0.875
-    """An evaluation crop is the central square of this share of the short side."""
+    """An evaluation crop is the central square of the picture; its side is this share of the short side."""
     transform: str = ""
     """``module:function``, called with each image and a generator; empty for none."""
     keys: bool = False
+    """True if batches hold the samples' keys."""
     columns: tuple[str, ...] = ()
-    """Extra columns that batches hold."""
+    """Names of the extra columns that batches hold."""
     fields: tuple[str, ...] | None = None
-    """Fields that batches hold; None: all that the records have."""
+    """Names of the fields that batches hold; None for all that the records have."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world:
@@ -72,30 +76,30 @@ class LoaderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def global_batch(self) -> int:
-        """Samples of all ranks in a step."""
+        """Samples of a step over all ranks."""
         return self.batch_size * self.world
 
     def pixels_digest(self, decoder_id: str) -> str:
-        """Return a digest of what decides an image's pixels, beside its record, the seed and the epoch."""
+        """Return a digest of the settings that, with record, seed and epoch, decide an image's pixels."""
         parts = (self.image_px, self.min_area, self.evaluation_crop, self.transform, decoder_id)
         return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
 
 
 class LoaderInput(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a loader's data are, and by how many threads they are read; nothing of it changes a batch."""
+    """Where a loader's data are and how they are read. None of these values changes a batch."""
 
     source: str | ChannelInput
     """Path or URI of a finished data set, or a job's channels."""
     store: StoreOptions = DEFAULT_STORE
     cache: str = ""
-    """``/folder:200GB``: where shards of a remote store are kept; empty reads records one by one."""
+    """``/folder:200GB`` keeps shards of a remote store in that folder; if empty, records are read one by one."""
     threads: int = 1
     pipe_timeout_s: float = DEFAULT_PIPE_TIMEOUT_S
     first_fifo: int = 0
-    """Of a Pipe channel, which FIFO is the first to be read: how many of its epochs this job has read."""
+    """Number of a Pipe channel's FIFO to read first: the number of its epochs that this job has already read."""
 
     feed: FeedSource | None = None
-    """Data hosts that make the batches; None makes them here."""
+    """Data hosts that make the batches; if None, this host makes them."""
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -105,17 +109,17 @@ class LoaderInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchPlace(msgspec.Struct, frozen=True, gc=False):
-    """Which batch of a split: the samples of all ranks from a position of an epoch on."""
+    """Identifies a batch of a split: the samples of all ranks from a position of an epoch on."""
 
     epoch: int
     position: int
-    """Of the first sample of all ranks in the epoch."""
+    """Position in the epoch of the batch's first sample, counted over all ranks."""
     step: int
     """Counted from 0 in the epoch."""
 
 
 class LoaderState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a loader stands between two batches, as it is kept in a checkpoint."""
+    """A loader's position between two batches, for a checkpoint."""
 
     version: int = STATE_VERSION
     manifest_digest: str
@@ -125,19 +129,19 @@ class LoaderState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     shuffle_records: int
     epoch: int
     position: int
-    """Samples of all ranks that the epoch has had."""
+    """Samples of the epoch that all ranks together have taken."""
     steps: int
-    """Handed out since the beginning, over all epochs."""
+    """Batches handed out since the beginning, over all epochs."""
     batch_size: int
-    """Samples of all ranks in a step."""
+    """Samples of a step over all ranks."""
     spec_digest: str
-    """Of what decides an image's pixels; see `LoaderSpec.pixels_digest`."""
+    """`LoaderSpec.pixels_digest` of the loader."""
     host_shares: tuple[tuple[int, ...], ...] = ()
-    """Of each host, ascending, the shards that it alone has, where whoever kept the state knew them of all hosts."""
+    """For each host, the ascending indices of the shards that only it has; empty if they were not given."""
 
 
 def parse_state(state: Mapping[str, object]) -> LoaderState:
-    """Return a state that `Loader.state_dict` gave. Raises OptionsError where it is none, or a later version's."""
+    """Parse a state that `Loader.state_dict` returned. Raises OptionsError for anything else and for later versions."""
     version = state.get("version")
     if isinstance(version, int) and version > STATE_VERSION:
         raise OptionsError(

@@ -1,4 +1,4 @@
-"""Whether a loader may go on from the state of another one."""
+"""Checks whether a loader can resume from a saved state."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def sort_shares(shares: HostShares) -> tuple[tuple[int, ...], ...]:
-    """Return each share once, in an order that tells nothing of hosts."""
+    """Return each share once, sorted, so that the result does not depend on the order of hosts."""
     return tuple(sorted({tuple(sorted(share)) for share in shares}))
 
 
 def check_state(state: LoaderState, spec: LoaderSpec, *, manifest_digest: str, decoder_id: str) -> None:
-    """Raise OptionsError where a state's position means nothing to a loader; warn where only its pixels differ."""
+    """Check that a state's position is valid for a loader. Warn if only pixels differ. Raises OptionsError."""
     expected = (
         ("the data set (digest of manifest.json)", state.manifest_digest, manifest_digest),
         ("split", state.split, spec.split),

@@ -1,4 +1,4 @@
-"""Batches of a loader as NDArrays of MXNet, copied to their context."""
+"""Batches of a loader as MXNet NDArrays in a given context."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MxnetBatch:
-    """Samples of one rank and step."""
+    """The samples of one rank in one step."""
 
     images: Any
-    """uint8 [batch, px, px, 3] in RGB; ``images.transpose((0, 3, 1, 2))`` is what Gluon's layers take by default."""
+    """uint8 [batch, px, px, 3] in RGB. Gluon's layers by default take ``images.transpose((0, 3, 1, 2))``."""
     labels: Any
-    """int64 [batch], or float32 [batch, n] where they are vectors."""
+    """int64 [batch]: class ids; float32 [batch, n] if labels are vectors."""
     weights: Any
-    """float32 [batch]: 1, or 0 for what fills up the last batches of an evaluation."""
+    """float32 [batch]: 1 for a sample, 0 for one that only fills up an evaluation's last batches."""
     epoch: int
     step: int
     num_samples: int
 
 
 def mxnet_batches(loader: Loader, context: Any = None) -> Iterator[MxnetBatch]:
-    """Yield the loader's batches from where it stands, in a context such as ``mxnet.gpu(0)``; None for the current one.
+    """Yield the loader's batches from its position on, in a context such as ``mxnet.gpu(0)``; None: the current one.
 
-    Raises, at the first batch, MissingExtraError where MXNet is not installed, and else as the loader's iterator.
+    Raises as the loader's iterator and, at the first batch, MissingExtraError if MXNet is not installed.
     """
     mxnet = import_mxnet()
     for batch in loader:
@@ -40,7 +40,7 @@ def mxnet_batches(loader: Loader, context: Any = None) -> Iterator[MxnetBatch]:
             mxnet.nd.array(values, ctx=context, dtype=values.dtype)
             for values in (batch.images, batch.labels, batch.weights)
         )
-        # MXNet copies when it comes to it; the slot is needed until then.
+        # MXNet copies later, in a thread of its own, and needs the slot until then.
         images.wait_to_read()
         loader.count_hand_over(time.perf_counter() - began_s)
         yield MxnetBatch(
@@ -54,5 +54,5 @@ def mxnet_batches(loader: Loader, context: Any = None) -> Iterator[MxnetBatch]:
 
 
 def import_mxnet() -> Any:
-    """Return MXNet. Raises MissingExtraError where it is not installed."""
+    """Import and return MXNet. Raises MissingExtraError if it is not installed."""
     return require_extra("mxnet", "mxnet", purpose="batches of NDArrays")

@@ -1,4 +1,4 @@
-"""Crops of samples of any encoding, by the rules that packing has for them; slower than the decoders of JPEG."""
+"""Crops of samples of any encoding, decoded by the rules of packing; slower than the decoders of JPEG."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from packer.specs import Alpha, Encode, Fit, ImageSpec
 
 
 class PictureDecoder:
-    """A CropDecoder of whatever packing reads: pictures come upright, as sRGB, over white."""
+    """A CropDecoder of every format that packing reads. Pictures are upright, in sRGB, over a white background."""
 
     decoder_id = "picture-1"
 
     def __init__(self, image: ImageSpec) -> None:
-        """Take the size that pictures are brought to, where they do not have it."""
+        """Args: image: how to transform pictures; its size applies to pictures of another size."""
         self._image = image
         self._scaler = CropScaler()
         self._encoded: memoryview | None = None
         self._pixels: Pixels = np.empty((0, 0, 3), np.uint8)
 
     def read_size(self, encoded: memoryview) -> PictureSize:
-        # What size it comes in is only known when it is decoded.
+        # The size is known only after decoding.
         self._pixels, self._encoded = self._decode(encoded), encoded
         return PictureSize(*self._pixels.shape[:2])
 
@@ -40,7 +40,7 @@ class PictureDecoder:
         self._scaler.scale(pixels, exact, out, is_flipped)
 
     def _decode(self, encoded: memoryview) -> Pixels:
-        from packer.imaging.transform import sample_pixels  # Pillow, which readers of JPEG do without
+        from packer.imaging.transform import sample_pixels  # imports Pillow, which readers of JPEG do not need
 
         try:
             return np.array(sample_pixels(bytes(encoded), self._image))
@@ -49,7 +49,7 @@ class PictureDecoder:
 
 
 def choose_decoder(image: ImageSpec, spec: LoaderSpec) -> CreateDecoder:
-    """Return what makes the decoder of samples that were packed as `image` says, for a loader's crops."""
+    """Return the function that makes decoders for samples packed with `image`, for a loader's crops."""
     if image.encode is Encode.JPEG:
         return create_jpeg_decoder
     over_white = msgspec.structs.replace(image, alpha=Alpha.WHITE)
@@ -60,7 +60,7 @@ def choose_decoder(image: ImageSpec, spec: LoaderSpec) -> CreateDecoder:
 
 
 def create_jpeg_decoder() -> CropDecoder:
-    """Return the best decoder of JPEG that there is here, for the calling thread."""
+    """Return the best available decoder of JPEG, for the calling thread."""
     return find_region_jpeg_decoder() or WholeJpegDecoder()
 
 

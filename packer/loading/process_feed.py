@@ -1,6 +1,6 @@
-"""Batches made by threads of one other process, which writes them into memory that both map.
+"""Batches made by threads of another process, which writes them into memory that both processes map.
 
-Threads beside a training loop take turns with it at the interpreter; in a process of their own they do not.
+Threads in the process of a training loop compete with the loop for the interpreter (GIL); another process's do not.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class ProcessFeed:
     """A BatchFeed of another process."""
 
     def __init__(self, setup: LoaderSetup, start: Start, *, stall_timeout_s: float) -> None:
-        """Start the process, and with it the first batches.
+        """Start the process, which starts to make batches.
 
         Args:
-            setup: what is read.
-            start: where to begin.
-            stall_timeout_s: seconds without a sign of life after which `take` gives the process up.
+            setup: the split to read.
+            start: where to start.
+            stall_timeout_s: seconds without a sign of life after which `take` ends the process.
 
         Raises:
             OSError: there is not enough memory, or no process can be started.
@@ -92,7 +92,7 @@ class ProcessFeed:
         return None
 
     def give_back(self, slot: int) -> None:
-        if self._is_closed or os.getpid() != self._owner:  # a fork has copies of all batches
+        if self._is_closed or os.getpid() != self._owner:  # after a fork, slots belong to the parent
             return
         with contextlib.suppress(OSError):  # `take` will say how the process ended
             os.write(self._commands, NUMBER.pack(slot))
@@ -110,9 +110,9 @@ class ProcessFeed:
         os.close(self._messages)
 
     def _receive(self, timeout_s: float) -> bool:
-        """Read what has come, waiting for it; return whether something came.
+        """Wait for messages and read them; return False if none arrived within `timeout_s`.
 
-        Raises WorkerError where the process has ended.
+        Raises WorkerError if the process has ended.
         """
         poll = select.poll()
         poll.register(self._messages, select.POLLIN)
@@ -153,14 +153,14 @@ def _start_process(memory: int) -> tuple[int, int, subprocess.Popen[bytes]]:
     """Return the pipe of commands, the pipe of messages, and the process."""
     commands, own_commands = os.pipe()
     own_messages, messages = os.pipe()
-    # The modules of this process, a transform's among them, must be found by the other one: -P adds no folder.
+    # The other process must find this one's modules, such as a transform's. -P keeps it from adding another folder.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", _MODULE, str(memory), str(commands), str(messages)],
             stdin=subprocess.DEVNULL,
             pass_fds=(memory, commands, messages),
-            process_group=0,  # an interrupt at the terminal is for the loader's process
+            process_group=0,  # Ctrl-C at the terminal must reach the loader's process alone
             env=os.environ | {"PYTHONPATH": path},
         )
     except BaseException:

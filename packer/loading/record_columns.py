@@ -1,4 +1,4 @@
-"""Keys and extra columns of records, from the tables beside the shards where a container does not hold them."""
+"""Keys and extra columns of records, read from the tables beside the shards if the container does not hold them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from packer.stores.store import ObjectNotFoundError
 
 KEY = "key"
 _OWN_COLUMNS = frozenset({KEY, "source_num_bytes", "label", "source_sha256", "is_fill", "num_bytes"})
-"""Of a table of records; all others are extra ones."""
+"""Columns that every table of records has; all others are extra columns."""
 _MAX_TABLES = 64
 
 
 class RecordColumns:
-    """Some columns of the tables of records, read when a shard is first asked for; any thread may ask."""
+    """Some columns of the tables of records; a table is read when first needed. Safe to use from any thread."""
 
     def __init__(self, shards: InputShards, spec: LoaderSpec) -> None:
         self._shards, self._split = shards, spec.split
@@ -31,9 +31,9 @@ class RecordColumns:
         self._known: OrderedDict[int, Mapping[str, Sequence[Any]]] = OrderedDict()
 
     def value(self, name: str, ref: RecordRef) -> Any:
-        """Return a record's value of a column; lists as tuples.
+        """Return a record's value in a column; a list becomes a tuple.
 
-        Raises DataSetError where the table is missing, cannot be read, or is of other records.
+        Raises DataSetError if the table is missing, cannot be read, or has another number of records.
         """
         with self._lock:
             known = self._known.get(ref.shard)
@@ -60,10 +60,10 @@ class RecordColumns:
 
 
 def open_columns(shards: InputShards, spec: LoaderSpec) -> RecordColumns | None:
-    """Return where keys and columns are read that were asked for; None where the records themselves hold them.
+    """Return the tables with the requested keys and columns; None if the records hold them or none is requested.
 
     Raises:
-        OptionsError: the data set has no such column, or there is no way to what its container does not hold.
+        OptionsError: the data set has no such column, or the container holds none and the tables are not available.
     """
     if spec.columns and shards.index_store is not None:
         _check_names(shards, spec)
@@ -89,8 +89,8 @@ def _check_names(shards: InputShards, spec: LoaderSpec) -> None:
 
 
 def _load_table(shards: InputShards, split: str, shard: int, names: Sequence[str] | None) -> Any:
-    """Return some columns of a shard's table of records, all without names; None where there is no table."""
-    from packer.dataset.recordstable import decode_records  # Arrow, which a loader seldom needs
+    """Return some columns of a shard's table of records (all if `names` is None); None if there is no table."""
+    from packer.dataset.recordstable import decode_records  # imports Arrow, which a loader seldom needs
 
     assert shards.index_store is not None
     name = _name(shards, split, shard)

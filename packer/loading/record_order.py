@@ -1,15 +1,16 @@
-"""Which records make which batch: pure arithmetic on counts of the manifest, so that nothing has to be remembered.
+"""Which records make which batch: pure arithmetic on the manifest's counts, without any stored state.
 
-    lane     holds the shards whose index is congruent to it modulo the number of lanes (the world that the data set
-             was cut for); in an epoch they come in the order of sha256(seed, epoch, shard)
-    block    a piece of one shard: ceil(records / shuffle_records) pieces of nearly equal size, in their order; its
-             records are sorted by sha256(seed, epoch, lane, block, i), blocks counted through the lane, i in the block
-    position p of an epoch is record p div L of lane p mod L, for L lanes
-    step t   holds the positions [t B, (t + 1) B), B being the samples of all ranks; rank r of W takes those that are
-             congruent to r modulo W, so every world that divides B has the same samples in each step
+    lane     lane l of L holds the shards whose index is congruent to l modulo L; L is the world that the data set was
+             cut for. In an epoch, a lane's shards come in the order of sha256(seed, epoch, shard).
+    block    a shard is cut into ceil(records / shuffle_records) blocks of nearly equal size, which stay in order. The
+             records of a block are sorted by sha256(seed, epoch, lane, block, i): blocks are counted through the lane,
+             i is the record's number in the block.
+    position position p of an epoch is record p div L of lane p mod L.
+    step t   holds the positions [t B, (t + 1) B), where B is the number of samples of all ranks. Rank r of W takes the
+             positions congruent to r modulo W. So for every W that divides B, a step has the same samples.
 
-Numbers are hashed as decimal texts with a zero byte between them. An evaluation split has every record once, in stored
-order, each rank a run of them.
+Numbers are hashed as decimal texts with a zero byte between them. In an evaluation split, every record comes once, in
+stored order, and each rank reads one run of consecutive records.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 ORDER_VERSION = 1
-"""Changes with the order of records; a state of another version is refused."""
+"""Changes whenever the order of records changes; a state of another version is refused."""
 
 _BLOCKS_KEPT_PER_LANE = 4
-"""Threads are at most a few batches apart, which may lie on both sides of a block's end, or an epoch's."""
+"""Threads work on batches that are close together, but these may be on both sides of a block's or an epoch's end."""
 
 
 class RecordRef(NamedTuple):
     """One record of a split."""
 
     shard: int
-    """Index of its shard in the manifest's order."""
+    """Index of the record's shard in the order of the shards that are read."""
     record: int
     """Number of the record in the shard, from 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingLayout:
-    """What the order of a training split depends on."""
+    """The values that decide the order of a training split."""
 
     num_shards: int
     records_per_shard: int
@@ -66,7 +67,7 @@ class TrainingLayout:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A piece of a shard in the order of an epoch: the rows [start, stop) of its lane."""
+    """A block of a shard in the order of an epoch: the rows [start, stop) of its lane."""
 
     start: int
     stop: int
@@ -74,7 +75,7 @@ class _Block:
 
 
 class TrainingOrder:
-    """The order of a training split, epoch by epoch. What it keeps can be computed anew; any thread may ask."""
+    """The order of a training split, epoch by epoch. It only caches results. Safe to use from any thread."""
 
     def __init__(self, layout: TrainingLayout) -> None:
         self._layout = layout
@@ -84,7 +85,7 @@ class TrainingOrder:
         self._lane_shards: dict[tuple[int, int], list[int]] = {}
 
     def records_at(self, epoch: int, positions: Iterable[int]) -> list[RecordRef]:
-        """Return the records at positions of an epoch, each in [0, number of records)."""
+        """Return the records at some positions of an epoch, each in [0, num_records)."""
         num_lanes = self._layout.num_lanes
         current: dict[int, _Block] = {}
         found = []
@@ -97,9 +98,9 @@ class TrainingOrder:
         return found
 
     def shards_at(self, epoch: int, positions: Iterable[int]) -> Iterator[int]:
-        """Yield the shards that hold the records at positions; those past an epoch's last are of the epochs after it.
+        """Yield the shard of each position. Positions past the end of the epoch continue in the following epochs.
 
-        Costs no hash of a record.
+        Does not hash records.
         """
         layout = self._layout
         for position in positions:
@@ -108,9 +109,9 @@ class TrainingOrder:
             yield self._shards_of(epoch + later, lane)[row // layout.records_per_shard]
 
     def shards_from(self, epoch: int, row: int, lanes: Sequence[int], most: int) -> list[int]:
-        """Return the shards that lanes read from a row of an epoch to the end of the next one.
+        """Return the shards that some lanes read from a row of an epoch to the end of the next epoch.
 
-        Soonest first, each once, at most so many.
+        Soonest first, each once, at most `most`.
         """
         found: dict[int, None] = {}
         shards_per_lane = self._layout.num_shards // self._layout.num_lanes
@@ -122,7 +123,7 @@ class TrainingOrder:
         return list(found)[:most]
 
     def _block_of(self, epoch: int, lane: int, row: int) -> _Block:
-        """Return the block of a lane's row."""
+        """Return the block that contains a row of a lane."""
         num_records = self._layout.records_per_shard
         place, inside = divmod(row, num_records)
         piece = bisect_right(self._bounds, inside) - 1
@@ -160,22 +161,25 @@ class TrainingOrder:
 
 
 def step_positions(first: int, *, batch: int, rank: int, world: int) -> range:
-    """Return the positions of a rank's samples in the step that begins at position `first` of an epoch.
+    """Return the positions of a rank's samples in the step that starts at position `first` of an epoch.
 
     Args:
-        batch: samples of all ranks in a step.
+        batch: samples of a step over all ranks.
         world: number of ranks; divides `batch`.
     """
     return range(first + (rank - first) % world, first + batch, world)
 
 
 def evaluation_run(num_records: int, *, rank: int, world: int) -> range:
-    """Return the run of a split's records, counted in stored order, that a rank of an evaluation sees."""
+    """Return the run of record numbers, in stored order, that a rank reads of an evaluation split."""
     return range(num_records * rank // world, num_records * (rank + 1) // world)
 
 
 def stored_records(shard_counts: Sequence[int], positions: Iterable[int]) -> list[RecordRef]:
-    """Return the records at positions of a split in stored order; `shard_counts` are the records of its shards."""
+    """Return the records at some positions of a split in stored order.
+
+    `shard_counts` has the number of records of each shard.
+    """
     ends = list(itertools.accumulate(shard_counts))
     found = []
     for position in positions:
@@ -185,7 +189,7 @@ def stored_records(shard_counts: Sequence[int], positions: Iterable[int]) -> lis
 
 
 def _block_bounds(num_records: int, shuffle_records: int) -> list[int]:
-    """Return where the blocks of a shard begin, and its end."""
+    """Return the first record of each block of a shard, and the number of the shard's records."""
     num_blocks = max(1, -(-num_records // shuffle_records)) if shuffle_records > 1 else 1
     return [number * num_records // num_blocks for number in range(num_blocks + 1)]
 
@@ -195,7 +199,7 @@ def _digest(*numbers: int) -> bytes:
 
 
 def _hash_order(prefix: tuple[int, ...], num_records: int) -> list[int]:
-    """Return 0 to `num_records` - 1 in the order of the digests of the prefix and each of them."""
+    """Return the numbers [0, num_records), sorted by the digest of the prefix and the number."""
     head = "".join(f"{number}\0" for number in prefix).encode()
     sha256 = hashlib.sha256
     digests = [sha256(head + b"%d" % number).digest() for number in range(num_records)]

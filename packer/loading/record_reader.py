@@ -1,4 +1,4 @@
-"""One record of a split, wherever it is: by the offsets that were packed beside the shard, with all checks."""
+"""Reads single records of a split by the offsets in the shard's index, with all checks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from packer.reading.shard_file import ShardFile, iter_shard
 from packer.stores.store import ObjectNotFoundError, Store
 
 _MAX_INDEXES = 4096
-"""Of 2,000 records each they take 64 MB."""
+"""Indexes of 2,000 records each take 64 MB in all."""
 
 
 class ShardOffsets:
-    """Where the records of shards begin, read when a shard is first asked for; any thread may ask."""
+    """Offsets of the records of shards; an index is read when first needed. Safe to use from any thread."""
 
     def __init__(
         self,
@@ -31,24 +31,24 @@ class ShardOffsets:
         store: Store | None,
         whole: Callable[[int], memoryview] | None = None,
     ) -> None:
-        """Take the shards of a split.
+        """Remember the shards of a split; nothing is read yet.
 
         Args:
-            files: its shards.
-            split: its name.
-            store: of the data set, which holds the indexes; None where only the shards are there.
-            whole: returns a shard's bytes, where they are in memory anyway.
+            files: shards of a split.
+            split: the split's name.
+            store: the data set's store, which holds the indexes; None if only the shards are available.
+            whole: returns a shard's bytes, if shards are held in memory anyway.
         """
         self._files, self._split, self._store, self._whole = files, split, store, whole
         self._lock = threading.Lock()
         self._known: OrderedDict[int, array[int]] = OrderedDict()
 
     def of(self, shard: int) -> array[int]:
-        """Return the offsets in bytes of a shard's records, and where the last one ends.
+        """Return the offset in bytes of each record of a shard, followed by the end of the last record.
 
         Raises:
             DataSetError: the index or the shard is not the one that was packed, or cannot be read.
-            CorruptRecordError: a line of the index makes no sense.
+            CorruptRecordError: a line of the index is malformed.
         """
         with self._lock:
             known = self._known.get(shard)
@@ -87,7 +87,7 @@ class ShardOffsets:
         return array("q", [*places.offsets_bytes, file.entry.num_bytes - container.mark_bytes])
 
     def _scan(self, shard: int) -> array[int]:
-        """Return the offsets by reading the shard once from start to end."""
+        """Read the shard once from start to end and return the offsets."""
         file = self._files[shard]
         offsets = array("q", [0])
         records = (
@@ -101,18 +101,18 @@ class ShardOffsets:
 
 
 class RecordReader:
-    """Reads and checks single records, on the thread that made it."""
+    """Reads and checks single records; used only by the thread that made it."""
 
     def __init__(self, files: Sequence[ShardFile], offsets: ShardOffsets, access: ShardAccess) -> None:
         self._files, self._offsets, self._access = files, offsets, access
         self._buffer = ReadBuffer()
 
     def read(self, ref: RecordRef) -> Sample:
-        """Return a record's sample, its framing and checksums checked.
+        """Read a record, check its framing and checksums, and return its sample.
 
         Raises:
-            DataSetError: the shard is missing, of another size, or cannot be read.
-            CorruptRecordError: the record's framing or a checksum is wrong; it names shard, record and byte.
+            DataSetError: the shard is missing, has another size, or cannot be read.
+            CorruptRecordError: the record's framing or a checksum is wrong; the text names shard, record and byte.
         """
         file = self._files[ref.shard]
         offsets = self._offsets.of(ref.shard)

@@ -1,7 +1,7 @@
-"""Crops for which a part of the JPEG alone is decoded, by the compiled part, and scaled as by `whole_decoder`.
+"""Crops of JPEGs: the compiled part decodes only the needed region, and `whole_decoder` scales it.
 
-Pixels equal those of the whole picture decoded by the same release of libjpeg-turbo. A picture that is damaged below
-its window is not seen to be.
+Pixels equal those of the whole picture decoded by the same release of libjpeg-turbo. Damage below the window is not
+noticed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from packer.loading.whole_decoder import CropScaler, ExactWindow, WholeJpegDecod
 
 
 class RegionJpegDecoder:
-    """A CropDecoder of JPEG; what the compiled part does not read, such as CMYK, is decoded whole."""
+    """A CropDecoder of JPEG. Pictures that the compiled part does not read, such as CMYK, are decoded whole."""
 
     decoder_id = "region-1"
 
@@ -39,6 +39,6 @@ class RegionJpegDecoder:
 
 
 def find_region_jpeg_decoder() -> CropDecoder | None:
-    """Return a decoder for the calling thread; None where the compiled part is not there."""
+    """Return a decoder for the calling thread; None if the compiled part is not installed."""
     library = load_library()
     return None if library is None else RegionJpegDecoder(JpegRegions(library))

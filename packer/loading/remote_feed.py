@@ -1,8 +1,8 @@
-"""Batches that data hosts make: asked for ahead, from several hosts at a time, and handed out in their order.
+"""Batches that data hosts make: requested ahead from several hosts at a time, and handed out in order.
 
     free slots -> dispatcher: the next batch's place -> askers: one data host, another if it fails -> batches
 
-A batch is a function of its place, so it makes no difference which host answers, or how many were asked.
+A batch is a function of its place, so it does not matter which host answers, or how many were asked.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _BEAT_EVERY_S = 5.0
 _BEAT_TIMEOUT_S = 2.0
 _LOOK_EVERY_S = 0.25
 _CHECK_TIMEOUT_S = 60.0
-"""A data host opens what it reads for the first question."""
+"""Longer than other timeouts: at the first question, a data host opens the data set."""
 _ASK_AGAIN_S = 1.0
 _LOST_AFTER_S = 60.0
-"""A batch that no data host has answered with for so long ends the loader, if batches are not to be made here."""
+"""With `IfLost.ERROR`, the loader fails if no data host delivers a batch for this many seconds."""
 _CLOSE_WAIT_S = 2.0
 
 
 @dataclass(slots=True)
 class _Job:
-    """A batch that is asked for."""
+    """A requested batch."""
 
     place: BatchPlace
     slot: int
@@ -56,7 +56,7 @@ class RemoteFeed:
     """A BatchFeed of data hosts."""
 
     def __init__(self, setup: LoaderSetup, start: Start, ring: SlotRing) -> None:
-        """Start to ask for batches. Raises OptionsError where token or certificates cannot be read."""
+        """Start to request batches. Raises OptionsError if token or certificates cannot be read."""
         source = setup.given.feed
         assert source is not None
         self.ring = ring
@@ -105,7 +105,7 @@ class RemoteFeed:
         return None
 
     def give_back(self, slot: int) -> None:
-        self._free.put(slot)  # this queue may be used in destructors
+        self._free.put(slot)  # a SimpleQueue is safe to use in destructors
 
     def close(self) -> None:
         if self._closing.is_set():
@@ -114,7 +114,7 @@ class RemoteFeed:
         self._free.put(None)
         for _ in range(self._num_askers):
             self._wanted.put(None)
-        until_s = time.monotonic() + _CLOSE_WAIT_S  # an answer that is waited for ends with its deadline
+        until_s = time.monotonic() + _CLOSE_WAIT_S  # an open request ends at its deadline
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until_s - time.monotonic()))
@@ -140,7 +140,12 @@ class RemoteFeed:
             job.is_done.set()
 
     def _make(self, job: _Job) -> MadeBatch:
-        """Fill a job's slot by the first data host that answers, or here. Raises where that is not possible."""
+        """Fill a job's slot from the first data host that answers, or make the batch here.
+
+        Raises:
+            DataSetError, OptionsError: a data host refuses the request.
+            WorkerError: no data host answers, or the loader was closed.
+        """
         slot, tried = self.ring.slots[job.slot], dict[int, str]()
         request = msgspec.structs.replace(self._request, place=job.place)
         started_s, attempt = time.monotonic(), 0
@@ -173,7 +178,7 @@ class RemoteFeed:
         return msgspec.structs.replace(made, made_by=str(link.host))
 
     def _beat(self, number: int) -> None:
-        """Tell a data host that it is wanted, and see whether one that was put aside is there again."""
+        """Send signs of life to a data host, and bring it back when it answers after it was put aside."""
         link, next_s = self._links[number], 0.0
         while not self._closing.wait(_LOOK_EVERY_S):
             is_down = self._choice.is_waiting_for_beat(number)
@@ -191,7 +196,7 @@ class RemoteFeed:
 
 
 class _LocalMaker:
-    """Batches made here once they are needed: nothing is opened before."""
+    """Makes batches on this host; opens nothing before the first one is needed."""
 
     def __init__(self, setup: LoaderSetup) -> None:
         self._setup = setup
@@ -215,7 +220,7 @@ class _LocalMaker:
 
 
 def request_of(setup: LoaderSetup) -> FeedRequest:
-    """Return what all requests of a loader have in common."""
+    """Return the part that all requests of a loader share: a request without a place."""
     return FeedRequest(
         manifest_digest=setup.shards.manifest.digest,
         num_lanes=setup.shards.num_lanes,
@@ -227,13 +232,13 @@ def request_of(setup: LoaderSetup) -> FeedRequest:
 
 
 def check_hosts(setup: LoaderSetup) -> None:
-    """Ask all data hosts whether they make this loader's batches; one that is not there yet is waited for.
+    """Ask all data hosts whether they can make this loader's batches. Wait for hosts that do not answer yet.
 
-    Logs a warning where some are not there in time.
+    Logs a warning if some hosts do not answer in time.
 
     Raises:
-        DataSetError: one reads another data set; or none is there in time.
-        OptionsError: one refuses the token, is not trusted, or cannot make what the loader's spec asks for.
+        DataSetError: a host reads another data set, or no host answers in time.
+        OptionsError: a host refuses the token, is not trusted, or cannot make batches of the loader's spec.
     """
     source = setup.given.feed
     assert source is not None
@@ -248,14 +253,14 @@ def check_hosts(setup: LoaderSetup) -> None:
 
 
 def finish_hosts(source: FeedSource) -> None:
-    """Tell data hosts that no more batches are wanted; one that cannot be reached ends by itself."""
+    """Tell data hosts that training is over. A host that cannot be reached ends by itself after a while."""
     for host in source.hosts:
         with contextlib.suppress(HostFailure, PackerError):
             FlightLink(host, source).finish(_BEAT_TIMEOUT_S)
 
 
 def _check_host(host: FeedHost, source: FeedSource, request: FeedRequest) -> str:
-    """Return why a host does not answer; nothing where it does. Raises as `check_hosts`."""
+    """Return why a host does not answer; empty if it does. Raises as `check_hosts`."""
     link = FlightLink(host, source)
     until_s = time.monotonic() + source.wait_s
     while True:

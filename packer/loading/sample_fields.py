@@ -1,4 +1,4 @@
-"""Fields of samples in a batch: boxes, key points, masks and further images, cut and mirrored as their picture was."""
+"""Fields of samples in a batch: boxes, key points, masks and more images, cropped and mirrored like their picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from packer.loading.slot_ring import Slot
 from packer.specs import FieldKind, FieldSpec
 
 _MIRRORED = 2
-"""The EXIF orientation of a picture whose left and right have changed places."""
+"""EXIF orientation of a picture that is mirrored left to right."""
 _DETECTION_NUMBERS = int(DETECTION_HEAD[1])
 
 
@@ -31,9 +31,9 @@ class Boxes:
     """The boxes of one sample."""
 
     corners: npt.NDArray[np.float32]
-    """[n, 4]: left, top, right, bottom in pixels of the batch's image."""
+    """float32 [n, 4]: left, top, right, bottom in pixels of the batch's image."""
     classes: npt.NDArray[np.int64]
-    """[n] class ids; [0] where boxes have no classes."""
+    """int64 [n]: class ids; of length 0 if boxes have no classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,31 +41,31 @@ class Points:
     """The key points of one sample."""
 
     places: npt.NDArray[np.float32]
-    """[n, 2]: x and y in pixels of the batch's image, also of those outside of it."""
+    """float32 [n, 2]: x and y in pixels of the batch's image, also for points outside of it."""
     visible: npt.NDArray[np.int64]
-    """[n]: 0 for those that are not visible, or outside."""
+    """int64 [n]: 0 for points that are not visible or are outside of the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which part of a picture became an image of a batch."""
+    """The part of a picture that became an image of a batch."""
 
     stored: PictureSize
-    """Of the picture as it was packed, whose pixels places are told in."""
+    """Size of the picture as it was packed; coordinates of boxes and points refer to it."""
     size: PictureSize
-    """Of the picture as its decoder gives it, which may be smaller."""
+    """Size of the decoded picture, which may be smaller; `window` refers to it."""
     window: CropWindow
     is_flipped: bool
 
     def move(self, side_px: int) -> PictureMove:
-        """Return how places in the picture move to the image, which is a square."""
+        """Return how coordinates in the stored picture map to the image, a square of `side_px` pixels."""
         window, x, y = self.window, self.stored.width / self.size.width, self.stored.height / self.size.height
         box = (window.left * x, window.top * y, window.width * x, window.height * y)
         square = (side_px, side_px)
         return PictureMove(box, square, _MIRRORED if self.is_flipped else 1, (0, 0), square)
 
     def window_in(self, size: PictureSize) -> CropWindow:
-        """Return the same part of another picture, in whole pixels."""
+        """Return the same part of another picture of size `size`, in whole pixels."""
         x, y = size.width / self.size.width, size.height / self.size.height
         left, top = min(round(self.window.left * x), size.width - 1), min(round(self.window.top * y), size.height - 1)
         width = max(1, min(round(self.window.width * x), size.width - left))
@@ -73,15 +73,15 @@ class Cut:
 
 
 def labels_are_boxes(manifest: Manifest) -> bool:
-    """Say whether records have boxes in the place of labels."""
+    """Say whether records store boxes instead of labels."""
     has_boxes = any(spec.kind is FieldKind.BOXES for spec in manifest.declared)
     return has_boxes and not get_format(manifest.format).holds_columns
 
 
 def choose_fields(manifest: Manifest, names: Sequence[str] | None) -> tuple[FieldSpec, ...]:
-    """Return the fields that batches hold: those named, or all that the records have.
+    """Return the fields that batches hold: those in `names`, or all that the records have if `names` is None.
 
-    Raises OptionsError for a name that is none of them.
+    Raises OptionsError for a name that the records do not have.
     """
     there = manifest.declared
     if not get_format(manifest.format).holds_columns:
@@ -106,7 +106,10 @@ class FieldMaker:
         self._images = [spec.name for spec in fields if spec.kind is FieldKind.IMAGE]
 
     def make(self, sample: Sample, cut: Cut) -> dict[str, Any]:
-        """Return what is told beside the slot: (numbers, what stands beside them) of places, and texts."""
+        """Return the fields that are not in the slot, by name.
+
+        Boxes give (corners, classes), points give (x and y, visibility), both as flat lists; texts are as stored.
+        """
         move = cut.move(self._side_px)
         found: dict[str, Any] = {}
         for spec in self._fields:
@@ -123,7 +126,7 @@ class FieldMaker:
         return found
 
     def draw(self, slot: Slot, index: int, sample: Sample, cut: Cut) -> None:
-        """Put masks and further images into the slot. Raises PictureError or DataSetError without the record's name."""
+        """Write masks and further images to the slot. Raises PictureError or DataSetError without the record's name."""
         move = cut.move(self._side_px)
         for number, name in enumerate(self._masks):
             try:
@@ -154,7 +157,7 @@ def _boxes_of(sample: Sample, spec: FieldSpec, size: PictureSize) -> tuple[Any, 
 
 
 def as_fields(fields: Sequence[FieldSpec], slot: Slot, told: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return a batch's fields by name, from its slot, which they are copies of, and from what was told beside it."""
+    """Return a batch's fields by name: copies of the slot's arrays, and values made from `told` (`FieldMaker.make`)."""
     masks, pictures = iter(slot.masks), iter(slot.pictures)
     found: dict[str, Any] = {}
     for spec in fields:

@@ -27,7 +27,7 @@ from packer.loading.window_choice import central_window, random_window, sample_s
 from packer.specs import FieldSpec
 
 Transform: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
-"""Takes an image, which it may change, and a generator of its own; returns an image of the same shape and type."""
+"""Takes an image (uint8 [px, px, 3], which it may change) and a generator; returns an image of that shape and type."""
 
 
 Ref: TypeAlias = "RecordRef | StreamedRecord"
@@ -35,7 +35,7 @@ Ref: TypeAlias = "RecordRef | StreamedRecord"
 
 @dataclass(frozen=True, slots=True)
 class MakerSetup:
-    """What all threads of a loader make samples with."""
+    """The setup that all threads of a loader share for making samples."""
 
     spec: LoaderSpec
     shards: InputShards
@@ -43,25 +43,25 @@ class MakerSetup:
     access: ShardAccess
     create_decoder: CreateDecoder
     label_values: int
-    """Values of a label vector in a slot; 0 for class ids, and where vectors come beside the slots."""
+    """Values of a label vector in a slot; 0 for class ids, and if label vectors are not in the slots."""
     vectors_beside: bool = False
-    """Labels are vectors of a length that is not known yet; see `streamed_labels`."""
+    """Labels are vectors whose length is not known yet; see `streamed_labels`."""
     transform: Transform | None = None
     columns: RecordColumns | None = None
-    """Where keys and extra columns are, if not in the records."""
+    """Source of keys and extra columns; None if the records hold them or none is requested."""
     fields: tuple[FieldSpec, ...] = ()
     """Fields that batches hold."""
 
 
 @dataclass(slots=True)
 class SampleNotes:
-    """What is told of some samples beside their pixels, labels and weights."""
+    """Data of some samples that are not in a slot's arrays, and the time spent on the samples."""
 
     keys: list[str] = field(default_factory=list)
     columns: dict[str, list[ExtraValue | None]] = field(default_factory=dict)
     fields: dict[str, list[Any]] = field(default_factory=dict)
     vectors: list[tuple[float, ...]] = field(default_factory=list)
-    """Labels that do not lie in the slot."""
+    """Label vectors that are not in the slot."""
     store_s: float = 0.0
     """Seconds spent on reading records."""
     decode_s: float = 0.0
@@ -69,7 +69,7 @@ class SampleNotes:
 
 
 class SampleMaker:
-    """Makes samples, on the thread that made it."""
+    """Makes samples; used only by the thread that made it."""
 
     def __init__(self, setup: MakerSetup) -> None:
         self._setup = setup
@@ -80,10 +80,10 @@ class SampleMaker:
         self._max_pixels = setup.shards.manifest.image.max_pixels
 
     def fill(self, slot: Slot, first: int, refs: Sequence[Ref], epoch: int) -> SampleNotes:
-        """Put the samples of records into a slot, from its sample number `first` on.
+        """Write the samples of some records to a slot, starting at sample number `first` of the slot.
 
         Raises:
-            DataSetError: a shard cannot be read, or a sample does not decode; it names shard and record.
+            DataSetError: a shard cannot be read, or a sample does not decode; the text names shard and record.
             CorruptRecordError: a record's framing or a checksum is wrong.
         """
         spec = self._setup.spec
@@ -111,7 +111,7 @@ class SampleMaker:
         return notes
 
     def _value(self, name: str, ref: Ref, sample: Sample) -> Any:
-        """Return a sample's key, or an extra column's value, None where it has none."""
+        """Return a sample's key or its value in an extra column; None if it has no value."""
         if self._setup.columns is not None and not isinstance(ref, StreamedRecord):
             return self._setup.columns.value(name, ref)
         return sample.key if name == KEY else sample.extras.get(name)
@@ -124,7 +124,7 @@ class SampleMaker:
             raise self._broken_error(ref, sample, error) from None
 
     def _draw(self, out: Pixels, ref: Ref, sample: Sample, epoch: int) -> Cut:
-        """Fill `out` with the part of a sample's picture that is wanted in an epoch; return which it is."""
+        """Choose the part of a sample's picture for this epoch, draw it to `out` and return the part."""
         spec = self._setup.spec
         encoded = memoryview(sample.encoded)
         shard = ref.shard if isinstance(ref, StreamedRecord) else self._setup.shards.numbers[ref.shard]
@@ -193,9 +193,9 @@ class SampleMaker:
 
 
 def count_label_values(setup: MakerSetup) -> int:
-    """Return how many values a label vector of the split has; 0 for class ids, without labels and for streams.
+    """Return how many values a label vector of the split has; 0 for class ids, without labels, and for streams.
 
-    Reads a record. Raises as `RecordReader.read`.
+    Reads one record. Raises as `RecordReader.read`.
     """
     if setup.shards.manifest.label_kind != "floats" or setup.shards.is_stream:
         return 0
@@ -205,7 +205,7 @@ def count_label_values(setup: MakerSetup) -> int:
 
 
 def load_transform(name: str) -> Transform | None:
-    """Return the function that ``module:function`` names; None for no name. Raises OptionsError."""
+    """Import the function that ``module:function`` names; return None for an empty name. Raises OptionsError."""
     if not name:
         return None
     module, _, path = name.partition(":")

@@ -1,7 +1,7 @@
-"""The seam between the loader and the bytes of shards: a few bytes of one shard, asked for by any thread.
+"""The interface between the loader and the bytes of shards: any thread reads a range of one shard.
 
-local files          read where they lie
-buckets, others      by ranges, or through a cache of whole shards
+local files              read in place
+buckets, other stores    read by ranges, or through a cache of whole shards
 """
 
 from __future__ import annotations
@@ -20,44 +20,43 @@ _MAX_OPEN_FILES = 128
 
 
 class ReadBuffer:
-    """Memory of one thread that is used for one read after another."""
+    """Memory of one thread, reused for one read after another."""
 
     def __init__(self) -> None:
         self._memory = bytearray()
 
     def take(self, num_bytes: int) -> memoryview:
-        """Return a writable view of so many bytes, which hold whatever they held."""
+        """Return a writable view of `num_bytes` bytes, which are not cleared."""
         if len(self._memory) < num_bytes:
-            self._memory = bytearray(num_bytes * 5 // 4)  # pictures differ a little in size
+            self._memory = bytearray(num_bytes * 5 // 4)  # a quarter more, since pictures differ in size
         return memoryview(self._memory)[:num_bytes]
 
 
 class ShardAccess(Protocol):
-    """The bytes of some shards, numbered from 0 as in the sequence of ShardFile that it was made of."""
+    """Access to the bytes of some shards, numbered from 0 in the order of the `ShardFile`s that it was made from."""
 
     def read(self, shard: int, start: int, stop: int, buffer: ReadBuffer) -> memoryview:
-        """Return the bytes [start, stop) of a shard: a view of `buffer`, or of memory of its own.
+        """Return the bytes [start, stop) of a shard: a view of `buffer` or of other memory.
 
-        What a view of `buffer` shows changes when `buffer` is used again. Many threads call at a time, each with a
-        buffer of its own.
+        The next use of `buffer` may overwrite the view. Many threads may call at a time, each with its own buffer.
 
         Raises:
-            DataSetError: the shard is missing, of another size or content, or cannot be read; it names the shard.
+            DataSetError: the shard is missing, has another size or content, or cannot be read; the text names it.
         """
 
     def expect(self, shards: Sequence[int]) -> None:
-        """Take notice of the shards that will be read next, soonest first, those that are being read included.
+        """Announce the shards that will be read next, soonest first, including those that are being read now.
 
-        Called each time that this changes, by one thread. A hint: what it names may be fetched, what it does not name
-        may be dropped, and any shard may be read all the same.
+        One thread calls it each time the list changes. It is a hint: shards in the list may be fetched ahead, all
+        others may be dropped, and `read` works for any shard.
         """
 
     def close(self) -> None:
-        """Let go of files, threads and memory. Nothing is read after it."""
+        """Release files, threads and memory. `read` must not be called any more."""
 
 
 class LocalShards:
-    """Shards that are files of this machine, read by position; a ShardAccess. Few files are open at a time."""
+    """A ShardAccess to local files, read by position. It keeps only a limited number of files open."""
 
     def __init__(self, files: Sequence[ShardFile], *, max_open_files: int = _MAX_OPEN_FILES) -> None:
         self._files, self._max_open_files = files, max_open_files
@@ -81,7 +80,7 @@ class LocalShards:
         return view
 
     def expect(self, shards: Sequence[int]) -> None:
-        """The system's own cache of files does better without being told."""
+        """Do nothing: the system's file cache needs no hints."""
 
     def close(self) -> None:
         with self._lock:
@@ -91,7 +90,7 @@ class LocalShards:
             self._open.clear()
 
     def forget(self, shards: Iterable[int]) -> None:
-        """Close files of shards as soon as nobody reads them."""
+        """Close the files of some shards as soon as no thread reads them."""
         with self._lock:
             for shard in shards:
                 file = self._open.pop(shard, None)
@@ -120,7 +119,7 @@ class LocalShards:
 
 
 class _OpenFile:
-    """A descriptor that is closed when it is evicted and nobody reads by it."""
+    """A descriptor that is closed when it is evicted and no thread reads from it."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -133,7 +132,7 @@ class _OpenFile:
 
 
 class RangedShards:
-    """Shards of any store, each read a request of its own; a ShardAccess."""
+    """A ShardAccess to any store; each read is one request."""
 
     def __init__(self, files: Sequence[ShardFile]) -> None:
         self._files = files
@@ -151,14 +150,14 @@ class RangedShards:
         return memoryview(data)
 
     def expect(self, shards: Sequence[int]) -> None:
-        """Nothing is kept, so nothing is fetched before it is asked for."""
+        """Do nothing: nothing is cached, so nothing is fetched ahead."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
 
 def cut_short_error(file: ShardFile, start: int, stop: int, *, found: int) -> DataSetError:
-    """Return the error of a shard that holds `found` of the bytes [start, stop)."""
+    """Return the error for a shard that has only the first `found` of the bytes [start, stop)."""
     return DataSetError(
         f"{file.name}: expected {stop - start:,} bytes at byte {start:,}, found {found:,}; {NOT_AS_PACKED}"
     )
@@ -179,5 +178,5 @@ def _open_file(file: ShardFile) -> int:
 
 
 def unreadable_error(file: ShardFile, error: OSError) -> DataSetError:
-    """Return the error of a shard whose store failed."""
+    """Return the error for a shard whose store failed."""
     return DataSetError(f"{file.name}: cannot read the shard: {error}")

@@ -1,7 +1,7 @@
-"""Shards of a bucket kept whole on this host: each is fetched once, checked, and read as a file from then on.
+"""A cache of a bucket's shards on this host: each shard is fetched once, checked, and then read as a local file.
 
-Threads fetch the shards that were announced, soonest first, as long as there is room or something there is needed
-later. Who reads a record of a shard that is about to come waits for it; a record of any other is read from the store.
+Threads fetch the announced shards, soonest first, as long as there is room or the cache holds shards that are needed
+later. A read of a shard that will be fetched waits for it; a read of any other shard goes to the store.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _log = logging.getLogger(__name__)
 
 _NUM_THREADS = 2
 _BYTES_PER_REQUEST = 8_000_000
-"""A request's latency is small beside it, and few of them are in memory."""
+"""Large enough that a request's latency is small against its transfer, small enough to hold in memory."""
 _POLL_S = 0.02
-"""Between looks for a shard that another process fetches."""
+"""Seconds between two checks for a shard that another process fetches."""
 _TAKE_OVER_S = 0.5
-"""Between attempts to fetch it in that one's place, which succeed when it has died."""
+"""Seconds between attempts to take such a download over, which succeed if the other process has died."""
 _PATIENCE_S = 10.0
-"""A record whose shard takes longer than this to come is read from the store."""
+"""Seconds that a read waits for its shard before it goes to the store."""
 _PAUSE_S = 5.0
-"""After a failure nothing is fetched for so long, unless the order moves on."""
+"""Seconds without downloads after a failure, unless `expect` is called with another list."""
 
 
 class _Place(enum.Enum):
@@ -43,7 +43,7 @@ class _Place(enum.Enum):
 
 
 class CachedShards:
-    """A ShardAccess; threads and folder begin with the first call of `expect`."""
+    """A ShardAccess with a cache. The first call of `expect` starts its threads and makes the folder."""
 
     def __init__(self, files: Sequence[ShardFile], folder: CacheFolder, *, num_threads: int = _NUM_THREADS) -> None:
         self._files, self._folder, self._num_threads = files, folder, num_threads
@@ -54,7 +54,7 @@ class CachedShards:
         self._places: dict[int, _Place] = {}
         self._expected: list[int] = []
         self._busy: set[int] = set()
-        """Which this process's threads are at."""
+        """Shards that threads of this process are fetching."""
         self._errors: dict[int, DataSetError] = {}
         self._paused_until_s = 0.0
         self._threads: list[threading.Thread] = []
@@ -65,7 +65,7 @@ class CachedShards:
             try:
                 return self._local.read(shard, start, stop, buffer)
             except DataSetError as error:
-                # Another process removed it, or the disk failed; the store has it in any case.
+                # Another process removed the shard, or the disk failed; the store still has it.
                 self._local.forget([shard])
                 self._pause(_PAUSE_S, lost=shard)
                 _log.info("%s: not in the cache any more: %s", self._files[shard].name, error)
@@ -75,7 +75,7 @@ class CachedShards:
         with self._changed:
             if self._expected == list(shards) or self._is_closing:
                 return
-            # Threads may still be at the last records of shards that are behind.
+            # Threads may still read the last records of shards that just left the list.
             gone = set(self._places).difference(shards, self._expected)
             self._expected = list(shards)
             for shard in shards:
@@ -85,7 +85,7 @@ class CachedShards:
                 del self._places[shard]
             self._paused_until_s = 0.0
             self._changed.notify_all()
-        self._local.forget(gone)  # a file that is open takes its room even after it was removed
+        self._local.forget(gone)  # an open file takes space even after its removal
         self._announce()
         if not self._threads:
             self._threads = [
@@ -105,7 +105,7 @@ class CachedShards:
         self._folder.close()
 
     def _wait_for(self, shard: int) -> bool:
-        """Return whether a shard is in the folder, after waiting for it if it is coming."""
+        """Wait for a shard that will be fetched, and return whether the shard is in the folder."""
         if self._places.get(shard) is _Place.HERE:  # without the lock: the usual case
             return True
         deadline_s = time.monotonic() + _PATIENCE_S
@@ -144,7 +144,7 @@ class CachedShards:
                 self._changed.notify_all()
 
     def _next(self) -> int | None:
-        """Return the shard to fetch now, once there is one; None at the end."""
+        """Wait for a shard to fetch and return it; None when the cache closes."""
         with self._changed:
             while not self._is_closing:
                 passed_over = self._busy.union(self._errors)
@@ -176,7 +176,10 @@ class CachedShards:
         return _Place.STORE
 
     def _download(self, file: ShardFile, part: Part) -> _Place:
-        """Fetch a shard, check it and give it its name. Raises DataSetError where it is another one, OSError."""
+        """Fetch a shard, check it and rename it to its final name.
+
+        Raises DataSetError if its bytes are not those that were packed, and OSError.
+        """
         is_whole = False
         try:
             found = hashlib.sha256()
@@ -204,7 +207,7 @@ class CachedShards:
         return _Place.HERE
 
     def _pause(self, seconds: float, *, lost: int | None = None) -> None:
-        """Fetch nothing for some time, and let nobody wait for what is not being fetched: neither has it room."""
+        """Fetch nothing for some time. Reads do not wait for shards whose download has not started."""
         with self._changed:
             self._paused_until_s = time.monotonic() + seconds
             for shard, place in self._places.items():

@@ -1,7 +1,7 @@
-"""Memory for a few batches, used again and again: in this process, or in one that both sides of a feed map.
+"""Reusable memory for a few batches: private to this process, or shared with the process that makes batches.
 
-A slot holds images uint8 [batch, px, px, 3], then labels, weights float32 [batch], masks and further images, each at a
-multiple of 4,096 bytes, the size of a page.
+A slot holds images uint8 [batch, px, px, 3], then labels, weights float32 [batch], masks and further images. Each array
+starts at a multiple of 4,096 bytes, the size of a page.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _MEMORY_NAME = "shardpack-batches"
 
 
 class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """The shape of a batch."""
+    """Shapes of the arrays of a slot."""
 
     batch_size: int
     image_px: int
     label_values: int = 0
-    """Values of a label vector; 0 where labels are class ids."""
+    """Values of a label vector; 0 if labels are class ids."""
     masks: int = 0
-    """Fields of masks, int32 [batch, px, px] each."""
+    """Number of fields of masks, int32 [batch, px, px] each."""
     pictures: int = 0
-    """Fields of further images, uint8 [batch, px, px, 3] each."""
+    """Number of fields of further images, uint8 [batch, px, px, 3] each."""
 
     @property
     def label_shape(self) -> tuple[int, ...]:
@@ -48,12 +48,12 @@ class SlotLayout(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def field_bytes(self) -> int:
-        """Bytes that masks and then further images take at the end of a slot."""
+        """Bytes of all masks and further images, which are at the end of a slot in this order."""
         return self.masks * self.mask_bytes + self.pictures * self.image_bytes
 
 
 class Slot:
-    """The arrays of one slot; whoever fills or reads them has it for itself."""
+    """The arrays of one slot. Only one side at a time fills or reads them."""
 
     def __init__(self, memory: memoryview, layout: SlotLayout) -> None:
         size, px = layout.batch_size, layout.image_px
@@ -68,7 +68,7 @@ class Slot:
         )
         self.weights: npt.NDArray[np.float32] = np.ndarray((size,), np.float32, memory, weights_at)
         self.field_memory: npt.NDArray[np.uint8] = np.ndarray((layout.field_bytes,), np.uint8, memory, fields_at)
-        """Of all masks and further images."""
+        """The memory of all masks and further images."""
         self.masks: tuple[npt.NDArray[np.int32], ...] = tuple(
             np.ndarray((size, px, px), np.int32, memory, fields_at + number * layout.mask_bytes)
             for number in range(layout.masks)
@@ -80,29 +80,29 @@ class Slot:
 
 
 class SlotRing:
-    """Slots in one piece of memory."""
+    """A number of slots of equal layout in one block of memory."""
 
     def __init__(self, layout: SlotLayout, num_slots: int, descriptor: int | None = None) -> None:
         """Map the memory.
 
         Args:
-            layout: of every slot.
-            num_slots: how many.
-            descriptor: of memory that `create_shared_memory` made; None for memory of this process alone.
+            layout: layout of every slot.
+            num_slots: number of slots.
+            descriptor: descriptor of memory that `create_shared_memory` made; None for memory private to this process.
         """
         self.layout, self.num_slots = layout, num_slots
         self.num_bytes = layout.slot_bytes * num_slots
         self._memory = mmap.mmap(-1 if descriptor is None else descriptor, self.num_bytes)
         view = memoryview(self._memory)
         self.memory: npt.NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
-        """All of it."""
+        """The memory of all slots, as uint8 with one axis."""
         step = layout.slot_bytes
         self.slots = tuple(Slot(view[index * step : (index + 1) * step], layout) for index in range(num_slots))
 
 
 def create_shared_memory(layout: SlotLayout, num_slots: int) -> int:
-    """Return the descriptor of new memory for a ring, which another process inherits. Raises OSError."""
-    # Not /dev/shm: most containers have 64 MB of it, and a write beyond them kills the process.
+    """Return a descriptor of new memory for a ring, which another process can inherit. Raises OSError."""
+    # Not in /dev/shm: most containers limit it to 64 MB, and a write beyond the limit kills the process.
     descriptor = os.memfd_create(_MEMORY_NAME)
     try:
         os.posix_fallocate(descriptor, 0, layout.slot_bytes * num_slots)

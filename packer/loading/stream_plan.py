@@ -1,4 +1,4 @@
-"""The batches of a Pipe channel: a stream's records as they come, mixed by a buffer, each epoch from its beginning."""
+"""The batches of a Pipe channel: records in the stream's order, shuffled in a buffer; epochs start at the beginning."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class StreamedRecord(NamedTuple):
     """A record that has been read from a stream."""
 
     shard: int
-    """Stands for the rank: -1 for rank 0, -2 for rank 1 ..., which no shard has as its index."""
+    """-1 for rank 0, -2 for rank 1, and so on: no shard has a negative index."""
     record: int
-    """How many samples the rank's epoch had before it."""
+    """Number of the record in the rank's epoch, counted from 0."""
     sample: Sample
 
 
 class StreamPlan:
-    """A BatchPlan that is no function: its batches have to be asked for in their order, by one thread."""
+    """A BatchPlan with state: one thread must request its batches in order."""
 
     def __init__(self, source: RecordSource, given: LoaderInput, spec: LoaderSpec) -> None:
-        """Raises DataSetError where the split is empty, OptionsError where a rank cannot fill a batch."""
+        """Raises DataSetError if the split is empty, OptionsError if a rank cannot fill a batch."""
         self._source, self._spec = source, spec
         self._read = ReadSpec(
             rank=spec.rank,
@@ -45,7 +45,7 @@ class StreamPlan:
         return self._steps
 
     def places(self, epoch: int, position: int) -> Iterator[BatchPlace]:
-        """Yield batches from the beginning of an epoch, whatever the position: a stream cannot be entered elsewhere."""
+        """Yield batches from the start of an epoch. `position` is ignored: a stream can only be read from its start."""
         for number in itertools.count(epoch) if self._spec.is_training else (epoch,):
             for step in range(self._steps):
                 yield BatchPlace(number, step * self._spec.global_batch, step)
@@ -59,7 +59,7 @@ class StreamPlan:
         """Read the records of the next batch.
 
         Raises:
-            DataSetError: nobody feeds the stream, or it is not what the manifest says.
+            DataSetError: nothing writes to the stream, or its records differ from the manifest.
             CorruptRecordError: a record's framing or checksum is wrong.
         """
         spec = self._spec
@@ -78,6 +78,6 @@ class StreamPlan:
         return []
 
     def _read_to_end(self) -> None:
-        """Read what no batch holds, since a stream is checked to its end."""
+        """Read the records that no batch holds, so that the stream is checked to its end."""
         for _ in self._samples:
             pass

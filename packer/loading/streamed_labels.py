@@ -1,6 +1,6 @@
-"""Vectors as labels of a stream: how long they are is known with the first record, after memory for batches is there.
+"""Label vectors of a stream. Their length is known only from the first record, after the slots have been allocated.
 
-So they do not lie in the slots, as other labels do, but come beside them (`MadeBatch.vectors`).
+So these labels are not in the slots, as other labels are, but in `MadeBatch.vectors`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def has_streamed_vectors(shards: InputShards) -> bool:
 
 
 def check_streamed_vectors(shards: InputShards, spec: LoaderSpec) -> None:
-    """Raise OptionsError where a rank may have no record at all, and so no length for the labels of empty batches."""
+    """Check that every rank has a record: without one, the length of its labels is unknown. Raises OptionsError."""
     counts = sorted(shard.num_records for shard in shards.manifest.split(spec.split).shards)
     if not any(counts[: len(counts) // spec.world]):
         raise OptionsError(
@@ -34,25 +34,25 @@ def check_streamed_vectors(shards: InputShards, spec: LoaderSpec) -> None:
 
 
 def create_streamed_labels(shards: InputShards, spec: LoaderSpec) -> StreamedLabels | None:
-    """Return what makes the labels of a split whose vectors come beside the slots; None for any other split."""
+    """Return a maker of label arrays for a split whose label vectors are not in the slots; None for other splits."""
     return StreamedLabels(shards.uri, spec.batch_size) if has_streamed_vectors(shards) else None
 
 
 class StreamedLabels:
-    """Makes label arrays of the batches of one rank; remembers how long its vectors are."""
+    """Makes the label arrays of one rank's batches, and remembers the length of a vector."""
 
     def __init__(self, uri: str, batch_size: int) -> None:
-        """Take the URI of what is read, for messages, and the samples of a batch."""
+        """Args: uri: of the data set, for messages. batch_size: samples of a batch."""
         self._uri, self._batch_size = uri, batch_size
         self._num_values: int | None = None
 
     @property
     def num_values(self) -> int | None:
-        """The length of a vector; None before the first one came."""
+        """The length of a vector; None before the first vector."""
         return self._num_values
 
     def array(self, vectors: Sequence[Sequence[float]]) -> npt.NDArray[np.float32]:
-        """Return float32 [batch, n]: the vectors of a batch, then zeros. Raises DataSetError where lengths differ."""
+        """Return float32 [batch, n]: the vectors of a batch, then zeros. Raises DataSetError if lengths differ."""
         for vector in vectors:
             if self._num_values is None:
                 self._num_values = len(vector)

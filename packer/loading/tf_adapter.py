@@ -1,4 +1,4 @@
-"""Batches of a loader as a tf.data.Dataset. Nothing is decoded by TensorFlow, so any encoding will do."""
+"""Batches of a loader as a tf.data.Dataset. TensorFlow decodes nothing, so samples may have any encoding."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from packer.loading.loader import Loader
 
 TfDataset: TypeAlias = Any
-"""A tf.data.Dataset; TensorFlow is not importable where types are checked."""
+"""A tf.data.Dataset. The alias is Any because TensorFlow is not installed where types are checked."""
 
 
 def tf_dataset(loader: Loader) -> TfDataset:
-    """Return a data set of (images, labels, weights): the loader's batches from where it stands, one by one.
+    """Return a data set of (images, labels, weights): the loader's batches from its position on, one by one.
 
     Images are uint8 [batch, px, px, 3] in RGB, labels int64 [batch] or float32 [batch, n], weights float32 [batch].
-    How long the vectors of a Pipe channel are is not known before its first record: their n is None.
-    Of a training split there is no end: take `loader.steps` for an epoch. Batches that are fetched ahead of the loop,
-    as by `prefetch`, count as handed out in the loader's state.
+    For label vectors of a Pipe channel, n is None, since their length is known only from the first record. A training
+    split never ends: take `loader.steps` batches for an epoch. Batches that are fetched ahead of the loop, for instance
+    by `prefetch`, count as handed out in the loader's state.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
@@ -40,5 +40,5 @@ def tf_dataset(loader: Loader) -> TfDataset:
 
 
 def import_tensorflow() -> ModuleType:
-    """Return TensorFlow. Raises MissingExtraError where it is not installed."""
+    """Import and return TensorFlow. Raises MissingExtraError if it is not installed."""
     return require_extra("tensorflow", "tensorflow", purpose="batches of a tf.data.Dataset")

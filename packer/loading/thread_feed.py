@@ -2,7 +2,7 @@
 
     free slots -> dispatcher: the next batch's records -> pieces -> threads: read, decode into the slot -> batches
 
-A thread takes a piece of a batch at a time, so few slots keep many threads busy, and the first batch is there sooner.
+A thread takes a piece of a batch at a time. So few slots keep many threads busy, and the first batch is ready sooner.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from packer.loading.slot_ring import Slot, SlotRing
 
 PIECE_SAMPLES = 16
 SHARDS_AHEAD = 1024
-"""So many shards are announced at most."""
+"""Most shards that are announced."""
 _CLOSE_WAIT_S = 2.0
-"""For each thread; one that waits for a stream or a store ends later by itself."""
+"""Seconds to wait for each thread; one that waits for a stream or a store ends later by itself."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class _Job:
     slot: int
     num_samples: int
     notes: list[SampleNotes | None] = field(default_factory=list)
-    """Of each piece, as they are finished."""
+    """Notes of each piece; None until it is finished."""
     missing: int = 0
     error: BaseException | None = None
     is_done: threading.Event = field(default_factory=threading.Event)
@@ -57,12 +57,12 @@ class _Piece:
 
 
 class ThreadFeed:
-    """A BatchFeed of this process."""
+    """A BatchFeed whose batches are made by threads of this process."""
 
     def __init__(
         self, setup: MakerSetup, plan: BatchPlan, places: Iterator[BatchPlace], ring: SlotRing, num_threads: int
     ) -> None:
-        """Start the threads, and with them the first batches."""
+        """Start the threads, which start to make batches."""
         self.ring = ring
         self._setup, self._plan, self._places = setup, plan, places
         self._free: SimpleQueue[int | None] = SimpleQueue()
@@ -104,7 +104,7 @@ class ThreadFeed:
         return describe_batch(job.slot, job.place, job.num_samples, notes)
 
     def give_back(self, slot: int) -> None:
-        self._free.put(slot)  # this queue may be used in destructors
+        self._free.put(slot)  # a SimpleQueue is safe to use in destructors
 
     def close(self) -> None:
         if self._is_closing:
@@ -166,7 +166,7 @@ class ThreadFeed:
 
 
 def blank_rest(slot: Slot, num_samples: int) -> None:
-    """Make black images of label 0 and weight 0 of the samples of a slot from `num_samples` on."""
+    """Set the samples of a slot from number `num_samples` on to black images of label 0 and weight 0."""
     slot.images[num_samples:] = 0
     slot.labels[num_samples:] = 0
     slot.weights[num_samples:] = 0
@@ -177,7 +177,7 @@ def blank_rest(slot: Slot, num_samples: int) -> None:
 
 
 def describe_batch(slot: int, place: BatchPlace, num_samples: int, notes: Sequence[SampleNotes]) -> MadeBatch:
-    """Return what is told of a batch, from the notes of its pieces in their order."""
+    """Return the batch in a slot, given the notes of its pieces in order."""
     names = notes[0].columns if notes else ()
     return MadeBatch(
         slot=slot,

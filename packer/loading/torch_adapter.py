@@ -1,7 +1,8 @@
-"""Batches of a loader as tensors of PyTorch: no copy on a CPU, one by a stream of its own to a GPU.
+"""Batches of a loader as PyTorch tensors: without a copy on a CPU, with one copy to a GPU.
 
-Where the device is a GPU, the memory of the loader's slots is pinned, so that a copy runs beside the kernels of the
-step before: it is asked for as soon as the loop asks for a batch, and the loop's own stream waits for it, not the loop.
+For a GPU, the memory of the loader's slots is pinned and copies use a CUDA stream of their own. So a copy runs at the
+same time as the kernels of the previous step. It starts when the loop asks for a batch; the loop's CUDA stream waits
+for the copy, the loop itself does not.
 """
 
 from __future__ import annotations
@@ -23,32 +24,32 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TorchBatch:
-    """Samples of one rank and step, on one device."""
+    """The samples of one rank in one step, on one device."""
 
     images: Any
     """uint8 [batch, 3, px, px], RGB, laid out channels last."""
     labels: Any
-    """int64 [batch], or float32 [batch, n] where they are vectors."""
+    """int64 [batch]: class ids; float32 [batch, n] if labels are vectors."""
     weights: Any
-    """float32 [batch]: 1, or 0 for what fills up the last batches of an evaluation."""
+    """float32 [batch]: 1 for a sample, 0 for one that only fills up an evaluation's last batches."""
     epoch: int
     step: int
     num_samples: int
     keys: Sequence[str]
     columns: Mapping[str, Sequence[Any]]
     fields: Mapping[str, Any]
-    """As in the loader's batch: NumPy arrays, on the host."""
+    """The fields of the loader's batch: NumPy arrays on the host."""
 
 
 class TorchBatches:
-    """The batches of a loader, as `Loader` yields them; its state is the loader's."""
+    """The batches of a loader as tensors, in the loader's order. Save and load the state through the loader."""
 
     def __init__(self, loader: Loader, device: str = "cpu") -> None:
-        """Take a loader.
+        """Wrap a loader.
 
         Args:
-            loader: whose batches are taken.
-            device: where the tensors are, such as ``cuda:0``.
+            loader: source of the batches.
+            device: device of the tensors, such as ``cuda:0``.
 
         Raises:
             MissingExtraError: PyTorch is not installed.
@@ -58,7 +59,7 @@ class TorchBatches:
         self._device = self._torch.device(device)
 
     def __iter__(self) -> Iterator[TorchBatch]:
-        """Yield the batches from where the loader stands. Raises as the loader's iterator."""
+        """Yield the batches from the loader's position on. Raises as the loader's iterator."""
         if self._device.type != "cuda":
             for batch in self._loader:
                 began_s = time.perf_counter()
@@ -78,7 +79,7 @@ class TorchBatches:
             copier.close()
 
     def _tensors(self, batch: Batch) -> tuple[Any, Any, Any]:
-        """Return tensors over the batch's own memory, which they keep."""
+        """Return images, labels and weights as tensors that share the batch's memory and keep it in use."""
         as_tensor = self._torch.from_numpy
         return as_tensor(batch.images).permute(0, 3, 1, 2), as_tensor(batch.labels), as_tensor(batch.weights)
 
@@ -97,17 +98,17 @@ class TorchBatches:
 
 
 class _CudaCopier:
-    """Copies batches to one GPU by a stream of its own."""
+    """Copies batches to one GPU on a CUDA stream of its own."""
 
     def __init__(self, torch: Any, device: Any) -> None:
         self._torch, self._device = torch, device
         self._stream = torch.cuda.Stream(device)
         self._pinned: Any = None
         self._under_way: tuple[Any, Batch] | None = None
-        """The event of the last copy, and what it reads."""
+        """The CUDA event of the last copy, and the batch that it reads."""
 
     def pin(self, loader: Loader) -> None:
-        """Pin the memory of the loader's slots, once. Where that fails, copies are made all the same, but waited on."""
+        """Pin the memory of the loader's slots, once. If that fails, copies still work but block the loop."""
         memory = loader.slot_memory
         if memory is None or memory is self._pinned:
             return
@@ -120,7 +121,7 @@ class _CudaCopier:
         self._pinned = memory
 
     def copy(self, batch: Batch, tensors: tuple[Any, Any, Any]) -> tuple[Any, ...]:
-        """Return copies on the GPU, for which the current stream waits before its next work."""
+        """Start copies to the GPU and return them; the current stream waits for them before its next work."""
         self._finish()
         current = self._torch.cuda.current_stream(self._device)
         with self._torch.cuda.stream(self._stream):
@@ -136,7 +137,7 @@ class _CudaCopier:
         self._unpin()
 
     def _finish(self) -> None:
-        """Wait for the last copy, which has had the time of a step, and let its slot go."""
+        """Wait for the last copy (usually finished: a step has passed since) and release its slot."""
         if self._under_way is not None:
             self._under_way[0].synchronize()
             self._under_way = None

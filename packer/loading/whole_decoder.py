@@ -1,6 +1,6 @@
-"""Crops by the libraries that PyPI has: the picture decoded whole into a kept buffer, its window resized.
+"""Crops by libraries from PyPI: the whole picture is decoded into a reused buffer, then its window is scaled.
 
-libjpeg-turbo (simplejpeg) decodes, cykooz-resizer scales; both leave the GIL alone while they work.
+libjpeg-turbo (simplejpeg) decodes and cykooz-resizer scales; both release the GIL while they work.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from packer.loading.crop_decoder import CropWindow, PictureError, PictureSize, P
 
 _TRIANGLE = ResizeAlg.convolution(FilterType.bilinear)
 _DRAFT_FACTOR = 2
-"""The decoder may shrink a window to no less than this many times what is wanted."""
+"""The decoder may shrink a window only as long as it keeps this many times the wanted size, in width and height."""
 _LEAST_SIDE_PX = 64
-"""In smaller pictures two scales of the decoder may have the same size; a window is never larger than its picture."""
+"""Smaller windows are not shrunk: in a small picture, two of the decoder's scales may give the same size."""
 _CHANNELS = 3
 
 
@@ -55,7 +55,7 @@ class WholeJpegDecoder:
 
 
 def shrink_factor(window: CropWindow, out: Pixels) -> int:
-    """Return 8, 4 or 2 where that many pixels of the window and _DRAFT_FACTOR more make one of `out`, otherwise 1."""
+    """Return by how much the decoder may shrink: 8, 4, 2 or 1, so that the window keeps `_DRAFT_FACTOR` times `out`."""
     most = min(window.height // out.shape[0], window.width // out.shape[1]) // _DRAFT_FACTOR
     if min(window.height, window.width) < _LEAST_SIDE_PX:
         return 1
@@ -64,7 +64,7 @@ def shrink_factor(window: CropWindow, out: Pixels) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ExactWindow:
-    """A window with fractions of pixels, as a decoder that shrinks makes of one with whole ones."""
+    """A window in fractions of pixels, as it results when a decoder shrinks a window of whole pixels."""
 
     top: float
     left: float
@@ -73,18 +73,18 @@ class ExactWindow:
 
 
 class CropScaler:
-    """Scales windows of decoded pictures with an antialiased triangle filter, on the thread that made it."""
+    """Scales windows of decoded pictures with an antialiased triangle filter; used only by the thread that made it."""
 
     def __init__(self) -> None:
         self._resizer = Resizer()
         self._scaled = ImageData(1, 1, PixelType.U8x3)
 
     def scale(self, pixels: Pixels, window: ExactWindow, out: Pixels, is_flipped: bool) -> None:
-        """Fill `out` with a window of `pixels`, scaled to its size, mirrored if `is_flipped`."""
+        """Fill `out` with a window of `pixels`, scaled to the size of `out` and mirrored if `is_flipped`."""
         height, width = out.shape[:2]
         if (self._scaled.height, self._scaled.width) != (height, width):
             self._scaled = ImageData(width, height, PixelType.U8x3)
-        # The window alone: what lies around it must not be seen, and the resizer takes a copy of what it is given.
+        # Pass only the window: pixels around it must not contribute, and the resizer copies its input.
         top, left = int(window.top), int(window.left)
         bottom, right = math.ceil(window.top + window.height), math.ceil(window.left + window.width)
         part = pixels[top:bottom, left:right]
@@ -100,5 +100,5 @@ class CropScaler:
         if not is_flipped:
             out[:] = scaled
             return
-        for channel in range(_CHANNELS):  # a fifth of the time of all three at once
+        for channel in range(_CHANNELS):  # five times as fast as all three channels at once
             out[:, :, channel] = scaled[:, ::-1, channel]

@@ -1,7 +1,7 @@
-"""Shards that are read from start to end and held in memory while their records are wanted, as suits FastFile mode.
+"""Shards that are read from start to end and held in memory while their records are needed, for FastFile mode.
 
-There a file is fetched from the bucket while it is read, ahead of a reader that goes straight through it; one that
-jumps about waits for a request each time.
+FastFile fetches a file from the bucket while it is read, ahead of a sequential reader. A reader that jumps waits for a
+request each time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from packer.reading.shard_file import ShardFile, open_shard
 
 
 class WholeShards:
-    """A ShardAccess that holds a few shards, those that were read last."""
+    """A ShardAccess that holds the few shards that were read last."""
 
     def __init__(self, files: Sequence[ShardFile], *, max_shards: int) -> None:
         self._files, self._max_shards = files, max(1, max_shards)
@@ -28,9 +28,9 @@ class WholeShards:
         return self.whole(shard)[start:stop]
 
     def whole(self, shard: int) -> memoryview:
-        """Return a shard's bytes, reading it if it is not held. One thread reads, others wait for it.
+        """Return a shard's bytes, and read them if they are not held. One thread reads, others wait for it.
 
-        Raises DataSetError where it is missing, of another size, or cannot be read.
+        Raises DataSetError if the shard is missing, has another size, or cannot be read.
         """
         with self._lock:
             held = self._held.get(shard)
@@ -47,7 +47,7 @@ class WholeShards:
         return memoryview(held.result())
 
     def expect(self, shards: Sequence[int]) -> None:
-        """Nothing is read before it is asked for."""
+        """Do nothing: nothing is read ahead."""
 
     def close(self) -> None:
         with self._lock:

@@ -1,6 +1,6 @@
-"""Which part of a picture becomes a sample, and whether it is mirrored: decided by hashes alone.
+"""Chooses the part of a picture that becomes a sample, and whether it is mirrored, by hashes alone.
 
-The same (seed, epoch, shard, record) give the same window on every machine, in whatever order records are read.
+The same (seed, epoch, shard, record) gives the same window on every machine, in whatever order records are read.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ _WORDS = struct.Struct("<4Q")
 
 @dataclass(frozen=True, slots=True)
 class SampleSeed:
-    """What all chance of one sample in one epoch comes from."""
+    """The source of all random choices for one sample in one epoch."""
 
     digest: bytes
     """32 bytes."""
 
     @property
     def is_flipped(self) -> bool:
-        """Half of all samples are mirrored. The bit is one that `_fractions` leaves alone."""
+        """True for half of all samples. `_fractions` does not use this bit."""
         return bool(self.digest[0] & 1)
 
     @property
     def number(self) -> int:
-        """A seed of 64 bits for generators of other libraries, which tells nothing of the window."""
+        """A seed of 64 bits for generators of other libraries; it is independent of the window."""
         return int.from_bytes(hashlib.sha256(self.digest + b"transform").digest()[:8], "little")
 
 
 def sample_seed(seed: int, epoch: int, shard: int, record: int) -> SampleSeed:
-    """Return the seed of a record (by the index of its shard in the manifest) in an epoch."""
+    """Return the seed of a record in an epoch. `shard` is the index of its shard in the manifest."""
     return SampleSeed(hashlib.sha256(b"crop\0%d\0%d\0%d\0%d" % (seed, epoch, shard, record)).digest())
 
 
 def random_window(size: PictureSize, min_area: float, seed: SampleSeed) -> CropWindow:
     """Return a window of random area, shape and place (Szegedy et al. 2014, "Going deeper with convolutions", 6).
 
-    In a picture so long that none fits, it is the largest one in the middle whose shape is allowed.
+    If no window fits after some attempts, as in a very long picture, it is the largest central one of an allowed shape.
     """
     height, width = size.height, size.width
     least, most = _LOG_RATIOS
@@ -64,13 +64,13 @@ def random_window(size: PictureSize, min_area: float, seed: SampleSeed) -> CropW
 
 
 def central_window(size: PictureSize, evaluation_crop: float) -> CropWindow:
-    """Return the central square of a share of the short side."""
+    """Return the central square whose side is `evaluation_crop` times the picture's short side."""
     side = max(1, round(min(size.height, size.width) * evaluation_crop))
     return CropWindow((size.height - side) // 2, (size.width - side) // 2, side, side)
 
 
 def _fractions(digest: bytes) -> tuple[float, float, float, float]:
-    """Return four numbers in [0, 1), of 53 bits each; the low 11 bits of each word are left over."""
+    """Return four numbers in [0, 1) of 53 bits each, made from four words of 64 bits without their low 11 bits."""
     area, ratio, top, left = _WORDS.unpack(digest)
     scale = 2.0**-53
     return (area >> 11) * scale, (ratio >> 11) * scale, (top >> 11) * scale, (left >> 11) * scale
