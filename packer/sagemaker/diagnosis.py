@@ -1,7 +1,7 @@
-"""Why a training job is slow: which of AWS's rules of thumb applies, by which figure, and what to change here.
+"""Why a training job is slow: finds the AWS rules of thumb that apply, with figures, and says what to change.
 
-AWS's advice on input: a long start is the download; GPUs that wait beside busy processors wait for decoding; where all
-is idle, threads are too few or the store is slow.
+AWS's advice on input: a long start means a long download. Idle GPUs beside busy processors mean slow decoding. If both
+are idle, there are too few threads or the store is slow.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from packer.sagemaker.instance_types import num_cpus, with_more_cpus
 from packer.sagemaker.job_metrics import JobFigures
 
 _BUSY = 0.8
-"""A processor that is busier than this has little left."""
+"""A processor that is busier than this has little capacity left."""
 _IDLE = 0.7
-"""A GPU that is less busy than this waits for something."""
+"""A GPU that is less busy than this is waiting."""
 _FULL = 0.9
 _LONG_START = 0.2
-"""Of download and training together."""
+"""A download is long above this share of download and training together."""
 _SHORT_S = 60.0
-"""A start that nobody minds."""
+"""A download up to this many seconds is never called long."""
 _WAITS = 0.1
-"""A trainer that waits for data longer than this share of its time is slowed down by it."""
+"""Waiting for data slows a trainer down if it takes more than this share of the time."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +37,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_wait_share(lines: bytes, *, name: str) -> float | None:
-    """Return the share of its time that the trainer waited for data, by its events; None where no step is told of.
+    """Return the share of the trainer's time spent waiting for data, from its events; None if they hold no steps.
 
     Raises:
-        OptionsError: these are no events.
+        OptionsError: the lines are not events of the trainer.
     """
     waited = total = 0.0
     before = None
@@ -65,11 +65,11 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diagnose(figures: JobFigures, wait_share: float | None = None) -> Sequence[Finding]:
-    """Return which rules apply, the most costly first; none where nothing was measured.
+    """Return the rules that apply, the most costly first; empty if nothing was measured.
 
     Args:
-        figures: of the job.
-        wait_share: of its time that the trainer waited for data, where its events are known.
+        figures: measurements of the job.
+        wait_share: share of the trainer's time spent waiting for data, in [0, 1]; None if its events are not known.
     """
     return [*_start(figures), *_use(figures, wait_share), *_limits(figures)]
 
@@ -117,7 +117,7 @@ def _use(figures: JobFigures, wait_share: float | None) -> Iterator[Finding]:
 
 
 def _help_decoding(figures: JobFigures) -> str:
-    """Say what makes decoding cheaper, and how many processors more would feed the GPUs."""
+    """Return advice that makes decoding cheaper, with the number of processors missing to feed the GPUs."""
     assert figures.gpu is not None
     assert figures.cpu is not None
     cpus = num_cpus(figures.instance_type)

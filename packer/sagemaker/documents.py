@@ -1,4 +1,4 @@
-"""From options and a data set to the documents that SageMaker takes."""
+"""Makes the documents that SageMaker takes from options and a data set."""
 
 from __future__ import annotations
 
@@ -38,24 +38,28 @@ _DIGEST_DIGITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeRequests:
-    """What was asked for."""
+    """The channels and documents that the options ask for."""
 
     dest: str
     channels: list[dict[str, Any]]
     """InputDataConfig."""
     uploaded: tuple[str, ...]
-    """Keys of the lists that were written."""
+    """Keys of the lists of shards that were written."""
     files: dict[str, bytes]
-    """Documents by the path that they are wanted at."""
+    """Content of each document by the path to write it to."""
 
 
 def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests:
-    """Make what the options ask for; with `upload`, write lists of shards. `reach` says how the data set is reached.
+    """Make the documents that the options ask for; with `upload`, also write the lists of shards.
+
+    Args:
+        options: of the command.
+        reach: options for access to the data set's store.
 
     Raises:
         NotADataSetError, DataSetError: there is no data set, or it is damaged.
-        OptionsError: the data set does not fit the cluster, or SageMaker would not take the request.
-        OSError: the data set's place cannot be read or written to.
+        OptionsError: the data set does not fit the cluster, or SageMaker would refuse the request.
+        OSError: the data set's store cannot be read or written to.
     """
     if not options.dest:
         raise OptionsError("expected a data set, got none", field="dest")
@@ -81,7 +85,7 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
 
 
 def check_document(document: object) -> list[str]:
-    """Return what is wrong with channels, a list of shards, a pipeline or a CreateTrainingJob request."""
+    """Return the faults of a document: channels, a list of shards, a pipeline or a CreateTrainingJob request."""
     if isinstance(document, list) and _is_key_list(document):
         return _key_list_faults(document)
     if isinstance(document, list):
@@ -94,7 +98,7 @@ def check_document(document: object) -> list[str]:
 
 
 def advise_on(document: object, manifest: Manifest | None = None) -> list[str]:
-    """Return what is doubtful in such a document though SageMaker takes it; `manifest` is of the data set it reads."""
+    """Return advice on a document that SageMaker would take. `manifest` is that of the data set which the job reads."""
     if isinstance(document, list):
         return [] if _is_key_list(document) else channel_list_departures(document)
     if isinstance(document, dict) and "Steps" in document:
@@ -137,7 +141,7 @@ def _pipeline_request_faults(request: dict[str, Any]) -> list[str]:
 def _documents(
     options: SageMakerOptions, reach: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
 ) -> dict[str, bytes]:
-    """Return the files that are asked for."""
+    """Return the requested documents by their paths."""
     documents: dict[str, bytes] = {}
     if options.job is not None or options.sdk is not None:
         name = f"shardpack-{manifest.digest[:_DIGEST_DIGITS]}"

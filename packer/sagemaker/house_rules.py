@@ -1,6 +1,6 @@
-"""What SageMaker takes in a training job and this package keeps out of: it is undocumented, or breaks something.
+"""Rules of this package for training jobs, against requests that SageMaker takes but that are undocumented or break.
 
-Requests that are made here keep to these rules; of requests of others `check` tells departures as warnings. Each text
+Requests made here follow these rules. For requests from elsewhere, `check` reports departures as warnings. Each text
 begins with the field.
 """
 
@@ -19,11 +19,11 @@ _NAMES_ONE_FILE = re.compile(r".*/[^/]+\.[A-Za-z0-9]{1,10}")
 
 
 def training_job_departures(request: Any, *, num_keys: Mapping[str, int] | None = None) -> list[str]:
-    """Return where a CreateTrainingJob request departs from the rules; nothing of one that SageMaker refuses.
+    """Return the departures of a CreateTrainingJob request from the rules; empty if SageMaker refuses it anyway.
 
     Args:
-        request: as it would be sent.
-        num_keys: objects that a channel's prefix or list names, by channel, where that is known.
+        request: the request as it would be sent.
+        num_keys: number of objects that a channel's prefix or list names, for each channel where it is known.
     """
     if training_job_faults(request):
         return []
@@ -37,7 +37,7 @@ def training_job_departures(request: Any, *, num_keys: Mapping[str, int] | None 
 
 
 def channel_list_departures(channels: Any) -> list[str]:
-    """Return where a list of channels alone departs from the rules; nothing of one that SageMaker refuses."""
+    """Return the departures of a list of channels from the rules; empty if SageMaker refuses it anyway."""
     return [] if channel_list_faults(channels) else list(_channel_departures(channels, "File"))
 
 
@@ -73,7 +73,7 @@ def _uri_departures(source: dict[str, Any], mode: str, path: str) -> Iterator[st
 def _share_departures(
     channels: list[dict[str, Any]], instances: Mapping[str, int], num_keys: Mapping[str, int]
 ) -> Iterator[str]:
-    """Compare the objects of sharded channels with the instances that they are dealt to."""
+    """Compare the number of objects of sharded channels with the number of instances that share them."""
     for index, channel in enumerate(channels):
         source = channel["DataSource"].get("S3DataSource", {})
         num_instances = sum(instances.get(name, 0) for name in source.get("InstanceGroupNames") or [""])

@@ -1,4 +1,4 @@
-"""InputDataConfig of a training job: the plan of its channels as SageMaker's API wants it said."""
+"""InputDataConfig of a training job: the plan of its channels in the form of SageMaker's API."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from packer.sagemaker.rules import channel_list_faults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSystem:
-    """A file system that instances mount, and where the data set is on it."""
+    """A file system that instances mount, and the folder of the data set on it."""
 
     file_system_id: str
     """``fs-`` and hexadecimal digits."""
     file_system_type: str
     """EFS or FSxLustre."""
     directory_path: str
-    """Absolute; on FSx for Lustre it begins with the name that it is mounted by."""
+    """Absolute path; on FSx for Lustre it begins with the mount name."""
 
     def __post_init__(self) -> None:
         if not self.directory_path.startswith("/"):
@@ -32,20 +32,20 @@ class FileSystem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataPlace:
-    """Where instances find the data set, and which of them read it."""
+    """Where instances find the data set, and which instances read it."""
 
     root: str
-    """``s3://bucket/prefix``, without a last ``/``; for messages alone where there is a file system."""
+    """``s3://bucket/prefix`` without a ``/`` at the end; used only in messages if there is a file system."""
     file_system: FileSystem | None = None
     groups: tuple[str, ...] = ()
-    """Instance groups that read; none in a cluster of one kind."""
+    """Instance groups that read the data set; empty for a cluster of one kind of instances."""
 
 
 def build_channels(plans: Sequence[ChannelPlan], place: DataPlace) -> list[dict[str, Any]]:
     """Return InputDataConfig for these channels.
 
     Raises:
-        OptionsError: SageMaker would not take it, such as for a place that is too long or no place in S3.
+        OptionsError: SageMaker would refuse the channels, for instance because a URI is too long or not in S3.
     """
     channels = [_channel(plan, place) for plan in plans]
     faults = channel_list_faults(channels) or channel_list_departures(channels)

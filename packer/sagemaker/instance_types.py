@@ -1,34 +1,34 @@
-"""What the name of an instance type tells of it."""
+"""Properties of instance types, derived from their names."""
 
 from __future__ import annotations
 
 import re
 
 _WITH_OWN_DISKS = re.compile(r"ml\.(?:[a-z]+\d+[a-z]*d[a-z]*|(?:p4|p5|p6|g4|g5|g6|trn|i)\w*)\..*")
-"""Families with a ``d`` behind their number have NVMe disks, and so have all of these families."""
+"""Families with a ``d`` after their number have NVMe disks, and so have the other families named here."""
 
 
 def has_own_disks(instance_type: str) -> bool:
-    """Say whether instances have disks of their own, which encrypt themselves: SageMaker takes no key for them."""
+    """Say whether instances have local NVMe disks. These encrypt themselves, so SageMaker takes no key for them."""
     return _WITH_OWN_DISKS.fullmatch(instance_type) is not None
 
 
 def num_gpus(instance_type: str) -> int:
-    """Return the GPUs of an instance; 0 where there are none, or the type is not known here (as of 2026-11)."""
+    """Return the number of GPUs of an instance; 0 if it has none or the type is unknown here (as of 2026-11)."""
     _, _, rest = instance_type.partition(".")
     family, _, size = rest.partition(".")
     return _GPUS.get(family, {}).get(size, 0)
 
 
 def num_cpus(instance_type: str) -> int:
-    """Return the virtual CPUs of an instance: four times the number in its size; 0 where the size has none."""
+    """Return the number of virtual CPUs: four times the number before ``xlarge``; 0 for sizes of another form."""
     size = instance_type.rpartition(".")[2]
     match = re.fullmatch(r"(\d*)xlarge", size)
     return 4 * int(match[1] or 1) if match else {"medium": 1, "large": 2}.get(size, 0)
 
 
 def with_more_cpus(instance_type: str) -> str:
-    """Return the smallest type of the family with as many GPUs and more CPUs; empty where there is none."""
+    """Return the smallest type of the family with equally many GPUs and more CPUs; empty if there is none."""
     _, _, rest = instance_type.partition(".")
     family = rest.partition(".")[0]
     gpus, cpus = num_gpus(instance_type), num_cpus(instance_type)

@@ -1,4 +1,4 @@
-"""What SageMaker takes in a training job, and what would cost money or data all the same."""
+"""Advice on training jobs that SageMaker takes although they would waste money or lose data."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SECRET_VALUES = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PR
 
 
 def training_job_advice(request: Any) -> list[str]:
-    """Return what is doubtful in a CreateTrainingJob request of the right shape, each beginning with the field.
+    """Return advice on a CreateTrainingJob request; each text begins with the field.
 
-    Nothing is said of one that is not well-formed.
+    Returns nothing for a request that is not well-formed.
     """
     if any(request_faults("CreateTrainingJob", request)):
         return []
@@ -76,7 +76,7 @@ def _gpu_advice(request: dict[str, Any]) -> Iterator[str]:
 
 
 def _image_advice(request: dict[str, Any]) -> Iterator[str]:
-    """Tell images that are for CPUs by their names, as AWS's own are called (``2.8.0-cpu-py312-ubuntu22.04``)."""
+    """Find images for CPUs by their names, which follow those of AWS's images (``2.8.0-cpu-py312-ubuntu22.04``)."""
     image = request.get("AlgorithmSpecification", {}).get("TrainingImage", "")
     name = next((name for name in _training_types(request) if num_gpus(name)), None)
     if name is not None and _FOR_CPUS.search(image.rpartition("/")[2]):

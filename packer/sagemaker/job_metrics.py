@@ -1,7 +1,7 @@
-"""How busy the instances of a training job were: what SageMaker and CloudWatch tell of it.
+"""How busy the instances of a training job were, from SageMaker and CloudWatch.
 
-CloudWatch has a mean a minute of each host in ``/aws/sagemaker/TrainingJobs``. CPUUtilization goes up to 100 for each
-virtual CPU, GPUUtilization to 100 for each GPU, memory and disk to 100.
+CloudWatch stores one mean a minute for each host in ``/aws/sagemaker/TrainingJobs``. The largest CPUUtilization is 100
+times the number of virtual CPUs, the largest GPUUtilization 100 times the number of GPUs; memory and disk go up to 100.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from packer.sagemaker.instance_types import num_cpus, num_gpus
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 METRICS = ("CPUUtilization", "GPUUtilization", "MemoryUtilization", "DiskUtilization")
 _MAX_QUERIES = 500
-"""Of one GetMetricData."""
+"""Most queries of one GetMetricData request."""
 _KEPT = ((15, 60), (63, 300))
-"""For so many days CloudWatch keeps means of so many seconds; after that, of an hour."""
+"""(days, seconds): for that many days, CloudWatch keeps means over that many seconds; later, means over an hour."""
 _MPI_GROUPS = "sagemaker_distribution_instance_groups"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFigures:
-    """What is known of a job; shares are in [0, 1] of all that an instance has, None where nothing was measured."""
+    """Facts and measurements of a job. `gpu`, `cpu`, `memory` and `disk` are shares in [0, 1]; None if not measured."""
 
     job: str
     status: str
     instance_type: str
-    """Of the instances that train."""
+    """Type of the instances that train."""
     modes: tuple[str, ...]
-    """Input modes of its channels."""
+    """Input modes of the job's channels."""
     download_s: float
-    """Seconds that input was downloaded before the program began."""
+    """Seconds of downloading input before the program started."""
     training_s: float
     """Seconds that the program ran."""
     gpu: float | None
@@ -45,7 +45,7 @@ class JobFigures:
 
 
 def open_clients(profile: str | None) -> tuple[Any, Any]:
-    """Return botocore's clients of SageMaker and CloudWatch. Raises OptionsError where no region is named."""
+    """Return botocore's clients of SageMaker and CloudWatch. Raises OptionsError without credentials or a region."""
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
@@ -59,17 +59,17 @@ def open_clients(profile: str | None) -> tuple[Any, Any]:
 
 
 def measure_job(job: str, sagemaker: Any, cloudwatch: Any, *, now: datetime.datetime) -> JobFigures:
-    """Ask what a job did and how busy its instances were while its program ran.
+    """Return what a job did and how busy its instances were while its program ran.
 
     Args:
-        job: its name.
+        job: name of the job.
         sagemaker: botocore's client of SageMaker.
         cloudwatch: botocore's client of CloudWatch.
-        now: the end of a job that still runs, with a time zone.
+        now: current time, with a time zone; the end of measurement for a job that still runs.
 
     Raises:
-        OptionsError: there is no such job, or its program has not begun.
-        StoreError: AWS refused, or cannot be reached.
+        OptionsError: there is no such job, or its program has not started.
+        StoreError: AWS refused the request or cannot be reached.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -117,7 +117,7 @@ def _fetch(
     end: datetime.datetime,
     now: datetime.datetime,
 ) -> dict[str, float]:
-    """Return the mean of each query that has values, by its id."""
+    """Return the mean of each query that has values, by the query's id."""
     age = now - start
     period = next((seconds for days, seconds in _KEPT if age < datetime.timedelta(days=days)), 3600)
     values: dict[str, list[float]] = {}
@@ -144,7 +144,7 @@ def _figures(
     with_gpus = {name[1:] for name in values if name.startswith("g")}
 
     def mean(letter: str, most: int) -> float | None:
-        """Return the mean of a metric; where some hosts have GPUs, of these alone."""
+        """Return the mean share of a metric over all hosts; if some hosts have GPUs, over these only."""
         numbers = [
             value for name, value in values.items() if name[0] == letter and (not with_gpus or name[1:] in with_gpus)
         ]

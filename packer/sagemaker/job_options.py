@@ -1,4 +1,4 @@
-"""What a user can ask of `shardpack sagemaker`: the command line is made of these fields."""
+"""Options of `shardpack sagemaker`; the command line is made from these fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Meta
 from packer.channels.channel_names import InputMode
 from packer.errors import OptionsError
 
-# Every command asks for the names of these options, and only `sagemaker` for what they mean.
+# Every command imports this module for the names of the options; only `sagemaker` needs the modules below.
 if TYPE_CHECKING:
     from packer.channels.channel_plan import Cluster
     from packer.channels.instance_groups import JobGroups
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PolicyKind(enum.StrEnum):
-    """Whose rights."""
+    """The role whose rights a policy lists."""
 
     PACK = "pack"
     TRAIN = "train"
@@ -89,17 +89,17 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     cache_days: Annotated[int, Meta(ge=0, description="a pipeline's packing counts as done for so long")] = 30
 
     def split_names(self) -> tuple[str, ...]:
-        """Return the splits to read; none for all of them."""
+        """Return the names of the splits to read; empty for all splits."""
         return _names(self.splits)
 
     def groups(self) -> JobGroups:
-        """Return the groups of a heterogeneous cluster, and what they do. Raises OptionsError."""
+        """Return the groups of a heterogeneous cluster and their roles. Raises OptionsError."""
         from packer.channels.instance_groups import choose_groups
 
         return choose_groups(self.instance_group, self.train_group, self.data_group)
 
     def input_mode(self) -> InputMode:
-        """Return the mode. Raises OptionsError where none was given."""
+        """Return the input mode. Raises OptionsError if none was given."""
         if self.mode is None:
             raise OptionsError(f"expected one of {', '.join(InputMode)}, got none", field="mode")
         return self.mode
@@ -118,7 +118,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Return where instances find the data set at `root`, an absolute path or URI.
 
         Raises:
-            OptionsError: the place does not go with the mode.
+            OptionsError: the place does not suit the input mode.
         """
         from packer.sagemaker.input_data import DataPlace
         from packer.stores.open_store import find_scheme
@@ -137,7 +137,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return DataPlace(root=root, groups=groups)
 
     def policy_places(self, *, kms_key: str, has_tags: bool) -> PolicyPlaces:
-        """Return what the role of `policy` has to reach."""
+        """Return the resources that the role of `policy` needs access to."""
         from packer.sagemaker.policies import PolicyPlaces
 
         images = (self.pack_image,) if self.policy is PolicyKind.PACK else (self.image,)
@@ -167,7 +167,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         )
 
     def job_spec(self, *, default_name: str, kms_key: str = "") -> JobSpec:
-        """Return what the job is, beside its data. Raises OptionsError."""
+        """Return the description of the job, apart from its data. Raises OptionsError."""
         from packer.sagemaker.job_settings import parse_pairs
         from packer.sagemaker.training_request import JobSpec
 
@@ -199,7 +199,7 @@ class SageMakerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         )
 
     def settings(self) -> JobSettings:
-        """Return what is asked of the job beside its data, instances and program. Raises OptionsError."""
+        """Return the optional settings of the job: tags, variables, network and times. Raises OptionsError."""
         from packer.sagemaker.job_settings import JobSettings, parse_pairs
 
         return JobSettings(

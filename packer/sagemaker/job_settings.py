@@ -1,6 +1,6 @@
-"""What can be asked of a training job beside its data, its instances and its program: tags, variables, network, times.
+"""Optional settings of a training job: tags, variables, network and times.
 
-Each is a member of CreateTrainingJob that most jobs do without.
+Each is a member of CreateTrainingJob that most jobs do not need.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from packer.errors import OptionsError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSettings:
-    """Members that a request has only where they are asked for."""
+    """Members that a request has only if they are set."""
 
     keep_alive_s: int | None = None
-    """Seconds that instances wait for the next job of the same kind, which are paid for."""
+    """Seconds that instances wait for the next job of the same kind; this time is charged."""
     tags: tuple[tuple[str, str], ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables of the container."""
+    """Environment variables of the container."""
     network_isolation: bool = False
-    """Containers reach no network but each other."""
+    """Containers can reach only each other over the network."""
     encrypt_traffic: bool = False
-    """What instances send each other is encrypted."""
+    """Traffic between instances is encrypted."""
     retries: int | None = None
-    """Times that SageMaker starts the job again after an error of its own."""
+    """How often SageMaker may restart the job after an internal error of SageMaker."""
     max_pending_s: int | None = None
     """Seconds that the job may wait for instances."""
 
@@ -54,10 +54,10 @@ NO_SETTINGS = JobSettings()
 
 
 def parse_pairs(texts: Sequence[str], *, field: str, example: str) -> tuple[tuple[str, str], ...]:
-    """Return the names and values of texts ``NAME=VALUE``.
+    """Return the names and values of texts of the form ``NAME=VALUE``.
 
     Raises:
-        OptionsError: a text is none, or a name stands there twice.
+        OptionsError: a text has another form, or a name appears twice.
     """
     pairs = []
     for text in texts:

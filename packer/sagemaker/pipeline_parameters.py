@@ -1,7 +1,7 @@
-"""What people change from one execution of a pipeline to the next: its parameters, each with the pipeline's own value.
+"""The parameters of a pipeline: values that a user may change for each execution. Each has a default value.
 
-The hyperparameters that were given are parameters too, named as in ``batch-size`` -> ``BatchSize``. A parameter stands
-as ``${Parameters.NAME}`` in the definition while that is made.
+Hyperparameters given by the user are parameters too; ``batch-size`` becomes ``BatchSize``. While a definition is being
+made, ``${Parameters.NAME}`` in a text stands for a parameter.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ _APPROVALS = ("PendingManualApproval", "Approved")
 
 
 def reference(name: str) -> str:
-    """Return what stands for a parameter in a definition."""
+    """Return the text that stands for a parameter while a definition is being made."""
     return f"${{Parameters.{name}}}"
 
 
 def hyperparameter_values(hyperparameters: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Return the values of hyperparameters as a person types them; the toolkit takes what is no JSON as it stands."""
+    """Return the values of hyperparameters as a user types them: texts without quotes, other values as JSON.
+
+    The toolkit takes a value that is not JSON as plain text.
+    """
     decoded = {name: parse_json(hyperparameters[name]) for name in names}
     return {name: value if isinstance(value, str) else hyperparameters[name] for name, value in decoded.items()}
 
@@ -36,14 +39,14 @@ def parameter_name(hyperparameter: str) -> str:
 def list_parameters(
     job: Mapping[str, Any], pack_image: str, processing_type: str, *, min_accuracy: float, is_registered: bool
 ) -> list[dict[str, Any]]:
-    """Return the parameters of any pipeline, but those of hyperparameters.
+    """Return all parameters of a pipeline except those for hyperparameters.
 
     Args:
         job: the training step's request.
-        pack_image: of the packing step.
-        processing_type: of the instances of other steps than training.
-        min_accuracy: in [0, 1].
-        is_registered: a good model is registered.
+        pack_image: image of the packing step.
+        processing_type: instance type of all steps but training.
+        min_accuracy: least accuracy of a good model, in [0, 1].
+        is_registered: True if the pipeline registers a good model.
     """
     texts = {TRAIN_IMAGE: job["AlgorithmSpecification"]["TrainingImage"], PACK_IMAGE: pack_image}
     if "InstanceType" in job["ResourceConfig"]:
@@ -57,5 +60,5 @@ def list_parameters(
 
 
 def text_parameter(name: str, value: str) -> dict[str, Any]:
-    """Return a parameter that is a text."""
+    """Return a parameter of type String."""
     return {"Name": name, "Type": "String", "DefaultValue": value}

@@ -1,8 +1,8 @@
-"""What is wrong with, and doubtful in, a pipeline's definition, whoever wrote it: SDKs or people.
+"""Faults of, and advice on, a pipeline's definition, no matter whether an SDK or a person wrote it.
 
-Steps whose arguments are a request to SageMaker are held against the description of that request, and training steps
-against the rules for training jobs too, with the parameters' default values. Of other steps only names, order and
-references are looked at.
+If a step's arguments are a request to SageMaker, they are checked against the API's description of that request. For
+training steps, the rules for training jobs are checked too, with default values for parameters. For all other steps
+only names, order and references are checked.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ OPERATIONS = {
     "Endpoint": ("CreateEndpoint", "EndpointName"),
     "InferenceComponent": ("CreateInferenceComponent", "InferenceComponentName"),
 }
-"""Whose requests the arguments of a step are, and the member that the pipeline fills in where it is missing."""
+"""For each type of step: the operation whose request its arguments are, and the member that the pipeline fills in."""
 _OTHERS = ("AutoML", "Callback", "Condition", "EMR", "EMRServerless", "Fail", "Lambda", "Lineage")
-"""Steps whose arguments are something else."""
+"""Types of steps whose arguments are not a request."""
 
 
 class _Step(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -55,9 +55,9 @@ class _Definition(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 
 
 def pipeline_faults(definition: object) -> Iterator[str]:
-    """Yield what is wrong with a pipeline's definition; each begins with the field.
+    """Yield the faults of a pipeline's definition; each text begins with the field.
 
-    Checked are the arguments of steps that are requests, the names of steps, and what they refer to.
+    Checks the names of steps, their references, and arguments that are requests.
     """
     try:
         parsed = msgspec.convert(definition, _Definition)
@@ -107,7 +107,7 @@ def _request_faults(step: _Step) -> list[str]:
 
 
 def pipeline_advice(definition: object) -> list[str]:
-    """Return what is doubtful in the training steps of a sound definition, each beginning with the field."""
+    """Return advice on the training steps of a valid definition; each text begins with the field."""
     try:
         parsed = msgspec.convert(definition, _Definition)
         steps = [(path, _with_defaults(step, parsed)) for path, step in _all_steps(parsed.steps, "Steps")]
@@ -122,7 +122,7 @@ def pipeline_advice(definition: object) -> list[str]:
 
 
 def _with_defaults(step: _Step, definition: _Definition) -> _Step:
-    """Return a step with default values in the place of the parameters that have one."""
+    """Return a step in which default values replace references to parameters that have a default."""
     defaults = {f"Parameters.{parameter.name}": parameter.default_value for parameter in definition.parameters}
 
     def settle(value: Any) -> Any:
@@ -138,7 +138,7 @@ def _with_defaults(step: _Step, definition: _Definition) -> _Step:
 
 
 def _can_be_judged(step: _Step) -> bool:
-    """Say whether all that rules look at is known before the pipeline runs."""
+    """Say whether all values that the rules need are known before the pipeline runs."""
     return step.type == "Training" and not any(request_faults("CreateTrainingJob", _job_of(step)))
 
 
@@ -148,7 +148,7 @@ def _job_of(step: _Step) -> dict[str, Any]:
 
 
 def _with_texts(value: Any) -> Any:
-    """Return a value in which references are the texts ``${...}``."""
+    """Return a value in which texts of the form ``${...}`` replace references."""
     if isinstance(value, list):
         return [_with_texts(item) for item in value]
     if not isinstance(value, dict):

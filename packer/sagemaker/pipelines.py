@@ -1,9 +1,9 @@
 """A definition for SageMaker Pipelines: pack -> train -> evaluate -> is it good enough? -> register the model.
 
-What an execution packs is named by the plan of the data set that the pipeline was made from, so a second execution
-finds it there and packs nothing anew. Checkpoints and metrics are named by the execution: executions never meet there,
-and a step that is tried again goes on with its own. A text with `${Execution.PipelineExecutionId}` in it stands for
-that while the definition is made and checked, and becomes a Std:Join in the end. Format: schema version 2020-12-01.
+The packed data set is named by the plan of the data set that the pipeline was made from. So a second execution finds
+it and does not pack again. Checkpoints and metrics are named by the execution: executions do not share them, and a step
+that is retried continues with its own. While a definition is being made, `${Execution.PipelineExecutionId}` in a text
+stands for the execution; in the end such a text becomes a Std:Join. Format: schema version 2020-12-01.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from packer.sagemaker.pipeline_rules import VERSION, pipeline_faults
 
 EXECUTION = "${Execution.PipelineExecutionId}"
 ACCURACY_PATH = "evaluation.accuracy"
-"""Of the document that the trainer writes with `evaluate_only=True`."""
+"""Path of the accuracy in the document that the trainer writes with `evaluate_only=True`."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z0-9.\[\]'_-]+)\}")
 _REGISTRY = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 _MODEL_FOLDER = "/opt/ml/processing/model"
@@ -42,35 +42,35 @@ _METRICS_FOLDER = "/opt/ml/processing/metrics"
 _METRICS_NAME = "metrics"
 _MAX_RUN_S = 86_400
 _UNTRAINED = ("data", "export", "metrics", "model-dir", "eval-split")
-"""Options of the trainer that evaluation has its own of."""
+"""Options of the trainer for which the evaluation step has values of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
-    """What a pipeline is, beside its training job."""
+    """The settings of a pipeline, apart from its training job."""
 
     pack_image: str
-    """Image of `docker/pack.Dockerfile`."""
+    """URI of the image that `docker/pack.Dockerfile` builds."""
     pack_arguments: tuple[str, ...]
-    """Of `shardpack`, to pack into `dataset`."""
+    """Arguments of `shardpack` that pack into `dataset`."""
     dataset: str
-    """Where executions pack to."""
+    """URI of the data set that executions pack."""
     pack_instances: int = 1
-    """Each packs a part; more than one need a step that commits."""
+    """Instances that each pack a part; with more than one, a further step commits the data set."""
     cache_days: int = 30
-    """For so long a step that packs is not even started where one with the same arguments went well; 0: never."""
+    """Days after a successful packing step in which an equal step is skipped; 0: never skipped."""
     hyperparameters: tuple[str, ...] = ()
-    """Those that are parameters of the pipeline."""
+    """Names of the hyperparameters that are parameters of the pipeline."""
     instance_type: str
-    """Of the instance that packs, and of the one that evaluates."""
+    """Type of the instances that pack and of the one that evaluates."""
     volume_gb: int
     eval_split: str
     min_accuracy: float
-    """In [0, 1], that a model must have."""
+    """Least accuracy of a good model, in [0, 1]."""
     model_package_group: str = ""
-    """Where a good model is registered; empty for nowhere."""
+    """Model package group that a good model is registered in; empty to register none."""
     inference_image: str = ""
-    """Serves the model that is registered."""
+    """URI of the image that serves the registered model."""
 
     def __post_init__(self) -> None:
         if not self.eval_split:
@@ -93,7 +93,7 @@ def build_pipeline(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of a pipeline whose training step is `job`, a CreateTrainingJob request with checkpoints.
 
     Raises:
-        OptionsError: SageMaker would not take it, or the job keeps no checkpoints.
+        OptionsError: SageMaker would refuse the definition, or the job saves no checkpoints.
     """
     if "CheckpointConfig" not in job:
         raise OptionsError(
@@ -144,7 +144,7 @@ _RETRIES = [
         "MaxAttempts": 8,
     },
 ]
-"""What fails for AWS's own reasons is tried again: a busy service soon, instances that are not to be had for hours."""
+"""Retries after failures on AWS's side: soon for a busy service, over hours for a lack of instances."""
 
 
 def _job_step(name: str, kind: str, arguments: dict[str, Any], *, after: str = "") -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _parameters(spec: PipelineSpec, job: dict[str, Any]) -> list[dict[str, Any]]
 
 
 def _packing_steps(spec: PipelineSpec, job: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the step that packs; with several instances, each of which packs a part, also the one that commits."""
+    """Return the packing step; with several instances, each packs a part, and a second step commits the data set."""
     cache = {"CacheConfig": {"Enabled": True, "ExpireAfter": f"P{spec.cache_days}D"}} if spec.cache_days else {}
     pack = _packing(spec, job, spec.pack_arguments)
     if spec.pack_instances == 1:
@@ -179,7 +179,7 @@ def _packing_steps(spec: PipelineSpec, job: dict[str, Any]) -> list[dict[str, An
 
 
 def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str, Any]:
-    """Return what the requests of both processing steps have, by the role and in the network of the training job."""
+    """Return the members that all processing requests share; role and network are those of the training job."""
     cluster: dict[str, Any] = {"InstanceType": reference(PROCESSING_TYPE), "InstanceCount": 1}
     cluster["VolumeSizeInGB"] = spec.volume_gb
     key = job["OutputDataConfig"].get("KmsKeyId")
@@ -191,10 +191,10 @@ def _processing(spec: PipelineSpec, job: dict[str, Any], image: str) -> dict[str
         "RoleArn": job["RoleArn"],
         "StoppingCondition": {"MaxRuntimeInSeconds": _MAX_RUN_S},
     }
-    # Isolation is of the training step alone: these containers read and write buckets themselves.
+    # Network isolation applies only to the training step: these containers access buckets themselves.
     network = {name: job[name] for name in ("VpcConfig", "EnableInterContainerTrafficEncryption") if name in job}
     registry = _REGISTRY.match(image)
-    # A processing container is not told its Region in the variable that boto3 reads.
+    # SageMaker does not set the variable from which boto3 reads the region in processing containers.
     region = {} if registry is None else {"AWS_DEFAULT_REGION": registry[1]}
     more = {"NetworkConfig": network, "Environment": {**region, **job.get("Environment", {})}, "Tags": job.get("Tags")}
     return {**request, **{name: value for name, value in more.items() if value}}
@@ -258,12 +258,12 @@ def _evaluating(spec: PipelineSpec, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_of_evaluation(hyperparameter: str) -> bool:
-    """Say whether evaluation takes an option as training does: by itself, it has no data hosts."""
+    """Say whether the evaluation step takes an option from training. It runs alone, without data hosts."""
     return not hyperparameter.startswith(("sagemaker_", "feed")) and hyperparameter not in _UNTRAINED
 
 
 def _trainer_options(hyperparameters: dict[str, str]) -> dict[str, str]:
-    """Return the trainer's options as a command line has them, but those that evaluation has its own of."""
+    """Return the trainer's options as command-line texts, without those for which evaluation has its own values."""
     values = {name: msgspec.json.decode(text) for name, text in hyperparameters.items() if _is_of_evaluation(name)}
     return {name: value if isinstance(value, str) else hyperparameters[name] for name, value in values.items()}
 
@@ -301,7 +301,7 @@ def _registering(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def _refer(value: Any) -> Any:
-    """Return a value in which texts with `${...}` are references to what is known when the pipeline runs."""
+    """Return a value in which references replace `${...}` in texts; they are resolved when the pipeline runs."""
     if isinstance(value, dict):
         return {name: _refer(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,9 +1,8 @@
 """The least rights of the roles that pack, train and run a pipeline, as IAM policy documents.
 
-`pack` reads the images and writes the data set, `train` is the role of a training job and of the evaluation after it,
-`pipeline` starts steps and passes their role on. What SageMaker itself does by a job's role (logs, metrics, the image,
-keys, the network) is as AWS's page on execution roles says; what this package does in buckets was tried on a server
-that enforces policies.
+`pack` reads the images and writes the data set. `train` is the role of a training job and of the evaluation after it.
+`pipeline` starts steps and passes their role on. Rights that SageMaker itself needs (logs, metrics, the image, keys,
+the network) follow AWS's page on execution roles. Rights in buckets were tested on a server that enforces policies.
 """
 
 from __future__ import annotations
@@ -29,34 +28,34 @@ _JOBS = {"training-job": "TrainingJob", "processing-job": "ProcessingJob"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyPlaces:
-    """What the role has to reach; empty for what is not used."""
+    """Resources that a role needs access to; empty if not used."""
 
     dest: str
-    """The data set, ``s3://...``."""
+    """URI of the data set, ``s3://...``."""
     sources: tuple[str, ...] = ()
-    """Prefixes and listings that are packed."""
+    """URIs of the prefixes and listings that are packed."""
     output: str = ""
     checkpoint: str = ""
     images: tuple[str, ...] = ()
     """URIs of container images."""
     role: str = ""
-    """ARN of the role of the jobs, which names partition and account too."""
+    """ARN of the role of the jobs; it also contains partition and account."""
     kms_key: str = ""
     has_tags: bool = False
-    """Objects get tags."""
+    """Objects are written with tags."""
     has_network: bool = False
-    """Jobs run in a network of the account's own."""
+    """Jobs run in a VPC of the account."""
     model_package_group: str = ""
 
     @property
     def partition(self) -> str:
-        """``aws`` where no role names another."""
+        """The AWS partition of `role`; ``aws`` without a role."""
         match = _ROLE.fullmatch(self.role)
         return match[1] if match else "aws"
 
     @property
     def account(self) -> str:
-        """The account, or ``*`` where no role names it."""
+        """The account of `role`; ``*`` without a role."""
         match = _ROLE.fullmatch(self.role)
         return match[2] if match else "*"
 
@@ -65,7 +64,7 @@ def build_policy(kind: PolicyKind, places: PolicyPlaces) -> dict[str, Any]:
     """Return the policy document of a role.
 
     Raises:
-        OptionsError: something that it needs was not given, or is no place in S3.
+        OptionsError: a needed option was not given, or is not an S3 URI.
     """
     makers = {PolicyKind.PACK: _packing, PolicyKind.TRAIN: _training, PolicyKind.PIPELINE: _running_pipelines}
     return {"Version": "2012-10-17", "Statement": list(makers[kind](places))}
@@ -121,10 +120,10 @@ def _running_pipelines(places: PolicyPlaces) -> Iterator[dict[str, Any]]:
 
 
 def _list_statements(uris: Mapping[str, Sequence[str]], places: PolicyPlaces) -> Iterator[dict[str, Any]]:
-    """Yield the right to list prefixes, bucket by bucket.
+    """Yield the right to list prefixes, one statement for each bucket.
 
-    A request for an object that is not there is answered by "not found" only where the bucket may be listed, and such a
-    request has no prefix. Hence ``IfExists``: a listing without any prefix is allowed too.
+    S3 answers a request for a missing object with "not found" only if the role may list the bucket, and such a request
+    has no prefix. Hence ``IfExists``, which also allows listing without a prefix.
     """
     prefixes: dict[str, list[str]] = {}
     for field, each in uris.items():
@@ -141,7 +140,7 @@ def _list_statements(uris: Mapping[str, Sequence[str]], places: PolicyPlaces) ->
 def _objects(
     sid: str, actions: Sequence[str], uris: Mapping[str, Sequence[str]], places: PolicyPlaces
 ) -> dict[str, Any]:
-    """Return a right to objects below places; a source may be an object itself."""
+    """Return a right to the objects below some URIs; a source may also be a single object."""
     resources = []
     for field, each in uris.items():
         for uri in each:
@@ -154,7 +153,7 @@ def _objects(
 
 
 def _container_statements(places: PolicyPlaces) -> Iterator[dict[str, Any]]:
-    """Yield what SageMaker does by the role of a job: its image, log and metrics, and its network."""
+    """Yield the rights that SageMaker needs through a job's role: for images, logs, metrics and the network."""
     repositories = [match for match in map(_REGISTRY.match, places.images) if match]
     if repositories:
         pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -200,7 +199,7 @@ def _sagemaker_arn(kind: str, name: str, places: PolicyPlaces) -> str:
 
 
 def _split(uri: str, field: str) -> tuple[str, str]:
-    """Return bucket and key of a place. Raises OptionsError."""
+    """Return bucket and key of an S3 URI. Raises OptionsError, which names `field`."""
     match = _S3_URI.fullmatch(uri)
     if match is None:
         raise OptionsError(f"expected s3://bucket/prefix, got {uri or 'none'}", field=field)

@@ -1,4 +1,4 @@
-"""The lists of shards that channels name, where they lie in the data set: are they there, and right?"""
+"""Checks and writes the lists of shards that channels name; they are stored in the data set."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from packer.stores.store import ObjectNotFoundError, Store
 
 
 def check_key_lists(store: Store, manifest: Manifest, plans: Sequence[ChannelPlan], *, local_size: int) -> None:
-    """Check that each list that a channel names is there and names the shards that are there.
+    """Check that each list that a channel names exists and names the data set's shards.
 
     Raises:
-        OptionsError: one is missing or names others, or this place cannot have lists.
-        OSError: the place cannot be read.
+        OptionsError: a list is missing or names other shards, or the store cannot have lists.
+        OSError: the store cannot be read.
     """
     wanted = {plan.manifest_key for plan in plans if plan.manifest_key}
     lists = build_key_lists(manifest, root=store.uri, local_size=local_size) if wanted else {}
@@ -36,13 +36,13 @@ def check_key_lists(store: Store, manifest: Manifest, plans: Sequence[ChannelPla
 
 
 def upload_key_lists(store: Store, manifest: Manifest, *, local_size: int) -> tuple[str, ...]:
-    """Write the lists for instances of `local_size` ranks that are missing or wrong, and return their keys.
+    """Write missing or wrong lists for instances of `local_size` ranks, and return the keys of those written.
 
-    The same data set always gives the same lists, so whoever else writes them writes these bytes.
+    Lists depend only on the data set, so concurrent writers write the same bytes.
 
     Raises:
-        OptionsError: this place cannot have lists.
-        OSError: it cannot be written to.
+        OptionsError: the store cannot have lists.
+        OSError: the store cannot be read or written to.
     """
     lists = build_key_lists(manifest, root=store.uri, local_size=local_size)
     written = tuple(key for key, data in lists.items() if not _holds(store, key, data))

@@ -1,4 +1,4 @@
-"""The command line that packs a data set once more, from the options that it was packed with."""
+"""The command line that packs a data set again with the options that it was packed with."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from packer.stores.store import Store
 
 _WORLD_FIELDS = ("instances", "gpus_per_instance", "gpus")
 _CARRIED = ("anonymous", "requester_pays", "sse", "kms_key", "storage_class", "tags")
-"""Options of buckets that hold for a container too; its endpoint and credentials are its own."""
+"""Options for buckets that a container takes over; it has its own endpoint and credentials."""
 _PLACES = ("source", "root", "class_map")
-"""Options that name a place, which a container elsewhere has to reach."""
+"""Options that name paths or URIs, which a container on another machine must be able to read."""
 
 
 def repacking_arguments(store: Store, options: PackOptions, cluster: Cluster, *, dest: str) -> list[str]:
-    """Return the arguments of `shardpack` that pack the source of the data set at `store` anew, to `dest`.
+    """Return the arguments of `shardpack` that pack the source of the data set in `store` again, to `dest`.
 
     Args:
-        store: of the finished data set.
-        options: those of this run, which say how places are reached.
-        cluster: who will read.
-        dest: where the new data set goes.
+        store: store of the finished data set.
+        options: options of this run, for access to stores.
+        cluster: the instances that will read the new data set.
+        dest: URI of the new data set.
 
     Raises:
         DataSetError: the data set has no plan.
-        OptionsError: its images came from this machine or from another data set, so no container can pack them.
+        OptionsError: the images came from this machine or from another data set, so a container cannot pack them.
     """
     document = load_plan(store)
     if document is None:
@@ -61,7 +61,7 @@ def repacking_arguments(store: Store, options: PackOptions, cluster: Cluster, *,
 
 
 def _differing(values: Mapping[str, Any]) -> list[str]:
-    """Return the options that are not as they are by default, but those of places and the world."""
+    """Return flags for options that differ from their defaults, except source, destination and the world."""
     arguments = []
     for field in msgspec.structs.fields(PackOptions):
         value = values[field.name]

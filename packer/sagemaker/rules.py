@@ -1,7 +1,7 @@
-"""What SageMaker's documentation asks of a training job beyond the description of its API.
+"""Rules of SageMaker's documentation for training jobs that the description of its API does not contain.
 
-Each rule yields what is wrong, beginning with the field: SageMaker refuses such a request, or its job cannot run. What
-it takes all the same, and this package advises against, is in `house_rules` and `job_advice`.
+Each rule yields faults; each text begins with the field. SageMaker refuses a request with a fault, or its job cannot
+run. Advice against requests that SageMaker takes is in `house_rules` and `job_advice`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from packer.sagemaker.validation import member_faults, request_faults, show
 
 _MPI_GROUPS = "sagemaker_distribution_instance_groups"
 _PARTS = ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition")
-"""Members that the description lets a request do without, for jobs that bring no image of their own."""
+"""Members that the description calls optional (for jobs without an own image), but that are required here."""
 _SOURCES = ("S3DataSource", "FileSystemDataSource", "DatasetSource")
 
 
 def training_job_faults(request: Any) -> list[str]:
-    """Return all that is wrong with a CreateTrainingJob request, as it would be sent; each begins with the field.
+    """Return all faults of a CreateTrainingJob request as it would be sent; each text begins with the field.
 
-    Rules are for requests that have the right shape, so they are asked only where the description has no complaint.
+    The rules need a well-formed request, so they are checked only if the API's description finds no fault.
     """
     faults = [*request_faults("CreateTrainingJob", request)]
     if not faults:
@@ -46,7 +46,7 @@ def training_job_faults(request: Any) -> list[str]:
 
 
 def channel_list_faults(channels: Any) -> list[str]:
-    """Return all that is wrong with a list of channels alone (InputDataConfig), whatever the cluster is."""
+    """Return all faults of a list of channels (InputDataConfig), independent of the cluster."""
     faults = [*member_faults("CreateTrainingJob", "InputDataConfig", channels)]
     if faults:
         return faults
@@ -56,11 +56,11 @@ def channel_list_faults(channels: Any) -> list[str]:
 
 
 def channel_faults(channels: list[dict[str, Any]], *, job_mode: str, groups: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with the channels of a job.
+    """Yield the faults of the channels of a job.
 
     Args:
-        channels: well-formed.
-        job_mode: input mode of channels that name none.
+        channels: InputDataConfig, well-formed.
+        job_mode: input mode of channels that do not name one.
         groups: names of the job's instance groups.
     """
     names = [channel["ChannelName"] for channel in channels]
@@ -126,7 +126,7 @@ def _algorithm_faults(algorithm: dict[str, Any]) -> Iterator[str]:
 
 
 def instances_by_group(resources: dict[str, Any]) -> dict[str, int]:
-    """Return the number of instances by the name of their group, and of all under the empty name."""
+    """Return the number of instances of each group by its name; the empty name has the number of all instances."""
     groups = {group["InstanceGroupName"]: group["InstanceCount"] for group in resources.get("InstanceGroups", [])}
     return {**groups, "": sum(groups.values()) if groups else resources.get("InstanceCount", 0)}
 
@@ -171,7 +171,7 @@ def _stopping_faults(request: dict[str, Any]) -> Iterator[str]:
 
 
 def _warm_pool_faults(request: dict[str, Any]) -> Iterator[str]:
-    """Instances are kept for the next job only where they are all of one kind, and no spot capacity."""
+    """Check that instances are kept for the next job only if all are of one kind and none is a spot instance."""
     resources = request["ResourceConfig"]
     if not resources.get("KeepAlivePeriodInSeconds"):
         return
@@ -199,7 +199,7 @@ def _metric_faults(metrics: list[dict[str, str]]) -> Iterator[str]:
 
 
 def _distribution_faults(request: dict[str, Any]) -> Iterator[str]:
-    """Compare the groups that MPI is told to start on with those there are."""
+    """Check that the instance groups on which MPI starts exist."""
     named = request.get("HyperParameters", {}).get(_MPI_GROUPS)
     if named is None:
         return

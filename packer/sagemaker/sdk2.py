@@ -36,7 +36,7 @@ def format_sdk2_source(job: dict[str, Any]) -> str:
     """Return the text of a Python file which starts `job`, a CreateTrainingJob request of `build_job`.
 
     Raises:
-        OptionsError: this version of the SDK has no place for a member.
+        OptionsError: this version of the SDK has no argument for a member of the request.
     """
     if "MaxPendingTimeInSeconds" in job["StoppingCondition"]:
         raise OptionsError("expected without `sdk_version=2`, which has no such argument", field="max_pending_s")

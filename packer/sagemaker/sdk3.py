@@ -1,8 +1,8 @@
 """A training job as Python source for version 3 of SageMaker's Python SDK, from a CreateTrainingJob request.
 
-ModelTrainer gets neither `source_code` nor `distributed`: with them it would start programs of its own, whose MPI
-starts as many processes in all as were asked for on one instance. Without them the image is started as it is, and the
-toolkit in it starts MPI as the hyperparameters say.
+ModelTrainer gets neither `source_code` nor `distributed`. With them it would start programs of its own, whose MPI
+starts in total only as many processes as were requested for each instance. Without them, SageMaker starts the image
+as it is, and the toolkit in the image starts MPI according to the hyperparameters.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ _NAMES = {
     "MetricDefinitions": "MetricDefinition",
     "Tags": "Tag",
 }
-"""Members whose values are objects, or lists of objects, and the class in `shapes` of each object."""
+"""Members whose values are objects or lists of objects, each with the class in `shapes` for such an object."""
 
 
 def format_sdk3_source(job: dict[str, Any]) -> str:
     """Return the text of a Python file which starts `job`, a CreateTrainingJob request of `build_job`.
 
-    The SDK adds the time to the job's name, so that the file can be run again.
+    The SDK appends the time to the job's name, so the file can be run again.
 
     Raises:
-        OptionsError: this version of the SDK would leave a member out.
+        OptionsError: this version of the SDK would drop a member of the request.
     """
     _check_nothing_is_left_out(job)
     algorithm = job["AlgorithmSpecification"]
@@ -74,7 +74,7 @@ def format_sdk3_source(job: dict[str, Any]) -> str:
 
 
 def _check_nothing_is_left_out(job: dict[str, Any]) -> None:
-    """Refuse values that count as none for this version: seed 0, and tags without a text."""
+    """Refuse values that this version drops: a seed of 0 and empty tags. Raises OptionsError."""
     seeds = [channel["ShuffleConfig"]["Seed"] for channel in job["InputDataConfig"] if "ShuffleConfig" in channel]
     if 0 in seeds:
         raise OptionsError("expected another than 0 with `sdk_version=3`, which leaves it out", field="shuffle_seed")
@@ -115,7 +115,7 @@ def _arguments(job: dict[str, Any]) -> dict[str, str]:
 
 
 def _call(name: str, members: dict[str, Any], column: int) -> str:
-    """Return the call that makes an object of the members of a request."""
+    """Return the source of a call that makes an object with these members."""
     return _wrapped(f"{name}(", [_argument(*member, column + _STEP) for member in members.items()], ")", column)
 
 
@@ -135,7 +135,7 @@ def _dictionary(values: dict[str, str], column: int) -> str:
 
 
 def _wrapped(start: str, parts: list[str], end: str, column: int) -> str:
-    """Return parts in one line where it is short, or else each in a line of its own."""
+    """Return the parts in one line if it is short enough, otherwise each part in its own line."""
     line = f"{start}{', '.join(parts)}{end}"
     if column + len(line) <= _MAX_COLUMNS and "\n" not in line:
         return line

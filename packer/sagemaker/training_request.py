@@ -1,8 +1,8 @@
 """A whole CreateTrainingJob request for the trainer in `docker/train.Dockerfile`, or one that starts the same way.
 
-SageMaker starts the image; SageMaker's training toolkit in it reads the hyperparameters, starts MPI over the instances
-and runs `train.py` on each rank. Hyperparameters are JSON texts, as SageMaker's SDK writes them and the toolkit reads
-them.
+SageMaker starts the image. SageMaker's training toolkit in the image reads the hyperparameters, starts MPI over the
+instances and runs `train.py` on each rank. Hyperparameters are JSON texts: SageMaker's SDK writes them in this form,
+and the toolkit reads it.
 """
 
 from __future__ import annotations
@@ -26,54 +26,54 @@ from packer.sagemaker.rules import training_job_faults
 from packer.specs import is_training_split
 
 CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
-"""Copied to and from S3 while a job runs."""
+"""SageMaker copies this folder to and from S3 while a job runs."""
 MODEL_FOLDER = "/opt/ml/model"
-"""Packed into model.tar.gz when a job ends well."""
+"""SageMaker packs this folder into model.tar.gz when a job succeeds."""
 METRICS_FILE = "/opt/ml/output/data/metrics.json"
-"""Packed into output.tar.gz when a job ends."""
+"""SageMaker packs this file into output.tar.gz when a job ends."""
 PROGRAM = "train.py"
 PROGRAM_FOLDER = "/opt/shardpack"
 _USUAL_EVALUATION = ("val", "validation")
 _MPI_OPTIONS = "-mca odls_base_sigkill_timeout 20"
-"""Ranks get this many seconds from SIGTERM to SIGKILL: our trainer ends at once, another may have to tidy up.
+"""Seconds that ranks get from SIGTERM to SIGKILL. This package's trainer ends at once; others may have to clean up.
 
-Open MPI waits twice as long, whether they are still there or not, and SageMaker gives the container 120 seconds.
+Open MPI waits twice as long, even if the ranks are gone, and SageMaker gives the container 120 seconds.
 """
 _EPOCH = r"rank 0/\d+ epoch \d+/\d+ steps \d+ loss "
 _NUMBER = r"(-?(?:[0-9.]+|inf|nan))"
-"""A training that has failed to learn prints inf or nan, which must be seen on its graphs."""
+"""Also matches inf and nan, which a diverging training prints and which its graphs should show."""
 METRIC_DEFINITIONS = (
     ("train:loss", f"{_EPOCH}{_NUMBER} images/s"),
     ("train:images_per_second", rf"{_EPOCH}\S+ images/s {_NUMBER}"),
     ("validation:loss", rf"{_EPOCH}\S+ images/s \S+ eval steps \d+ loss {_NUMBER} accuracy"),
     ("validation:accuracy", rf"{_EPOCH}\S+ images/s \S+ eval steps \d+ loss \S+ accuracy {_NUMBER}"),
 )
-"""Names, and patterns over the lines that rank 0 of the trainer prints after each epoch."""
+"""Names of metrics, with regular expressions for the lines that rank 0 of the trainer prints after each epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What a training job is, beside its data."""
+    """The settings of a training job, apart from its data."""
 
     name: str
     image: str
     role: str
     output: str
-    """``s3://...``, for what a job leaves."""
+    """``s3://...`` prefix for the job's output."""
     instance_type: str = ""
-    """Of a cluster of one kind."""
+    """Instance type of a cluster of one kind."""
     groups: JobGroups = ONE_KIND
-    """Of a heterogeneous cluster."""
+    """Instance groups of a heterogeneous cluster."""
     volume_gb: int = 100
     max_run_s: int = 86_400
     max_wait_s: int = 0
-    """Seconds that spot capacity and the run may take together; 0 without spot capacity."""
+    """Seconds that waiting for spot capacity and the run may take together; 0 without spot capacity."""
     checkpoint: str = ""
-    """``s3://...``, for checkpoints; empty for none."""
+    """``s3://...`` prefix for checkpoints; empty for none."""
     hyperparameters: tuple[tuple[str, str], ...] = ()
-    """Of the trainer; a value is JSON, or else a text."""
+    """Names and values of the trainer's options; a value is JSON, or a plain text."""
     kms_key: str = ""
-    """Encrypts what the job leaves, and its disks; empty for the bucket's and SageMaker's own keys."""
+    """Key that encrypts the job's output and disks; if empty, the bucket's and SageMaker's own keys do."""
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     settings: JobSettings = NO_SETTINGS
@@ -98,7 +98,7 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
     """Return a CreateTrainingJob request.
 
     Raises:
-        OptionsError: SageMaker would not take it; the text names the field.
+        OptionsError: SageMaker would refuse the request; the text names the field.
     """
     mode = next(plan.mode for plan in plans)
     request: dict[str, Any] = {
@@ -133,7 +133,7 @@ def build_job(spec: JobSpec, plans: Sequence[ChannelPlan], place: DataPlace, clu
 
 
 def build_hyperparameters(spec: JobSpec, plans: Sequence[ChannelPlan], cluster: Cluster) -> dict[str, str]:
-    """Return the trainer's options, those of `spec` over those that follow from the data, and the toolkit's."""
+    """Return the hyperparameters: options of the trainer and of the toolkit. Those in `spec` override all others."""
     options: dict[str, object] = {"export": MODEL_FOLDER, "metrics": METRICS_FILE, **_split_options(spec, plans)}
     if spec.checkpoint:
         options["model-dir"] = CHECKPOINT_FOLDER
@@ -153,10 +153,10 @@ def build_hyperparameters(spec: JobSpec, plans: Sequence[ChannelPlan], cluster: 
 
 
 def splits_read(spec: JobSpec, plans: Sequence[ChannelPlan]) -> tuple[str, str]:
-    """Return the split that the trainer trains on and the one that it evaluates, which is empty where there is none.
+    """Return the names of the training split and of the evaluation split; the latter is empty if there is none.
 
-    They are those that the hyperparameters `split` and `eval-split` name, or the first of each kind; `val` or
-    `validation` before other evaluation splits.
+    The hyperparameters `split` and `eval-split` name them. Otherwise they are the first split of each kind; `val` and
+    `validation` come before other evaluation splits.
 
     Raises:
         OptionsError: there is no such split.
@@ -178,10 +178,10 @@ def splits_read(spec: JobSpec, plans: Sequence[ChannelPlan]) -> tuple[str, str]:
 
 
 def _split_options(spec: JobSpec, plans: Sequence[ChannelPlan]) -> Mapping[str, object]:
-    """Return the trainer's options for the splits that it reads, where they have to be said.
+    """Return the trainer's options for its splits, without those that equal the trainer's defaults.
 
     Raises:
-        OptionsError: there is no training split, or a Pipe channel that the trainer would not read.
+        OptionsError: there is no training split, or the trainer would not read a Pipe channel.
     """
     training, evaluation = splits_read(spec, plans)
     unread = [plan for plan in plans if plan.mode is InputMode.PIPE and plan.split not in (training, evaluation)]

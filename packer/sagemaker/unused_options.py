@@ -1,4 +1,4 @@
-"""Options that would reach nothing of what is asked for are refused: none is dropped silently."""
+"""Refuses options that would have no effect, so that none is dropped silently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OF_JOBS = (
     *("hyperparameter", "subnets", "security_groups", "keep_alive_s", "job_tag", "environment", "network_isolation"),
     *("encrypt_traffic", "job_retries", "max_pending_s"),
 )
-"""Options that only a whole request, or a pipeline, has a place for."""
+"""Options that only a training request or a pipeline can use."""
 _OF_PIPELINES = (
     "pack_image",
     "processing_instance_type",
@@ -26,7 +26,7 @@ _OF_PIPELINES = (
 
 
 def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
-    """Check that each option that was given has a place in what is made. Raises OptionsError."""
+    """Check that each given option has an effect on the documents to make. Raises OptionsError."""
     has_job = options.job is not None or options.sdk is not None
     has_pipeline = options.pipeline is not None
     given = {field.name for field in msgspec.structs.fields(options) if getattr(options, field.name) != field.default}
@@ -45,7 +45,7 @@ def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
 
 
 def _check_bucket_options(reach: PackOptions, *, has_job: bool, writes: bool) -> None:
-    """Refuse options of buckets that no request, no list and no packing step would carry."""
+    """Refuse options for buckets that no request, list or packing step would use. Raises OptionsError."""
     is_of_job = has_job and reach.kms_key is not None
     for name in ("kms_key", "sse", "storage_class", "tags"):
         is_used = writes or (is_of_job and name in ("kms_key", "sse"))

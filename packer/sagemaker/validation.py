@@ -1,8 +1,8 @@
-"""Requests to services of AWS, held against the descriptions of their APIs that botocore carries (`service-2.json`).
+"""Checks requests to AWS services against the descriptions of their APIs in botocore (`service-2.json`).
 
-botocore itself checks members, types and least lengths, and leaves the rest to the service. Here everything that the
-description says is checked: required and unknown members, types, lengths and ranges at both ends, enums, and patterns
-over the whole text, as the service does. What the description does not say is in `rules`.
+botocore itself checks only members, types and least lengths, and leaves the rest to the service. This module checks
+everything in the description: required and unknown members, types, lower and upper limits of lengths and numbers,
+enums, and patterns that must match the whole text, as in the service. Rules that the description lacks are in `rules`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _MAX_SHOWN_CHARS = 80
 _MAX_SHOWN_VALUES = 8
 _INTEGER_BITS = {"integer": 32, "long": 64}
 _REFERENCES = ({"Get"}, {"Std:Join"}, {"Std:JsonGet"})
-"""Keys of an object in a pipeline's definition that stands for a value which is known when the pipeline runs."""
-# Java's classes that Python has not, as they stand inside brackets.
+"""Keys of an object in a pipeline's definition that refers to a value known only when the pipeline runs."""
+# Java's character classes that Python lacks, in a form for use inside brackets.
 _JAVA_CLASSES = {
     r"\p{Alnum}": "A-Za-z0-9",
     r"\p{L}": r"\w",
@@ -31,22 +31,22 @@ _TOKEN = re.compile(r"\\p\{\w+\}|\\.|[\[\].]|[^\\\[\].]+", re.DOTALL)
 def request_faults(
     operation: str, request: object, *, in_pipeline: bool = False, service: str = "sagemaker"
 ) -> Iterator[str]:
-    """Yield what is wrong with the request of an operation such as CreateTrainingJob; each begins with the field.
+    """Yield the faults of a request of an operation such as CreateTrainingJob; each text begins with the field.
 
-    In a pipeline, a value may be a reference to one that is known later. `service` is named as botocore does.
+    With `in_pipeline`, a value may be a reference to a value that is known later. `service` is botocore's name of it.
     """
     shape = _service(service).operation_model(operation).input_shape
     yield from _Walk(in_pipeline=in_pipeline).faults(shape, request, "")
 
 
 def member_faults(operation: str, member: str, value: object) -> Iterator[str]:
-    """Yield what is wrong with one member of an operation's request, such as InputDataConfig."""
+    """Yield the faults of one member of an operation's request, such as InputDataConfig."""
     shape = _service().operation_model(operation).input_shape.members[member]
     yield from _Walk(in_pipeline=False).faults(shape, value, member)
 
 
 def show(value: object) -> str:
-    """Return a value for a message, cut where it is long."""
+    """Return a value as text for a message, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
 
@@ -60,7 +60,7 @@ def _service(name: str = "sagemaker") -> Any:
 
 
 class _Walk:
-    """Goes through a value and its shape side by side."""
+    """Compares a value with its shape, member by member."""
 
     def __init__(self, *, in_pipeline: bool) -> None:
         self._in_pipeline = in_pipeline
@@ -115,7 +115,7 @@ class _Walk:
 
 
 def _type_problem(type_name: str, value: object) -> str:
-    """Return what was expected where a value is of another type than its shape; empty where it is not."""
+    """Return the expected type if a value has another type than its shape; empty if the type is right."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     is_integer = is_number and isinstance(value, int)
     accepted = {
@@ -135,7 +135,7 @@ def _type_problem(type_name: str, value: object) -> str:
 
 
 def _size_faults(shape: Any, value: Any, path: str) -> Iterator[str]:
-    """Compare a length, a count or a number with its least and greatest."""
+    """Compare a length, a count or a number with its limits."""
     least, greatest = shape.metadata.get("min"), shape.metadata.get("max")
     bits = _INTEGER_BITS.get(shape.type_name)
     if bits is not None:
@@ -157,7 +157,7 @@ def _some(values: list[str]) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return a pattern for Python; one that Python cannot express, such as of all symbols, fits every text."""
+    """Return a pattern for Python. A pattern that Python cannot express becomes one that matches every text."""
     try:
         return re.compile(translate_pattern(pattern), 0 if r"\p{L}" in pattern else re.ASCII)
     except re.error:
@@ -165,9 +165,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def translate_pattern(pattern: str) -> str:
-    r"""Return a regular expression of Java as one of Python that fits the same texts.
+    r"""Return a Python regular expression that matches the same texts as a Java one.
 
-    They differ in classes such as ``\p{L}``, and in ``.``, which in Java ends at any end of a line.
+    They differ in classes such as ``\p{L}``, and in ``.``, which in Java matches no line terminator of any kind.
     """
     parts, in_class = [], False
     for token in _TOKEN.findall(pattern):

@@ -1,4 +1,4 @@
-"""Does what channels bring fit the disk of an instance? In File mode all of it lies there before the job starts."""
+"""Checks that the data of channels fit the disk of an instance: File mode copies all of them before the job starts."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from packer.sagemaker.instance_types import has_own_disks
 from packer.sagemaker.rules import instances_by_group, training_job_faults
 
 _GB = 2**30
-"""What a volume's gigabyte is."""
+"""Bytes of a gigabyte in the size of a volume."""
 
 
 def channel_bytes(manifest: Manifest) -> dict[str, int]:
-    """Return the bytes of each split's shards by the name of the channel that brings them whole."""
+    """Return the total bytes of each split's shards, by the name of the channel that carries the whole split."""
     return {
         channel_name(name): sum(shard.num_bytes for shard in split.shards) for name, split in manifest.splits.items()
     }
 
 
 def volume_departures(request: Any, num_bytes: Mapping[str, int]) -> Iterator[str]:
-    """Yield that a CreateTrainingJob request's volumes are too small, if they are.
+    """Yield a text if the volumes of a CreateTrainingJob request are too small.
 
-    Nothing is said of a request that SageMaker refuses, or of instances with disks of their own, which have the size
-    that they have.
+    Yields nothing for a request that SageMaker refuses, or for instances with local disks, whose size is fixed.
 
     Args:
-        request: as it would be sent.
-        num_bytes: of a data set's channels, as `channel_bytes` returns them.
+        request: the request as it would be sent.
+        num_bytes: bytes of a data set's channels, as `channel_bytes` returns them.
     """
     if training_job_faults(request):
         return
@@ -55,7 +54,7 @@ def volume_departures(request: Any, num_bytes: Mapping[str, int]) -> Iterator[st
 
 
 def _readers(source: Mapping[str, Any], resources: dict[str, Any]) -> int:
-    """Return the number of instances that a channel is divided between."""
+    """Return the number of instances that share a channel's objects; 1 if each instance gets all of them."""
     if source.get("S3DataDistributionType") != "ShardedByS3Key":
         return 1
     instances = instances_by_group(resources)
