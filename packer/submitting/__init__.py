@@ -1,1 +1,1 @@
-"""Jobs sent to AWS: packing on EMR and Glue, training on SageMaker. Begin with `submit_run`."""
+"""Sends jobs to AWS: packing on EMR and Glue, training on SageMaker. Start reading with `submit_run`."""

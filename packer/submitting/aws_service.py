@@ -1,4 +1,4 @@
-"""One client of one service of AWS: sends operations by name, and puts what goes wrong in one line."""
+"""A client of one AWS service: sends operations by name, and turns errors into one line of text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _HELP = {
 
 
 class AwsService:
-    """A client of boto3."""
+    """A boto3 client of one AWS service."""
 
     def __init__(self, service: str, *, region: str | None, profile: str | None) -> None:
-        """Make the client. Raises OptionsError where there is no such profile, or no region is known."""
+        """Make the client. Raises OptionsError if the profile does not exist or no region is known."""
         import boto3.session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ProfileNotFound
@@ -40,7 +40,8 @@ class AwsService:
         """Send an operation and return the answer.
 
         Raises:
-            JobError: the service refused, or cannot be reached; `code` in its arguments is the service's word for it.
+            RefusedError: the service refused the operation.
+            JobError: the service cannot be reached.
         """
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
@@ -58,10 +59,10 @@ class AwsService:
 
 
 class RefusedError(JobError):
-    """A service answered that it will not do something.
+    """A service refused an operation.
 
     Attributes:
-        code: the service's word for why.
+        code: the service's error code.
     """
 
     def __init__(self, text: str, code: str) -> None:
@@ -73,7 +74,10 @@ class RefusedError(JobError):
 
 
 def find_region(region: str | None, profile: str | None) -> str | None:
-    """Return the region that was given, or that boto3 finds for the profile; None where there is none."""
+    """Return the given region, or the one that boto3 finds for the profile; None if there is none.
+
+    Raises OptionsError if the profile does not exist.
+    """
     if region:
         return region
     import boto3.session

@@ -1,4 +1,4 @@
-"""New lines of a job in CloudWatch Logs, each once."""
+"""Reads new lines of a job's log from CloudWatch Logs, each once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from packer.submitting.aws_service import RefusedError
 from packer.submitting.target import LogPlace, Send
 
 _OF_SPARK = re.compile(r"\d{2,4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d\S* +(TRACE|DEBUG|INFO|WARN)\b|\s+at [\w.$]+\(")
-"""Lines of Spark's own log, among which the program's are."""
+"""Matches lines of Spark's own log, which are mixed with those of the program."""
 _LOOKBACK_MS = 60_000
-"""Lines reach CloudWatch out of their order, so that each look goes back a little."""
+"""Each look goes back this far, since lines may reach CloudWatch out of order."""
 _MAX_PAGES = 20
-"""Of one look; what is left comes with the next."""
+"""Most pages of one look; the next look gets the rest."""
 
 
 class CloudLogs:
-    """Reads streams of CloudWatch Logs from a moment on."""
+    """Reads streams of CloudWatch Logs, from `start_ms` (milliseconds since 1970) on."""
 
     def __init__(self, send: Send, places: Sequence[LogPlace], *, start_ms: int) -> None:
         self._send = send
@@ -27,7 +27,7 @@ class CloudLogs:
         self._refused: set[LogPlace] = set()
 
     def new_lines(self) -> Iterator[str]:
-        """Yield the lines that came since the last look; a group that does not exist yet has none."""
+        """Yield the lines since the last look; a log group that does not exist yet has none. Raises JobError."""
         for place in self._places:
             if place not in self._refused:
                 yield from self._look(place)
@@ -62,6 +62,6 @@ class CloudLogs:
 
 
 def _own_line(message: str) -> str:
-    """Return a message without its end of line, or nothing for one of Spark's own log."""
+    """Return a message without its line end; empty for a line of Spark's own log."""
     line = message.rstrip()
     return "" if _OF_SPARK.match(line) else line

@@ -1,4 +1,4 @@
-"""Packing on Amazon EMR on EKS, in containers of an image that holds the package, or with an archive."""
+"""Packing on Amazon EMR on EKS, with a container image that contains the package, or with an archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing on Amazon EMR on EC2: a cluster that is made for the job, and ends with it."""
+"""Packing on Amazon EMR on EC2, in a cluster that is created for the job and ends with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from packer.submitting.target import Answer, BucketLogs, JobState, LogPlace, Req
 
 DEFAULT_RELEASE = "emr-7.13.0"
 _MANAGED_TAG = "for-use-with-amazon-emr-managed-policies"
-"""AWS's managed policy for EMR's own role allows what has this tag alone."""
+"""AWS's managed policy for EMR's service role allows only resources with this tag."""
 _ENDED_STEPS = ("COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED")
 _DEAD_CLUSTERS = ("TERMINATING", "TERMINATED", "TERMINATED_WITH_ERRORS")
 
@@ -34,7 +34,7 @@ class EmrTarget:
     }
 
     def build(self, options: SubmitOptions, staged: StagedJob) -> tuple[Request, ...]:
-        """See `Target.build`: the whole cluster with its one step is one request."""
+        """See `Target.build`. One request describes the whole cluster and its single step."""
         archive = archive_of(options, staged)
         if not archive:
             raise OptionsError(
@@ -59,7 +59,7 @@ class EmrTarget:
         return SentJob(job_id=answers[0]["JobFlowId"])
 
     def look(self, send: Send, job: SentJob) -> JobState:
-        """See `Target.look`: the job is the cluster's one step, and a cluster that ends before it fails it."""
+        """See `Target.look`. The job is the cluster's single step; it fails if the cluster ends before the step."""
         cluster = send("DescribeCluster", {"ClusterId": job.job_id})["Cluster"]["Status"]
         steps = send("ListSteps", {"ClusterId": job.job_id})["Steps"]
         step: Mapping[str, Any] = steps[0]["Status"] if steps else {"State": "PENDING"}
@@ -86,12 +86,12 @@ class EmrTarget:
         return ()
 
     def bucket_logs(self, options: SubmitOptions, job: SentJob) -> BucketLogs | None:
-        """See `Target.bucket_logs`: the driver runs in the first container of its application."""
+        """See `Target.bucket_logs`. The driver runs in the first container of its application."""
         return BucketLogs(uri=f"{logs_of(options)}{job.job_id}/containers", key_end="_000001/stdout.gz")
 
 
 def logs_of(options: SubmitOptions) -> str:
-    """Return where EMR puts its logs, with a last ``/``."""
+    """Return the URI below which EMR writes its logs, with a ``/`` at the end."""
     return (options.logs or f"{options.wanted('staging').rstrip('/')}/logs").rstrip("/") + "/"
 
 

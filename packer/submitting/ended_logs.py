@@ -1,4 +1,4 @@
-"""What the driver of a job said last, from the logs that EMR puts into a bucket."""
+"""Finds the last error of a job's driver in the logs that EMR writes to a bucket."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from packer.stores.open_store import open_store
 from packer.submitting.target import BucketLogs
 
 _OWN = "shardpack: "
-"""Begins the line with which the program says why it ends."""
+"""Prefix of the line in which the program says why it ends."""
 
 
 def find_last_error(logs: BucketLogs, options: StoreOptions) -> str | None:
-    """Return the line with which the program ended, or None where there is no such line or no log yet."""
+    """Return the program's last error without its prefix; None if there is no such line or no log yet."""
     try:
         store = open_store(logs.uri, options)
         keys = sorted(info.key for info in store.list() if info.key.endswith(logs.key_end))
@@ -24,6 +24,6 @@ def find_last_error(logs: BucketLogs, options: StoreOptions) -> str | None:
             lines = [line for line in text.splitlines() if line.startswith(_OWN)]
             if lines:
                 return lines[-1].removeprefix(_OWN)
-    except (PackerError, OSError, EOFError, zlib.error):  # the job has failed anyway, and is what counts
+    except (PackerError, OSError, EOFError, zlib.error):  # the job's failure matters more
         return None
     return None

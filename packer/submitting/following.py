@@ -1,4 +1,4 @@
-"""Watch a job until it ends, and say how it stands."""
+"""Watches a job until it ends, and reports its state."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from packer.submitting.target import JobState, SentJob
 _POLL_S = 10.0
 _SAY_EVERY_S = 60.0
 _MAX_SILENT_POLLS = 30
-"""Looks that may fail one after the other: 5 minutes without a network leave the job alone."""
+"""Looks in a row that may fail: 5 minutes without a network do not end the watch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """How to look at a job, and where to say what is seen."""
+    """How to look at a job, and how to report."""
 
     look: Callable[[], JobState]
     logs: CloudLogs | None
@@ -28,10 +28,10 @@ class Watch:
 
 
 def follow(job: SentJob, watch: Watch) -> JobState:
-    """Return how the job ended. Says each new state, each new line, and now and then that it goes on.
+    """Watch a job and return its last state. Report each new state, each new log line and, once a minute, the state.
 
     Raises:
-        JobError: the service could not be asked for minutes; the job may go on.
+        JobError: the service did not answer for minutes; the job may still run.
     """
     started_s = spoken_s = time.monotonic()
     spoken, failures = "", 0
@@ -60,7 +60,7 @@ def follow(job: SentJob, watch: Watch) -> JobState:
 
 
 def _say_new_lines(watch: Watch) -> None:
-    """Say the new lines of the job's log; that they cannot be had is no reason to leave the job."""
+    """Report the new lines of the job's log. If the log cannot be read, report that and go on watching."""
     if watch.logs is None:
         return
     try:

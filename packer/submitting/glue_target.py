@@ -1,4 +1,4 @@
-"""Packing on AWS Glue, by a job that is there, or by one that is made and named by its content."""
+"""Packing on AWS Glue, with an existing Glue job or with a new one that is named by its content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GlueTarget:
     fields = PACKING_FIELDS | {"worker_type", "workers", "modules", "glue_job"}
 
     def build(self, options: SubmitOptions, staged: StagedJob) -> tuple[Request, ...]:
-        """See `Target.build`: one request makes the job, unless `glue_job` names one, and one starts a run of it."""
+        """See `Target.build`. One request creates the job, unless `glue_job` names one; another starts a run of it."""
         arguments = _arguments(options, staged)
         run: dict[str, Any] = {
             "Arguments": arguments,
@@ -74,7 +74,7 @@ class GlueTarget:
         return " ".join(words)
 
     def log_places(self, options: SubmitOptions, job: SentJob) -> tuple[LogPlace, ...]:
-        """See `Target.log_places`: the driver's stream is named as the run, those of executors begin with that."""
+        """See `Target.log_places`. The driver's stream has the run's id as its name; executors' names begin with it."""
         return tuple(LogPlace(group=group, stream_prefix=job.job_id, stream_end=job.job_id) for group in _LOG_GROUPS)
 
     def bucket_logs(self, options: SubmitOptions, job: SentJob) -> BucketLogs | None:
@@ -83,7 +83,7 @@ class GlueTarget:
 
 
 def _arguments(options: SubmitOptions, staged: StagedJob) -> dict[str, str]:
-    """Return the job's parameters. A map has one `conf`, so that more settings stand in its value."""
+    """Return the job's arguments. A map can have only one `--conf`, so its value holds all further settings."""
     arguments = {"--config": staged.config}
     if options.modules and not is_wheel(staged.package):
         raise OptionsError("expected with a wheel as `package`, since an archive has its libraries", field="modules")

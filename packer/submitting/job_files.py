@@ -1,6 +1,6 @@
-"""What a job reads from a bucket: its program, its options and its package, each under the digest of its bytes.
+"""The files that a job reads from a bucket: program, options and package, each named by the digest of its bytes.
 
-Equal bytes have one name, so a second job uploads nothing anew, and no job changes what another one reads.
+Equal bytes have the same name. So a second job uploads only new files, and no job changes the files of another.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class StagedFile:
     """One file of a job."""
 
     key: str
-    """Below the staging prefix."""
+    """Key below the staging prefix."""
     uri: str
     num_bytes: int
     data: bytes | None
     path: str
-    """Of the file on this machine; empty where `data` has the bytes."""
+    """Path of the file on this machine; empty if `data` has the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +39,21 @@ class StagedJob:
     program: str = ""
     config: str = ""
     package: str = ""
-    """URI; empty where the nodes have the package."""
+    """URI of the package; empty if the nodes have it already."""
     digest: str = ""
-    """Of the options, which name the job where nobody does."""
+    """SHA-256 of the options; part of the job's name if the user gives none."""
     files: tuple[StagedFile, ...] = ()
-    """To be uploaded where they are not there."""
+    """Files to upload if they are missing in the bucket."""
 
 
 def stage_bytes(staging: str, name: str, data: bytes) -> StagedFile:
-    """Return where bytes go under a staging prefix."""
+    """Return the staged file for some bytes. Uploads nothing."""
     key = f"{hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]}/{name}"
     return StagedFile(key=key, uri=f"{staging}/{key}", num_bytes=len(data), data=data, path="")
 
 
 def stage_file(staging: str, path: str) -> StagedFile:
-    """Return where a file of this machine goes under a staging prefix. Raises OptionsError where there is none."""
+    """Return the staged file for a file of this machine. Uploads nothing. Raises OptionsError if it cannot be read."""
     digest, num_bytes = hashlib.sha256(), 0
     try:
         with open(path, "rb") as file:
@@ -67,17 +67,17 @@ def stage_file(staging: str, path: str) -> StagedFile:
 
 
 def check_staging(uri: str) -> str:
-    """Return a staging prefix without its last ``/``. Raises OptionsError where it is not in S3."""
+    """Return a staging prefix without ``/`` at the end. Raises OptionsError if it is not an S3 URI."""
     if find_scheme(uri) != "s3":
         raise OptionsError(f"expected s3://bucket/prefix, got {uri}", field="staging")
     return uri.rstrip("/")
 
 
 def upload(staging: str, files: Sequence[StagedFile], options: StoreOptions, progress: Progress) -> tuple[str, ...]:
-    """Put those files under the staging prefix that are not there; return their URIs.
+    """Upload the files that are missing under the staging prefix, and return their URIs.
 
     Raises:
-        OSError: the bucket refused, or a file cannot be read.
+        OSError: the bucket refused a request, or a file cannot be read.
     """
     store = open_store(staging, options)
     uploaded = []

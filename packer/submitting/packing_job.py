@@ -1,4 +1,4 @@
-"""The part of a packing job that all services share: options on the cluster, the program, settings of Spark."""
+"""The part of a packing job that all services share: the options, the program and settings of Spark."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENVIRONMENT = "environment"
 ENVIRONMENT_PYTHON = f"./{ENVIRONMENT}/bin/python"
 HEAP_MB_PER_CORE = 512
 BESIDE_HEAP_MB_PER_CORE = 300
-"""Of a Python worker with a shard of 128 MB: see `packer.engines.spark_memory`."""
+"""Memory of a Python worker with a shard of 128 MB: see `packer.engines.spark_memory`."""
 _MIN_HEAP_MB = 1024
 _MIN_BESIDE_HEAP_MB = 512
 _PROGRAMS = Path(packer.__file__).parent / "programs"
@@ -31,15 +31,15 @@ _WHEEL_END = ".whl"
 
 
 def stage_packing(options: SubmitOptions, values: Mapping[str, Any], *, program: str) -> StagedJob:
-    """Return the files of a packing job and where they go. Uploads nothing.
+    """Return the files of a packing job with their URIs. Uploads nothing.
 
     Args:
-        options: of the command.
-        values: options of pack, from the file of `config`.
-        program: file name of a program of `packer.programs`.
+        options: options of the command.
+        values: options of pack, from the file that `config` names.
+        program: file name of a program in `packer.programs`.
 
     Raises:
-        OptionsError: options of pack that are wrong, or that nodes of a cluster could not follow.
+        OptionsError: options of pack are wrong, or do not work on the nodes of a cluster.
     """
     staging = check_staging(options.wanted("staging"))
     flags = {name: True for name in ("resume", "overwrite") if getattr(options, name)}
@@ -57,14 +57,14 @@ def stage_packing(options: SubmitOptions, values: Mapping[str, Any], *, program:
 
 
 def _as_document(values: Mapping[str, Any]) -> bytes:
-    """Return the options of pack as a document that does not depend on their order. Raises OptionsError."""
+    """Return the options of pack as JSON with sorted keys. Raises OptionsError."""
     options = parse_options({**values, "engine": "spark"})
     _check_reachable(options)
     return msgspec.json.encode(dict(values), order="deterministic")
 
 
 def _check_reachable(options: PackOptions) -> None:
-    """Refuse what nodes of a cluster cannot see. Raises OptionsError."""
+    """Check that the nodes of a cluster can reach all paths and URIs. Raises OptionsError."""
     for name in ("source", "dest", "root", "class_map"):
         uri = getattr(options, name)
         if uri is not None and not uri.startswith(TABLE_PREFIX) and is_local(uri):
@@ -77,15 +77,15 @@ def _check_reachable(options: PackOptions) -> None:
 
 
 def job_name(options: SubmitOptions, staged: StagedJob) -> str:
-    """Return the name that the user gave, or one from the job's options."""
+    """Return the name that the user gave, or one made from the digest of the job's options."""
     return options.name or f"shardpack-{staged.digest[:12]}"
 
 
 def archive_of(options: SubmitOptions, staged: StagedJob) -> str:
-    """Return the URI of the archive of an environment, or nothing where the nodes have the package.
+    """Return the URI of the environment's archive; empty if the nodes have the package already.
 
     Raises:
-        OptionsError: the package is something else.
+        OptionsError: the package is not an archive.
     """
     if staged.package and not staged.package.endswith(_ARCHIVE_ENDS):
         raise OptionsError(
@@ -102,12 +102,12 @@ def is_wheel(uri: str) -> bool:
 
 
 def spark_settings(options: SubmitOptions, *, mb_per_core: int = 0) -> dict[str, str]:
-    """Return settings that suit packing: memory beside the heap, where images are, and second attempts of slow tasks.
+    """Return settings of Spark for packing: memory beside the heap for images, and second attempts of slow tasks.
 
-    Those of `conf` come on top. Raises OptionsError.
+    Settings in `conf` override these. Raises OptionsError.
 
     Args:
-        mb_per_core: least memory of an executor for each core, half of it heap, where the service asks for that.
+        mb_per_core: least memory of an executor for each core in MB, half of it heap; 0 if the service sets no limit.
     """
     cores, half_mb = options.executor_cores, mb_per_core // 2
     heap_mb = max(_MIN_HEAP_MB, cores * max(half_mb, HEAP_MB_PER_CORE))

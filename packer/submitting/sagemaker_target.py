@@ -1,4 +1,4 @@
-"""Training on Amazon SageMaker: the CreateTrainingJob request of a file, as `shardpack sagemaker` writes it."""
+"""Training on Amazon SageMaker, with a CreateTrainingJob request from a file that `shardpack sagemaker` wrote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SageMakerTarget:
     fields = frozenset({"request", "name"})
 
     def build(self, options: SubmitOptions, staged: StagedJob) -> tuple[Request, ...]:
-        """See `Target.build`: the file's request, under another name where one is given."""
+        """See `Target.build`. The request is that of the file; `name` replaces the job's name if given."""
         path = options.wanted("request")
         try:
             request = parse_json(Path(path).read_bytes())
@@ -58,7 +58,7 @@ class SageMakerTarget:
         return " ".join(("aws sagemaker stop-training-job", "--training-job-name", job.job_id))
 
     def log_places(self, options: SubmitOptions, job: SentJob) -> tuple[LogPlace, ...]:
-        """See `Target.log_places`: each host has a stream."""
+        """See `Target.log_places`. Each host has its own stream."""
         return (LogPlace(group=_LOG_GROUP, stream_prefix=f"{job.job_id}/", names_stream=True),)
 
     def bucket_logs(self, options: SubmitOptions, job: SentJob) -> BucketLogs | None:

@@ -1,4 +1,4 @@
-"""Packing on Amazon EMR Serverless, in an application that is there."""
+"""Packing on Amazon EMR Serverless, in an existing application."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 _STREAMS = "shardpack"
 _WORKER_CORES = (1, 2, 4, 8, 16)
 _MB_PER_CORE = 2048
-"""Workers have these numbers of vCPUs, and at least 2 GB for each: EMR Serverless's list of worker configurations."""
+"""Workers have one of these numbers of vCPUs and at least 2 GB for each vCPU. Source: EMR Serverless's worker sizes."""
 
 
 class ServerlessTarget:
-    """See `Target`. Without a package, the application's image must hold it."""
+    """See `Target`. Without `package`, the application's image must contain the package."""
 
     service = "emr-serverless"
     fields = (PACKING_FIELDS - {"release"}) | {"application", "executors", "executor_cores", "logs", "log_group"}

@@ -1,4 +1,4 @@
-"""The services by name: the one list of them."""
+"""The only list of all services, by name."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ TARGETS: dict[SubmitTarget, Target] = {
     SubmitTarget.SAGEMAKER: SageMakerTarget(),
 }
 PROGRAMS = {SubmitTarget.GLUE: "glue_pack.py", SubmitTarget.SAGEMAKER: ""}
-"""The program of a target whose program is not `emr_pack.py`; none where nothing is packed."""
+"""Program of each target whose program is not `emr_pack.py`; empty for a target that does not pack."""

@@ -1,4 +1,4 @@
-"""What a user can ask of `shardpack submit`: the command line is made of these fields."""
+"""Options of `shardpack submit`; the command line is made from these fields."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise OptionsError(f"expected a whole number of at least 1, got {self.executors}", field="executors")
 
     def wanted(self, name: str) -> str:
-        """Return an option that the target cannot do without. Raises OptionsError."""
+        """Return an option that the target requires. Raises OptionsError if it was not given."""
         value = getattr(self, name)
         if not value:
             raise OptionsError(f"expected a value with `target={self.target}`, got none", field=name)
         return str(value)
 
     def settings(self) -> dict[str, str]:
-        """Return the settings of Spark in `conf`. Raises OptionsError."""
+        """Return the settings of Spark in `conf` by name. Raises OptionsError."""
         found = {}
         for text in self.conf:
             name, equals, value = text.partition("=")
@@ -95,12 +95,12 @@ class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 COMMON_FIELDS = frozenset({"target", "region", "dry_run", "detach", "stop_on_interrupt"})
-"""Those that every target uses."""
+"""Options that every target uses."""
 PACKING_FIELDS = frozenset({"config", "staging", "package", "resume", "overwrite", "role", "release", "conf", "name"})
-"""Those of every target that packs."""
+"""Options that every packing target uses."""
 
 
 def check_all_is_used(given: frozenset[str], target: SubmitTarget, used: frozenset[str]) -> None:
-    """Refuse options that the target would drop. Raises OptionsError."""
+    """Refuse given options that the target would ignore. Raises OptionsError."""
     for name in sorted(given - used - COMMON_FIELDS):
         raise OptionsError(f"expected without `target={target}`, which has no such thing", field=name)

@@ -1,4 +1,4 @@
-"""Send a job to AWS and follow it: build the requests, check them, upload what they name, send, watch, tell the end."""
+"""Sends a job to AWS and follows it: build and check the requests, upload files, send, watch, report the end."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _THERE_ALREADY = ("AlreadyExistsException", "IdempotentParameterMismatchExceptio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What was sent, or would be."""
+    """A job that was sent or, with `dry_run`, would be sent."""
 
     target: str
     staged: StagedJob
     requests: tuple[Request, ...]
     service: str
     job: SentJob | None = None
-    """None where nothing was sent."""
+    """The job; None if nothing was sent."""
     state: JobState | None = None
-    """How the job ended; None where it was not followed."""
+    """Last state of the job; None if it was not followed."""
 
     def as_document(self) -> dict[str, object]:
-        """Return the requests and the files that they name, for people who send them themselves."""
+        """Return the requests, and the files that they name, for users who send them themselves."""
         requests = [
             {"service": self.service, "operation": request.operation, "parameters": request.parameters}
             for request in self.requests
@@ -51,17 +51,17 @@ class Submission:
 
 
 def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions, progress: Progress) -> Submission:
-    """Send a job, and follow it to its end.
+    """Send a job and follow it to its end.
 
     Args:
-        options: of the command.
-        values: options of pack, from the file of `config`; empty where nothing is packed.
-        reach: how the bucket of `staging` is reached.
-        progress: is told how the job stands.
+        options: options of the command.
+        values: options of pack, from the file that `config` names; empty if the target does not pack.
+        reach: options for access to the bucket of `staging`.
+        progress: receives reports on the job.
 
     Raises:
-        OptionsError: options that are wrong, or a request that the service would not take.
-        JobError: the service refused it, or the job failed.
+        OptionsError: options are wrong, or the service would refuse a request.
+        JobError: the service refused a request, or the job failed.
         OSError: files cannot be uploaded.
     """
     target = TARGETS[options.target]
@@ -97,14 +97,14 @@ def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions
 
 
 def check_requests(service: str, requests: Sequence[Request]) -> None:
-    """Hold requests against botocore's description of the service. Raises OptionsError for the first fault."""
+    """Check requests against botocore's description of the service. Raises OptionsError for the first fault."""
     for request in requests:
         for fault in request_faults(request.operation, request.parameters, service=service):
             raise OptionsError(f"{service} {request.operation}: {fault}")
 
 
 def _send(service: AwsService, request: Request) -> Answer:
-    """Send a request; for what is there already with the same content, its own parameters are the answer."""
+    """Send a request. If it creates something that already exists with this content, return its own parameters."""
     try:
         return service.send(request.operation, request.parameters)
     except RefusedError as error:
@@ -114,7 +114,7 @@ def _send(service: AwsService, request: Request) -> Answer:
 
 
 def _leave(options: SubmitOptions, target: Target, service: AwsService, job: SentJob, progress: Progress) -> None:
-    """Stop the job at an interrupt where that was asked for; else say how."""
+    """After an interrupt, stop the job if `stop_on_interrupt` is set; otherwise report how to stop it."""
     if not options.stop_on_interrupt:
         progress.note(f"the job {job.label} goes on; to stop it: {target.stop_command(job)}")
         return
@@ -127,7 +127,7 @@ def _leave(options: SubmitOptions, target: Target, service: AwsService, job: Sen
 
 
 def _describe_failure(options: SubmitOptions, target: Target, job: SentJob, state: JobState, reach: PackOptions) -> str:
-    """Return one line on a failure: what the program itself said last, or else the service's reason; then where."""
+    """Return one line on a failure: the program's last error, the service's reason, and where the logs are."""
     logs = target.bucket_logs(options, job)
     said = find_last_error(logs, reach.source_store()) if logs else None
     reasons = [text for text in (said, state.reason) if text]

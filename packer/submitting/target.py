@@ -1,4 +1,4 @@
-"""The seam between a service of AWS and what all of them share: requests, a job that runs, how it stands, its logs."""
+"""The interface of an AWS service that takes jobs: its requests, a running job, the job's state and logs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Send: TypeAlias = "Callable[[str, dict[str, Any]], Answer]"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request of the service that takes the job."""
+    """One request to the service that takes the job."""
 
     operation: str
-    """As botocore's model names it, such as StartJobRun."""
+    """Name of the operation in botocore's model, such as StartJobRun."""
     parameters: dict[str, Any]
     may_exist: bool = False
-    """Whether it makes what may be there already, with the same content."""
+    """True if the request creates something that may already exist with the same content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,44 +31,47 @@ class SentJob:
 
     job_id: str
     parent_id: str = ""
-    """Of the application, virtual cluster or Glue job that it runs in."""
+    """Id of the application, virtual cluster or Glue job that the job runs in; empty if there is none."""
 
     @property
     def label(self) -> str:
-        """What people are told."""
+        """Name of the job in messages."""
         return f"{self.parent_id}/{self.job_id}" if self.parent_id else self.job_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState:
-    """How a job stands."""
+    """State of a job."""
 
     name: str
-    """In the service's own words, such as RUNNING."""
+    """The service's name of the state, such as RUNNING."""
     has_ended: bool = False
     is_ok: bool = False
+    """The job has succeeded."""
     reason: str = ""
-    """Why it failed, as the service says."""
+    """The service's reason for a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPlace:
-    """Streams of CloudWatch Logs whose lines are worth showing."""
+    """Streams of CloudWatch Logs whose lines are shown."""
 
     group: str
     stream_prefix: str
     stream_end: str = ""
-    """Other streams of the prefix are left out."""
+    """End of a stream's name; streams with another end are left out."""
     names_stream: bool = False
-    """Whether lines are told apart by their streams."""
+    """True if each shown line begins with the name of its host, taken from the stream's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketLogs:
-    """A prefix below which a service puts logs, and the end of the key of the driver's standard output."""
+    """Logs that a service writes to a bucket."""
 
     uri: str
+    """URI below which the logs are."""
     key_end: str
+    """End of the key of the driver's standard output."""
 
 
 class Target(Protocol):
@@ -76,29 +79,29 @@ class Target(Protocol):
 
     @property
     def service(self) -> str:
-        """The service as botocore names it."""
+        """The service's name in botocore."""
 
     @property
     def fields(self) -> frozenset[str]:
-        """The options that it uses, beside those of every target."""
+        """Names of the options that the target uses, apart from `COMMON_FIELDS`."""
 
     def build(self, options: SubmitOptions, staged: StagedJob) -> tuple[Request, ...]:
-        """Return the requests that start the job, in their order. Raises OptionsError."""
+        """Return the requests that start the job, in the order to send them. Raises OptionsError."""
 
     def sent(self, options: SubmitOptions, answers: Sequence[Answer]) -> SentJob:
         """Return the job, from the answers to the requests."""
 
     def look(self, send: Send, job: SentJob) -> JobState:
-        """Ask how the job stands."""
+        """Ask the service for the job's state. Raises JobError."""
 
     def stop(self, send: Send, job: SentJob) -> None:
-        """Have the job stopped; it ends some time later."""
+        """Ask the service to stop the job, which ends some time later. Raises JobError."""
 
     def stop_command(self, job: SentJob) -> str:
-        """Return the command of AWS's command line that stops the job."""
+        """Return the `aws` command that stops the job."""
 
     def log_places(self, options: SubmitOptions, job: SentJob) -> tuple[LogPlace, ...]:
-        """Return where the job's lines are in CloudWatch Logs; none where they do not go there."""
+        """Return the job's streams in CloudWatch Logs; empty if the job does not log there."""
 
     def bucket_logs(self, options: SubmitOptions, job: SentJob) -> BucketLogs | None:
-        """Return where the driver's output is put once the job has ended; None where it is not."""
+        """Return the bucket logs with the driver's output after the job's end; None if there are none."""
