@@ -1,9 +1,9 @@
-"""What a job's channels carry: the objects of a data set, present before the job starts, and where they lie.
+"""The content of a job's channels: objects of a data set, put into folders before the job starts.
 
-File         an instance's share as files of its own folder; links to a local data set's files, else downloads
-FastFile     a folder with all of a split, one for all instances
-FileSystem   as FastFile, of a local data set
-Pipe         nothing here: `packer.localjob.pipe_writer` streams it
+File         each instance's share as files in its own folder: links to files of a local data set, or downloads
+FastFile     one folder with all objects of a split, shared by all instances
+FileSystem   as FastFile, but the folder of a local data set
+Pipe         nothing: `packer.localjob.pipe_writer` streams the objects
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from packer.stores.open_store import absolute_uri, is_local
 from packer.stores.store import Store
 
 CHUNK_BYTES = 4 << 20
-"""Read from a store at a time."""
+"""Bytes read from a store at a time."""
 
 
 class Content:
     """The objects of a job's channels, by key."""
 
     def __init__(self, store: Store, plans: Sequence[ChannelPlan]) -> None:
-        """Look up what there is.
+        """List the objects of all splits.
 
         Raises:
             DataSetError: a shard is missing.
@@ -52,7 +52,7 @@ class Content:
             yield self._store.get_range(key, start, min(size, start + CHUNK_BYTES))
 
     def pieces(self, key: str) -> Iterator[Piece]:
-        """Yield an object in order, for a stream. Raises OSError."""
+        """Yield an object's pieces in order, for a stream. Raises OSError."""
         source = self._local_path(key)
         if source:
             yield WholeFile(source, self._num_bytes[key])
@@ -60,11 +60,11 @@ class Content:
             yield from self.chunks(key)
 
     def keys_below(self, split: str) -> list[str]:
-        """Return all objects of a split's prefix, shards or not."""
+        """Return the keys of all objects below a split's prefix, sorted."""
         return sorted(key for key in self._num_bytes if key.startswith(f"{split}/"))
 
     def put_file(self, key: str, path: str) -> None:
-        """Make an object a file at `path`: linked, where it is a file of the same file system. Raises OSError."""
+        """Write an object to a file at `path`, or link it if it is on the same file system. Raises OSError."""
         source = self._local_path(key)
         if source:
             try:
@@ -76,7 +76,7 @@ class Content:
             file.writelines(self.chunks(key) if key in self._num_bytes else [self._store.get(key)])
 
     def show_file(self, key: str, path: str) -> None:
-        """Let an object be read at `path`, as cheaply as can be. Raises OSError."""
+        """Make an object readable at `path`: by a symbolic link if it is a local file. Raises OSError."""
         source = self._local_path(key)
         if source:
             os.symlink(source, path)
@@ -84,25 +84,25 @@ class Content:
             self.put_file(key, path)
 
     def _local_path(self, key: str) -> str:
-        """Return the file that an object is; empty where it is none."""
+        """Return the path of an object in a local data set; empty for a remote one."""
         return os.path.realpath(os.path.join(self._store.uri, key)) if is_local(self._store.uri) else ""
 
 
 def fill_channels(
     content: Content, job: LocalJob, plans: Sequence[ChannelPlan], trees: Sequence[JobFiles], *, shared_dir: str
 ) -> None:
-    """Bring the channels that are files to where each instance looks for them.
+    """Put the files of all channels but Pipe channels where each instance looks for them.
 
     Args:
-        content: objects.
-        job: whose instances they are.
-        plans: all channels.
-        trees: of the instances, whose position counts in the assignment of keys.
-        shared_dir: folder for what all instances see.
+        content: objects of the channels.
+        job: the job that the instances belong to.
+        plans: all channels of the job.
+        trees: files of the instances; an instance's position decides which keys it gets.
+        shared_dir: folder for files that all instances see.
 
     Raises:
-        OptionsError: a bucket cannot be mounted.
-        OSError: an object cannot be read or a file not written.
+        OptionsError: the job mounts the data set as a file system, but the data set is in a bucket.
+        OSError: an object cannot be read, or a file cannot be written.
     """
     for plan in plans:
         if plan.mode is InputMode.FILE:
@@ -116,7 +116,7 @@ def fill_channels(
 
 
 def _shared_folder(content: Content, job: LocalJob, plan: ChannelPlan, shared_dir: str) -> str:
-    """Return a folder that holds all of a channel."""
+    """Return a folder that holds all objects of a channel."""
     if plan.mode is InputMode.FILE_SYSTEM:
         if not is_local(job.dest):
             raise OptionsError(f"`mode=FileSystem`: expected a data set in a folder, as if mounted, got {job.dest}")
@@ -128,9 +128,9 @@ def _shared_folder(content: Content, job: LocalJob, plan: ChannelPlan, shared_di
 
 
 def _put_files(keys: Sequence[str], folder: str, put: Callable[[str, str], None]) -> None:
-    """Put objects under what follows the first folder of their keys, as SageMaker names files by what follows a prefix.
+    """Put objects into a folder, named by their keys without the first part, as SageMaker names files.
 
-    `put` takes a key and a path.
+    `put` takes a key and the path to put the object at.
     """
     os.makedirs(folder)
     for key in keys:

@@ -1,8 +1,8 @@
-"""The data group of a job: a data host on each of its instances, a process of its own, which ends when training does.
+"""The data group of a job: one process for the data host of each instance, which ends when training ends.
 
-    python -m packer.trainer.container.job_host      what the training image runs there, on a port of this machine
+    python -m packer.trainer.container.job_host      as the training image runs it, but on a port of this machine
 
-Names such as algo-2 mean nothing on this machine, so ranks get addresses in the place of ``group:NAME``.
+Host names such as algo-2 do not resolve on this machine, so ranks get addresses instead of ``group:NAME``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _COMMAND = (sys.executable, "-m", "packer.trainer.container.job_host")
 _BIND = "127.0.0.1"
 _FEED = "feed"
 _FINISH_S = 30.0
-"""Data hosts that do not end by themselves so long after training are killed."""
+"""Seconds after training at which data hosts that have not ended by themselves are killed."""
 _LOOK_EVERY_S = 0.1
 
 
 def name_data_hosts(job: LocalJob, ports: Sequence[int]) -> LocalJob:
-    """Return a job whose ranks ask the data hosts at these ports, if there are any."""
+    """Return the job with the addresses of its data hosts in the hyperparameter `feed`; unchanged without ports."""
     if not ports:
         return job
     others = tuple(given for given in job.hyperparameters if given[0] != _FEED)
@@ -33,15 +33,15 @@ def name_data_hosts(job: LocalJob, ports: Sequence[int]) -> LocalJob:
 
 
 class DataHosts:
-    """The data hosts of a job that runs; none without a data group."""
+    """The data hosts of a running job; none without a data group."""
 
     def __init__(self, job: LocalJob, ports: Sequence[int], environments: Mapping[str, Mapping[str, str]]) -> None:
-        """Start them.
+        """Start the data hosts.
 
         Args:
-            job: whose they are.
-            ports: one for each, in the order of names.
-            environments: of the instances, by host.
+            job: the job that they serve.
+            ports: one port for each data host, in the order of their names.
+            environments: environment variables of each instance, by host name.
         """
         self._ports, self._token_file = ports, dict(job.hyperparameters).get("feed-token-file", "")
         self.hosts = list_data_hosts(job)
@@ -56,7 +56,7 @@ class DataHosts:
 
     @property
     def streams(self) -> list[Stream]:
-        """What they say."""
+        """Standard output and standard error of the data hosts."""
         return [
             Stream(source=host, file=file, is_error=is_error)
             for host, started in zip(self.hosts, self.processes, strict=True)
@@ -64,7 +64,7 @@ class DataHosts:
         ]
 
     def finish(self) -> None:
-        """Tell them that training is over, and wait for their ends: the ranks may not have lived to tell them."""
+        """Tell the data hosts that training is over, in case the ranks could not, and wait until they end."""
         until_s = time.monotonic() + _FINISH_S
         while any(process.exit_code is None for process in self.processes) and time.monotonic() < until_s:
             self._tell()
@@ -80,5 +80,5 @@ class DataHosts:
             finish_hosts(FeedSource(hosts=hosts, token_file=self._token_file))
 
     def exit_codes(self) -> tuple[int | None, ...]:
-        """Return how each ended; minus a number for the signal that ended it."""
+        """Return each data host's exit code: negative for the signal that ended it, None while it runs."""
         return tuple(process.exit_code for process in self.processes)

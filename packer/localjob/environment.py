@@ -1,8 +1,8 @@
-"""The variables that a process of a job sees, from the files of its instance: those of SageMaker's training toolkit.
+"""The environment variables of a job's processes, made from the instance's files as SageMaker's training toolkit does.
 
-The toolkit derives SM_* from the three files. Under its MPI launch every rank has those of the first host, except that
-here paths mean the rank's own container; so they are made from two sets of files. A test compares them with what the
-toolkit itself (5.1.4) makes of the same files.
+The toolkit derives SM_* from the three files. Under its MPI launch, every rank has the variables of the first host.
+Here paths must be those of the rank's own instance, so variables are made from two sets of files. A test compares them
+with the variables that the toolkit itself (5.1.4) makes from the same files.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _PLATFORM = {
     "TRAINING_JOB_ARN": f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{JOB_NAME}",
 }
 _TOOLKIT_PREFIX = "sagemaker_"
-"""Hyperparameters that are the toolkit's own and not shown to the program."""
+"""Prefix of hyperparameters that belong to the toolkit and are not passed to the program."""
 _CONSUMED = (
     *(PROGRAM, "sagemaker_submit_directory", "sagemaker_enable_cloudwatch_metrics", "sagemaker_region"),
     *("sagemaker_container_log_level", "sagemaker_job_name", "sagemaker_s3_output"),
 )
-"""Those that have fields of their own; the others are handed on as parameters of the framework."""
+"""Hyperparameters of the toolkit with variables of their own; all others are passed as parameters of the framework."""
 _LOG_LEVEL = 20
 
 
 def instance_variables(
     own: JobFiles, master: JobFiles, hyperparameters: Mapping[str, str], *, num_gpus: int
 ) -> dict[str, str]:
-    """Return what every process of an instance has: the platform's variables, the base and the toolkit's.
+    """Return the variables that all processes of an instance share: of the platform, the base folder and the toolkit.
 
     Args:
-        own: files of the instance, whose paths count.
-        master: files of the host from which the toolkit passes its variables on; `own` where it passes none.
-        hyperparameters: as in the file, each value JSON.
-        num_gpus: GPUs of an instance.
+        own: files of the instance; they decide the paths.
+        master: files of the host whose variables the toolkit passes on; `own` if it passes none.
+        hyperparameters: hyperparameters as in the file; each value is JSON.
+        num_gpus: number of GPUs of an instance.
     """
     decoded = {name: parse_json(text) for name, text in hyperparameters.items()}
     program = {name: value for name, value in decoded.items() if not _is_toolkits(name)}
@@ -79,13 +79,13 @@ def instance_variables(
 
 
 def program_arguments(hyperparameters: Mapping[str, str]) -> list[str]:
-    """Return what the toolkit adds to the program's command line: each hyperparameter but its own as an option."""
+    """Return the options that the toolkit adds to the program's command line: all hyperparameters but its own."""
     decoded = {name: parse_json(text) for name, text in hyperparameters.items() if not _is_toolkits(name)}
     return [text for name in sorted(decoded) for text in _as_argument(name, decoded[name])]
 
 
 def torchrun_variables(rank: Rank, *, world: int, local_size: int, port: int) -> dict[str, str]:
-    """Return what torchrun sets for one rank; its master is on this machine."""
+    """Return the variables that torchrun sets for one rank, with a master on this machine."""
     values = {
         "RANK": rank.rank,
         "LOCAL_RANK": rank.local_rank,
@@ -126,7 +126,7 @@ def _resource_values(files: JobFiles, decoded: Mapping[str, object], num_gpus: i
 
 
 def _training_values(master: JobFiles, common: Mapping[str, object]) -> dict[str, object]:
-    """Return what SM_TRAINING_ENV alone has."""
+    """Return the values that only SM_TRAINING_ENV has."""
     distribution = common["distribution_instance_groups"]
     named = distribution if isinstance(distribution, list) else []
     groups = [group for group in master.resources.instance_groups if group.instance_group_name in named]

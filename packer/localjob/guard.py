@@ -1,7 +1,7 @@
 """Ends a local job whose own process was killed: ``guard.py BASE``.
 
-It reads lines ``group PID`` from its standard input. If that ends without a line ``done``, it ends these process groups
-and removes the FIFOs under BASE. A program of its own that needs the standard library alone.
+It reads lines ``group PID`` from its standard input. If the input ends without a line ``done``, it kills these process
+groups and removes the FIFOs under BASE. A separate program that imports only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 
 def main() -> None:
-    """Wait until the job is done, or its process is no more."""
+    """Wait until the job is done or its process is gone; in the latter case, clean up."""
     groups = []
     for line in sys.stdin:
         word, _, number = line.strip().partition(" ")

@@ -1,6 +1,6 @@
-"""What a local job is: a training job's channels and ranks on one machine, as plain values.
+"""Description of a local job: a training job's channels and ranks on one machine, as plain values.
 
-instance    a folder that stands for one machine's /opt/ml, and the ranks that see it
+instance    a folder that stands for one machine's /opt/ml, and the ranks that use it
 host        the instance's name: algo-1, algo-2, ...
 """
 
@@ -17,26 +17,26 @@ from packer.errors import OptionsError
 
 INSTANCE_TYPE = "local"
 GROUP_NAME = "homogeneousCluster"
-"""What SageMaker calls the one group of a job without groups."""
+"""SageMaker's name for the only group of a job without groups."""
 PROGRAM = "sagemaker_program"
 MPI_ENABLED = "sagemaker_mpi_enabled"
-"""Hyperparameters by which SageMaker's SDK tells its toolkit what to start, and whether under MPI."""
+"""Hyperparameters by which SageMaker's SDK tells its toolkit which program to start, and whether to use MPI."""
 GRACE_S = 120.0
-"""What SageMaker gives a job between SIGTERM and SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL on SageMaker."""
 
 
 class Launch(enum.StrEnum):
     """How ranks are started."""
 
     PROCESSES = "processes"
-    """One by one, with the variables that torchrun sets."""
+    """One process for each rank, with the variables that torchrun sets."""
     MPI = "mpi"
-    """By one mpirun, with a daemon for each instance, as SageMaker's training toolkit does."""
+    """One mpirun with a daemon for each instance, as SageMaker's training toolkit does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalJob:
-    """A job as it was asked for."""
+    """The settings of a local job."""
 
     dest: str
     """Path or URI of a finished data set."""
@@ -44,16 +44,16 @@ class LocalJob:
     """The instances that train."""
     mode: InputMode
     command: tuple[str, ...]
-    """What each rank runs."""
+    """Command that each rank runs."""
     splits: tuple[str, ...] = ()
-    """All of the data set's by default."""
+    """Names of the splits to read; empty for all of the data set's splits."""
     shuffle_seed: int | None = None
     assignment_seed: int = 0
-    """Of the rule by which instances get keys; see `packer.channels.assignment`."""
+    """Chooses the rule by which instances get keys; see `packer.channels.assignment`."""
     hyperparameters: tuple[tuple[str, str], ...] = ()
     launch: Launch = Launch.PROCESSES
     groups: JobGroups = ONE_KIND
-    """Of a heterogeneous cluster: `cluster` is the group that trains; each host of the data group runs a data host."""
+    """Groups of a heterogeneous cluster: `cluster` is the train group; each host of the data group is a data host."""
     grace_s: float = GRACE_S
 
     def __post_init__(self) -> None:
@@ -70,18 +70,19 @@ class Rank:
     rank: int
     local_rank: int
     host: str
-    """Of its instance."""
+    """Name of the rank's instance."""
 
 
 def host_names(instances: int) -> tuple[str, ...]:
-    """Return the names as SageMaker lists them: sorted as text, so algo-10 comes before algo-2."""
+    """Return the host names in SageMaker's order: sorted as text, so algo-10 comes before algo-2."""
     return tuple(sorted(f"algo-{number}" for number in range(1, instances + 1)))
 
 
 def list_groups(job: LocalJob) -> tuple[HostGroup, ...]:
-    """Return the job's instance groups as its files list them, their hosts in no order on SageMaker.
+    """Return the job's instance groups as its files list them.
 
-    Here hosts are numbered group by group, and stand in the reverse order.
+    SageMaker lists the hosts of a group in no particular order. Here hosts are numbered group by group and listed in
+    reverse order.
     """
     if not job.groups.groups:
         return (HostGroup(instance_group_name=GROUP_NAME, instance_type=INSTANCE_TYPE, hosts=all_hosts(job)[::-1]),)
@@ -95,18 +96,18 @@ def list_groups(job: LocalJob) -> tuple[HostGroup, ...]:
 
 
 def all_hosts(job: LocalJob) -> tuple[str, ...]:
-    """Return the names of all instances, of whatever group, as SageMaker lists them."""
+    """Return the names of all instances of all groups, in SageMaker's order."""
     return host_names(sum(group.instances for group in job.groups.groups) or job.cluster.instances)
 
 
 def list_hosts(job: LocalJob) -> tuple[str, ...]:
-    """Return those that train in the order of ranks: the toolkit gives mpirun the order of the instance group."""
+    """Return the hosts that train, in the order of ranks. The toolkit passes the instance group's order to mpirun."""
     hosts = _hosts_of(job, job.groups.train or GROUP_NAME)
     return hosts if job.launch is Launch.MPI else tuple(sorted(hosts))
 
 
 def list_data_hosts(job: LocalJob) -> tuple[str, ...]:
-    """Return those that make batches for the ranks; none without a data group."""
+    """Return the hosts that make batches for the ranks; empty without a data group."""
     return tuple(sorted(_hosts_of(job, job.groups.data))) if job.groups.data else ()
 
 

@@ -36,7 +36,7 @@ class RankExit:
     host: str
     local_rank: int
     exit_code: int | None
-    """Minus a number for the signal that ended it; None where mpirun ended it without a word."""
+    """Exit code, negative for the signal that ended the rank; None if mpirun ended it and nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class DataHostExit:
 
     host: str
     exit_code: int | None
-    """Minus a number for the signal that ended it."""
+    """Exit code, negative for the signal that ended the data host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,39 +55,39 @@ class LocalJobResult:
     ranks: tuple[RankExit, ...]
     data_hosts: tuple[DataHostExit, ...]
     channels: tuple[ChannelUse, ...]
-    """Of Pipe mode."""
+    """How each Pipe channel was read."""
     failures: tuple[tuple[str, str], ...]
-    """Host and the first 1,024 characters of its output/failure, of those that wrote one."""
+    """For each host with an output/failure file: the host's name and the file's first 1,024 characters."""
     stopped_by: int
-    """The signal that asked for the job's end; 0 without."""
+    """Number of the signal that asked the job to stop; 0 if there was none."""
 
     @property
     def ok(self) -> bool:
-        """Every rank ended with 0, and no data host with an error of its own; one that was killed costs no sample."""
+        """All ranks ended with 0, and no data host ended with an error. One that was killed costs no sample."""
         has_failed_host = any((host.exit_code or 0) > 0 for host in self.data_hosts)
         return all(rank.exit_code == 0 for rank in self.ranks) and not has_failed_host
 
     @property
     def interrupted(self) -> bool:
-        """Ctrl-C ended it."""
+        """Ctrl-C ended the job."""
         return self.stopped_by == signal.SIGINT
 
 
 def run_local_job(job: LocalJob, base_dir: str, *, say: Say, options: StoreOptions = DEFAULT_STORE) -> LocalJobResult:
-    """Run a job to its end, in the main thread of its process.
+    """Run a job to its end. Only the main thread may call it.
 
-    While it runs, SIGINT, SIGTERM and SIGHUP are passed on to the ranks.
+    While the job runs, SIGINT, SIGTERM and SIGHUP are passed on to the ranks.
 
     Args:
-        job: what to run.
-        base_dir: folder for the instances, empty or not there yet; it stays.
-        say: takes each line of the ranks, from threads, one at a time.
-        options: how the data set's store is reached.
+        job: the job to run.
+        base_dir: folder for the instances, empty or new; it is not removed.
+        say: called from threads with each line of the ranks, one at a time.
+        options: store options for the data set.
 
     Raises:
         NotADataSetError, DataSetError: there is no data set, or it lacks a shard.
-        OptionsError: the data set does not fit the job, the command cannot be started, or the folder is taken.
-        OSError: an object cannot be read, or a file not written.
+        OptionsError: the data set does not fit the job, the command cannot be started, or the folder is not empty.
+        OSError: an object cannot be read, or a file cannot be written.
     """
     store = open_store(job.dest, options)
     plans = plan_channels(
@@ -110,18 +110,18 @@ def run_local_job(job: LocalJob, base_dir: str, *, say: Say, options: StoreOptio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stage:
-    """A job whose instances are there."""
+    """A job whose instances' folders have been made."""
 
     job: LocalJob
     base: str
     plans: tuple[ChannelPlan, ...]
     content: Content
     trees: tuple[JobFiles, ...]
-    """Of the instances that train, in the order of ranks."""
+    """Files of the instances that train, in the order of ranks."""
     data_trees: tuple[JobFiles, ...]
-    """Of the instances with data hosts."""
+    """Files of the instances with data hosts."""
     ports: tuple[int, ...]
-    """Of the data hosts."""
+    """Ports of the data hosts."""
 
 
 def _build_stage(
@@ -154,7 +154,7 @@ def _claim_base(base_dir: str, job: LocalJob) -> str:
 
 
 def _open_pipes(pipes: list[PipeChannel], stage: _Stage) -> None:
-    """Add a service to `pipes` for each Pipe channel of each instance."""
+    """Start to serve each Pipe channel of each instance, and add it to `pipes`."""
 
     def pieces(plan: ChannelPlan, position: int, epoch: int) -> Iterable[Piece]:
         seed = stage.job.assignment_seed
@@ -176,7 +176,7 @@ def _check_pipes(pipes: Sequence[PipeChannel]) -> None:
 def _run_ranks(
     stage: _Stage, stop: StopRequest, guard: Guard, check: Callable[[], None], say: Say
 ) -> tuple[tuple[int | None, ...], tuple[DataHostExit, ...]]:
-    """Run the ranks to their ends, and the data hosts for as long; return how both ended."""
+    """Run the ranks to their ends, and the data hosts until then; return the exit codes of both."""
     environments = {tree.resources.current_host: _environment(stage, tree, tree, 0) for tree in stage.data_trees}
     data = DataHosts(stage.job, stage.ports, environments)
     try:

@@ -1,12 +1,12 @@
-"""A job's ranks under one mpirun that takes its instances for machines, as SageMaker's training toolkit starts it.
+"""A job's ranks under one mpirun that treats instances as machines, started as SageMaker's training toolkit does.
 
-    mpirun --host algo-2:2,algo-1:2 -np 4      the toolkit's command; it reaches the other machines by ssh
-      +- sagemaker-local-rsh algo-2 orted ...  in place of ssh: a daemon for each instance, with its variables
-           +- packer/localjob/mpi_rank.py      starts COMMAND, passes its words and its exit code on
+    mpirun --host algo-2:2,algo-1:2 -np 4      the toolkit's command; there it reaches other machines through ssh
+      +- sagemaker-local-rsh algo-2 orted ...  instead of ssh: a daemon for each instance, with its variables
+           +- packer/localjob/mpi_rank.py      starts COMMAND, passes on its output and its exit code
                 +- COMMAND
 
-So local ranks and sizes are Open MPI's own, and those of the instance. Ranks of one instance speak over TCP too, since
-Open MPI names shared memory by the machine's name, which is the same for all instances here.
+So Open MPI itself sets local ranks and local sizes, and they are those of the instance. Ranks of one instance also
+communicate over TCP: Open MPI names shared memory by the machine's name, which all instances here have in common.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from packer.localjob.processes import ProcessGroup, Stream, kill_all, signal_gro
 
 _AGENT = "sagemaker-local-rsh"
 _SESSION_FOLDER = "OMPI_MCA_orte_tmpdir_base"
-"""Where a daemon keeps its files. Daemons of one machine would share a folder, and die of what others remove there."""
+"""Variable for a daemon's folder. By default all daemons of a machine share one, and fail when others remove files."""
 
 
 def check_mpirun() -> None:
-    """Check that Open MPI is installed, whose mpirun alone understands what is asked of it. Raises OptionsError."""
+    """Check that mpirun is Open MPI's; others do not know the options used here. Raises OptionsError."""
     try:
         found = subprocess.run(["mpirun", "--version"], capture_output=True, text=True, check=False).stdout
     except OSError:
@@ -55,13 +55,13 @@ class StartedMpi:
         *,
         launch_dir: str,
     ) -> None:
-        """Start it.
+        """Start mpirun.
 
         Args:
-            command: what each rank runs.
-            ranks: all of the job's.
-            environments: of the instances, by host.
-            launch_dir: an empty folder for what its processes tell each other.
+            command: command that each rank runs.
+            ranks: all ranks of the job.
+            environments: environment variables of each instance, by host name.
+            launch_dir: an empty folder for files that the processes exchange.
 
         Raises:
             OptionsError: mpirun cannot be started.
@@ -85,17 +85,17 @@ class StartedMpi:
 
     @property
     def processes(self) -> list[ProcessGroup]:
-        """The one to wait for."""
+        """The process to wait for: mpirun."""
         return [self._mpirun]
 
     @property
     def streams(self) -> list[Stream]:
-        """What mpirun and the ranks say."""
+        """Standard output and standard error of mpirun and of the ranks."""
         own = ((self._mpirun.output, False), (self._mpirun.errors, True))
         return [*self._words, *(Stream(source="mpirun", file=file, is_error=is_error) for file, is_error in own)]
 
     def signal_ranks(self, number: int) -> bool:
-        """Send a signal to the groups of the ranks that run; return whether there are any."""
+        """Send a signal to the process groups of all running ranks; return whether there are any."""
         ranks = [rank for rank in range(self._num_ranks) if self._read(mpi_rank.exit_name(rank)) is None]
         groups = [group for rank in ranks if (group := self._read(mpi_rank.pid_name(rank))) is not None]
         for group in groups:
@@ -103,12 +103,12 @@ class StartedMpi:
         return bool(groups)
 
     def end(self) -> None:
-        """End what is left of them, and of what they say."""
+        """Kill the processes that are left, and close the FIFOs."""
         kill_all(self.processes)
         self._close_words()
 
     def exit_codes(self) -> tuple[int | None, ...]:
-        """Return how each rank ended, in order; None for those of which nothing was heard."""
+        """Return each rank's exit code, in order; None for a rank that reported none."""
         return tuple(self._read(mpi_rank.exit_name(rank)) for rank in range(self._num_ranks))
 
     def _read(self, name: str) -> int | None:
@@ -125,7 +125,7 @@ class StartedMpi:
 
 
 class _Mpirun(ProcessGroup):
-    """mpirun, whose ranks get signals from here: it would give them one second before SIGKILL."""
+    """mpirun. Signals go directly to its ranks, since mpirun would kill them one second after a signal."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], started: StartedMpi) -> None:
         super().__init__(command, environment)
@@ -140,9 +140,9 @@ def _mpirun_command(command: Sequence[str], ranks: Sequence[Rank], launch_dir: s
     local_size = max(rank.local_rank for rank in ranks) + 1
     hosts = list(dict.fromkeys(rank.host for rank in ranks))
     return [
-        # By name: given its path, mpirun takes that for an installation and changes PATH and LD_LIBRARY_PATH of ranks.
+        # By name: started by a path, mpirun takes it for an installation and changes the ranks' PATH and library path.
         *("mpirun", "--host", ",".join(f"{host}:{local_size}" for host in hosts), "-np", str(len(ranks))),
-        # Attached, a daemon that dies is missed; mpirun would wait for ever for one in the background.
+        # Attached, so that mpirun notices when a daemon dies; it would wait forever for one in the background.
         *("--allow-run-as-root", "--leave-session-attached", "-bind-to", "none", "-map-by", "slot"),
         *("-mca", "plm_rsh_agent", _AGENT, "-mca", "plm_rsh_no_tree_spawn", "1"),
         *("-mca", "btl_tcp_if_include", "lo", "-mca", "oob_tcp_if_include", "lo"),
@@ -153,7 +153,7 @@ def _mpirun_command(command: Sequence[str], ranks: Sequence[Rank], launch_dir: s
 
 
 def _write_agent(launch_dir: str) -> None:
-    """Write the program that mpirun calls in place of ssh; mpirun finds it on PATH, so its path may hold blanks."""
+    """Write the program that mpirun calls instead of ssh. mpirun finds it on PATH, so its path may contain spaces."""
     path = os.path.join(launch_dir, _AGENT)
     with open(path, "w", encoding="utf-8") as file:
         file.write(f'#!/bin/sh\nexec {shlex.join([sys.executable, mpi_agent.__file__, launch_dir])} "$@"\n')
@@ -167,14 +167,15 @@ def _make_folder(launch_dir: str, name: str) -> str:
 
 
 def _add_to_path(folder: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variables under which mpirun and its daemons, which look for it too, find the agent."""
+    """Return the variables with `folder` first in PATH, so that mpirun and its daemons find the agent."""
     return {**environment, "PATH": f"{folder}{os.pathsep}{environment.get('PATH', os.defpath)}"}
 
 
 def _open_words(launch_dir: str, num_ranks: int) -> tuple[list[Stream], list[int]]:
-    """Return a FIFO for each rank's standard output and error, and their ends for writing.
+    """Make FIFOs for each rank's standard output and standard error; return them and descriptors for writing.
 
-    mpirun would mix words of different ranks within lines. The ends are held so that no FIFO ends before the job.
+    mpirun itself would mix the output of several ranks within lines. The descriptors for writing are held open so that
+    no FIFO reaches its end before the job.
     """
     streams, held = [], []
     for rank in range(num_ranks):

@@ -1,6 +1,6 @@
-"""What mpirun calls in place of ssh: ``mpi_agent.py LAUNCH_DIR HOST COMMAND...`` runs COMMAND with HOST's variables.
+"""Called by mpirun instead of ssh: ``mpi_agent.py LAUNCH_DIR HOST COMMAND...`` runs COMMAND with HOST's variables.
 
-A program of its own that needs the standard library alone.
+A separate program that imports only the standard library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def environment_name(host: str) -> str:
 
 
 def main() -> None:
-    """Become the shell that ssh would start on the other machine."""
+    """Replace this process by the shell that ssh would start on the other machine."""
     launch_dir, host, *command = sys.argv[1:]
     with open(os.path.join(launch_dir, environment_name(host)), encoding="utf-8") as file:
         environment = json.load(file)

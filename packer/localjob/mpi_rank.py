@@ -1,10 +1,10 @@
-"""One rank under mpirun: ``mpi_rank.py LAUNCH_DIR COMMAND...`` runs COMMAND and tells the job how it went.
+"""One rank under mpirun: ``mpi_rank.py LAUNCH_DIR COMMAND...`` runs COMMAND and reports how it ended.
 
     rank-0.pid      the rank's process group
-    rank-0.out      FIFO of its standard output; rank-0.err of its standard error
-    rank-0.exit     its exit code, minus a number for a signal
+    rank-0.out      FIFO of the rank's standard output; rank-0.err is that of its standard error
+    rank-0.exit     the rank's exit code, negative for a signal
 
-A program of its own that needs the standard library alone.
+A separate program that imports only the standard library.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ def exit_name(rank: int) -> str:
 
 
 def words_name(rank: int, *, is_error: bool) -> str:
-    """Return the name of the FIFO that takes what a rank says."""
+    """Return the name of the FIFO of a rank's standard output, or standard error if `is_error`."""
     return f"rank-{rank}.{'err' if is_error else 'out'}"
 
 
 def main() -> None:
-    """Run COMMAND and end as it does."""
+    """Run COMMAND and exit with its code."""
     launch_dir, *command = sys.argv[1:]
     rank = int(os.environ["OMPI_COMM_WORLD_RANK"])
     if os.getpgrp() != os.getpid():
         os.setpgrp()
-    # The command gets the group's signals too; this process outlives it. A handler, unlike SIG_IGN, is not inherited.
+    # Signals to the group reach the command too; this process must outlive it. Children do not inherit a handler, but
+    # they would inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _wait_on)
     _put(launch_dir, pid_name(rank), os.getpid())
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def _kill_rest_of_group() -> None:
-    """End what the command has left running, where the system lists processes."""
+    """Kill processes that the command left running, if the system has /proc to list them."""
     listed = os.listdir("/proc") if os.path.isdir("/proc") else []
     for pid in (int(name) for name in listed if name.isdigit()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -61,7 +62,7 @@ def _kill_rest_of_group() -> None:
 
 
 def _put(launch_dir: str, name: str, number: int) -> None:
-    """Write a small file whole."""
+    """Write a number to a file; other processes never see the file half written."""
     path = os.path.join(launch_dir, name)
     with open(f"{path}.new", "w", encoding="ascii") as file:
         file.write(str(number))

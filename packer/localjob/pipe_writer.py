@@ -1,10 +1,10 @@
 """SageMaker's Pipe mode on one machine: a FIFO for each channel and epoch of an instance, written by a thread.
 
     <data>/train0_0    the instance's objects one after another, then the end of the file
-    <data>/train0_1    made when the one before was read to its end or closed early; in another order with ShuffleConfig
+    <data>/train0_1    made when the FIFO before was read to its end or closed; ShuffleConfig changes the order
     ...                until the job ends
 
-A FIFO that was read stays where it is, as a name without a writer, until all are removed together.
+A FIFO that has been read stays as a name without a writer. All FIFOs are removed together at the end.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import TypeAlias
 from packer.channels.jobfiles import JobFiles
 
 _POLL_S = 0.02
-"""How often a writer looks for a reader, or whether the job has ended."""
+"""Seconds between two checks for a reader, or for the end of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelUse:
-    """How an instance's ranks read a Pipe channel."""
+    """How the ranks of an instance read a Pipe channel."""
 
     host: str
     channel: str
@@ -38,12 +38,12 @@ class ChannelUse:
     epochs_closed_early: int = 0
     """FIFOs that were opened, but closed before their end, or still open when the job ended."""
     num_bytes: int = 0
-    """Bytes that went into FIFOs."""
+    """Bytes written to FIFOs."""
 
 
 @dataclass(frozen=True, slots=True)
 class WholeFile:
-    """A local file, to be streamed from its first byte to its last."""
+    """A local file to stream from its first byte to its last."""
 
     path: str
     num_bytes: int
@@ -56,12 +56,12 @@ class PipeChannel:
     """Serves one channel of one instance, from its construction until `close`."""
 
     def __init__(self, files: JobFiles, channel: str, *, epoch_pieces: Callable[[int], Iterable[Piece]]) -> None:
-        """Start to serve.
+        """Make the first FIFO and start to serve it.
 
         Args:
-            files: of the instance.
-            channel: its name.
-            epoch_pieces: returns what an epoch, counted from 0, consists of.
+            files: files of the instance.
+            channel: name of the channel.
+            epoch_pieces: returns the pieces of an epoch, counted from 0.
         """
         self._files = files
         self._channel = channel
@@ -78,7 +78,7 @@ class PipeChannel:
         """Stop serving, remove the FIFOs and return how they were read.
 
         Raises:
-            OSError: an object could not be read, or a FIFO not made or written.
+            OSError: an object could not be read, or a FIFO could not be made or written to.
         """
         self._stop.set()
         self._thread.join()
@@ -97,7 +97,7 @@ class PipeChannel:
 
     @property
     def error(self) -> Exception | None:
-        """What ended the service before its time."""
+        """The error that stopped the service; None if there was none."""
         return self._error
 
     def _make_fifo(self, epoch: int) -> str:
@@ -110,11 +110,11 @@ class PipeChannel:
         try:
             while self._serve_epoch(len(self._paths) - 1):
                 self._make_fifo(len(self._paths))
-        except Exception as error:  # whatever a store raises; the job's own thread raises it
+        except Exception as error:  # any error of a store; the job's main thread raises it again
             self._error = error
 
     def _serve_epoch(self, epoch: int) -> bool:
-        """Stream one epoch; return whether another one follows."""
+        """Stream one epoch; return False if the job has ended."""
         descriptor = self._open(self._paths[epoch])
         if descriptor is None:
             return False
@@ -127,18 +127,18 @@ class PipeChannel:
         return was_read is not None
 
     def _open(self, path: str) -> int | None:
-        """Return the FIFO, open for writing as soon as it has a reader; None when the job ends before."""
+        """Wait for a reader and return the FIFO's descriptor for writing; None if the job ends before."""
         while not self._stop.is_set():
             try:
                 return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
-                if error.errno != errno.ENXIO:  # that one says: no reader yet
+                if error.errno != errno.ENXIO:  # ENXIO: no reader yet
                     raise
             self._stop.wait(_POLL_S)
         return None
 
     def _write_all(self, descriptor: int, epoch: int) -> bool | None:
-        """Write an epoch; return whether it was read to its end, None when the job ended in the middle."""
+        """Write an epoch; return True if it was read to its end, False if not, None if the job ended meanwhile."""
         try:
             for piece in self._epoch_pieces(epoch):
                 if isinstance(piece, WholeFile):
@@ -152,7 +152,7 @@ class PipeChannel:
             return False
 
     def _write(self, descriptor: int, piece: bytes) -> bool:
-        """Write bytes as they are read; return False when the job ended before all were written."""
+        """Write bytes as the reader takes them; return False if the job ended before all were written."""
         left = memoryview(piece)
         while len(left):
             if self._stop.is_set():
@@ -166,7 +166,7 @@ class PipeChannel:
         return True
 
     def _splice(self, descriptor: int, file: WholeFile) -> bool:
-        """Let the kernel pass on a file's pages, so that streaming takes no time of the ranks; return as `_write`.
+        """Let the kernel pass a file's pages on, so that streaming takes no CPU time from ranks; return as `_write`.
 
         Raises:
             OSError: the file cannot be read, or ends too early.
@@ -187,9 +187,9 @@ class PipeChannel:
         return True
 
     def _wait_until_drained(self, descriptor: int) -> bool:
-        """Wait until nothing is left in the FIFO; return False when the job ended before.
+        """Wait until the FIFO is empty; return False if the job ended before.
 
-        Raises BrokenPipeError where the reader closes it with bytes left.
+        Raises BrokenPipeError if the reader closes the FIFO while bytes are left.
         """
         while _unread_bytes(descriptor):
             if self._stop.is_set():
@@ -201,7 +201,7 @@ class PipeChannel:
 
 
 def _is_writable(descriptor: int) -> bool:
-    """Wait a moment until a write would do something, if only fail."""
+    """Wait a moment; return True if a write would not block (it may fail)."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     return bool(poll.poll(_POLL_S * 1000))
@@ -219,7 +219,7 @@ def _unread_bytes(descriptor: int) -> int:
 
 
 def close_channels(channels: Sequence[PipeChannel]) -> tuple[ChannelUse, ...]:
-    """Close all of them. Raises the first error, after all are closed."""
+    """Close all channels and return how they were read. Raises the first error after all are closed."""
     uses, errors = [], []
     for channel in channels:
         try:
@@ -232,6 +232,6 @@ def close_channels(channels: Sequence[PipeChannel]) -> tuple[ChannelUse, ...]:
 
 
 def concatenate(keys: Sequence[str], pieces: Callable[[str], Iterator[Piece]]) -> Iterator[Piece]:
-    """Yield objects one after another, with nothing between them."""
+    """Yield the pieces of several objects, one object after another."""
     for key in keys:
         yield from pieces(key)

@@ -1,10 +1,11 @@
-"""The processes of a job: what they say, how they are stopped, and that none is left.
+"""The processes of a job: relays their output, stops them, and makes sure that none is left.
 
-Each process is the first of a session of its own, so a signal to its group reaches what it has started in turn.
+Each process leads a session of its own, so a signal to its group also reaches the processes that it started.
 
     all end by themselves          done
     one fails                      the others get SIGTERM, and SIGKILL some seconds later
-    the job is asked to stop       all get that signal, and SIGKILL after the grace; asked again: SIGKILL at once
+    the job is asked to stop       all get that signal, and SIGKILL after the grace period
+    it is asked again              all get SIGKILL at once
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from packer.errors import OptionsError
 from packer.localjob import guard
 
 FAILURE_GRACE_S = 5.0
-"""Between SIGTERM and SIGKILL for ranks that go on after another one failed."""
+"""Seconds between SIGTERM and SIGKILL for ranks that still run after another rank failed."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_S = 0.02
 _LAST_WORDS_S = 5.0
@@ -33,19 +34,19 @@ _LAST_WORDS_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankLine:
-    """One line of what a rank said."""
+    """One line of a process's output."""
 
     source: str
-    """The rank's number, or mpirun."""
+    """The rank's number, a data host's name, or mpirun."""
     text: str
-    """Without the line's end."""
+    """The line without its end."""
     is_error: bool
-    """It came on standard error."""
+    """The line came from standard error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """Where the lines of one source come from."""
+    """The standard output or standard error of one process."""
 
     source: str
     file: IO[bytes]
@@ -56,7 +57,7 @@ Say: TypeAlias = Callable[[RankLine], None]
 
 
 class StopRequest:
-    """Remembers the signals that ask this process to stop, while it is entered."""
+    """In its body, records the signals that ask this process to stop."""
 
     def __init__(self) -> None:
         self.signals: list[int] = []
@@ -74,13 +75,13 @@ class StopRequest:
 
 
 class ProcessGroup:
-    """A process with a session of its own, and what it says."""
+    """A process that leads a session of its own, and its output."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
-            OptionsError: there is no such program, or it is none.
+            OptionsError: there is no such program, or it cannot be executed.
         """
         try:
             self.process = subprocess.Popen(
@@ -100,33 +101,33 @@ class ProcessGroup:
 
     @property
     def exit_code(self) -> int | None:
-        """As subprocess says it: minus the signal that ended it; None while it runs.
+        """The exit code as in subprocess: negative for the signal that ended the process; None while it runs.
 
-        What it has left running ends when its own end is seen.
+        When the process has ended, this also kills processes that it left running.
         """
         if self.process.returncode is None:
             options = os.WEXITED | os.WNOHANG | os.WNOWAIT
             if os.waitid(os.P_PID, self.process.pid, options) is not None:
-                self.signal(signal.SIGKILL)  # before it is waited for, after which another group may get its number
+                self.signal(signal.SIGKILL)  # before waiting for it: then its id may be reused
                 self.process.wait()
         return self.process.returncode
 
     def signal(self, number: int) -> None:
-        """Send a signal to the group, if any of it is left."""
+        """Send a signal to the process group, if any process is left in it."""
         signal_group(self.process.pid, number)
 
 
 def signal_group(pid: int, number: int) -> None:
-    """Send a signal to a process group; one that is gone is no error."""
+    """Send a signal to a process group. It is no error if the group is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 class Guard:
-    """A process that ends a job's other processes when this one is killed; entered for as long as the job takes."""
+    """A process that kills a job's other processes if this one is killed. Its body is the job."""
 
     def __init__(self, base: str) -> None:
-        """Start it. `base` is the folder in which it then removes FIFOs. Raises OSError."""
+        """Start the guard. `base` is the folder in which it removes FIFOs in that case. Raises OSError."""
         self._process = subprocess.Popen(
             [sys.executable, guard.__file__, base], stdin=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -139,7 +140,7 @@ class Guard:
         self._process.communicate()
 
     def watch(self, processes: Sequence[ProcessGroup]) -> None:
-        """Take processes under guard."""
+        """Let the guard kill these processes if this one is killed."""
         for process in processes:
             self._tell(f"group {process.process.pid}")
 
@@ -153,13 +154,13 @@ class Guard:
 def supervise(
     processes: Sequence[ProcessGroup], stop: StopRequest, *, grace_s: float, check: Callable[[], None]
 ) -> None:
-    """Wait until all processes have ended, ending them where that is due.
+    """Wait until all processes have ended, and stop them when it is due.
 
     Args:
-        processes: started.
-        stop: signals that are passed on.
+        processes: the running processes.
+        stop: signals to pass on.
         grace_s: seconds between a signal and SIGKILL.
-        check: called now and then; what it raises ends the job.
+        check: called now and then; an error that it raises ends the job.
     """
     deadline_s: float | None = None
     passed_on = 0
@@ -179,7 +180,7 @@ def supervise(
 
 
 def kill_all(processes: Sequence[ProcessGroup]) -> None:
-    """End the processes that still run, and what they started."""
+    """Kill the processes that still run, and the processes that they started."""
     _signal_running(processes, signal.SIGKILL)
     for process in processes:
         process.process.wait()
@@ -193,7 +194,7 @@ def _signal_running(processes: Sequence[ProcessGroup], number: int) -> None:
 
 @contextlib.contextmanager
 def relayed(streams: Sequence[Stream], say: Say) -> Iterator[None]:
-    """Say what comes through `streams`, line by line, to their ends, which must be near when the body is done."""
+    """Pass each line of `streams` to `say`. After the body, wait only a few seconds for the streams to end."""
     lock = threading.Lock()
 
     def relay(stream: Stream) -> None:
@@ -209,5 +210,5 @@ def relayed(streams: Sequence[Stream], say: Say) -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in threads:  # a process that has left its group may hold a stream open for ever
+        for thread in threads:  # a process that left its group may hold a stream open forever
             thread.join(timeout=_LAST_WORDS_S)

@@ -1,4 +1,4 @@
-"""A job's ranks as processes of their own, with the variables that torchrun sets."""
+"""A job's ranks as separate processes, with the variables that torchrun sets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class StartedRanks:
     def __init__(
         self, command: Sequence[str], ranks: Sequence[Rank], environments: Mapping[str, Mapping[str, str]]
     ) -> None:
-        """Start them.
+        """Start the ranks.
 
         Args:
-            command: what each runs.
-            ranks: all of the job's.
-            environments: of the instances, by host.
+            command: command that each rank runs.
+            ranks: all ranks of the job.
+            environments: environment variables of each instance, by host name.
 
         Raises:
             OptionsError: the command cannot be started.
@@ -40,7 +40,7 @@ class StartedRanks:
 
     @property
     def streams(self) -> list[Stream]:
-        """What the ranks say."""
+        """Standard output and standard error of the ranks."""
         return [
             Stream(source=str(rank), file=file, is_error=is_error)
             for rank, started in enumerate(self.processes)
@@ -48,16 +48,16 @@ class StartedRanks:
         ]
 
     def end(self) -> None:
-        """End what is left of them."""
+        """Kill the ranks that still run."""
         kill_all(self.processes)
 
     def exit_codes(self) -> tuple[int | None, ...]:
-        """Return how each rank ended, in order; minus a number for the signal that ended it."""
+        """Return each rank's exit code, in order: negative for the signal that ended it, None while it runs."""
         return tuple(process.exit_code for process in self.processes)
 
 
 def find_free_port() -> int:
-    """Return a port of this machine that nobody listens on at the moment."""
+    """Return a port of this machine on which no process listens at the moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -34,11 +34,11 @@ from packer.localjob.job_spec import (
 NETWORK_INTERFACE = "lo"
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints", "code")
 _FAILURE_CHARS = 1024
-"""How much of a failure SageMaker shows."""
+"""Characters of a failure that SageMaker shows."""
 
 
 def describe_instance(job: LocalJob, host: str, plans: Sequence[ChannelPlan], *, base: str) -> JobFiles:
-    """Return what an instance is told, whose folder is below `base`."""
+    """Return the job's files for one instance, whose folder is below `base`."""
     groups = list_groups(job)
     own = next(group for group in groups if host in group.hosts)
     resources = ResourceConfig(
@@ -54,7 +54,7 @@ def describe_instance(job: LocalJob, host: str, plans: Sequence[ChannelPlan], *,
 
 
 def list_hyperparameters(job: LocalJob) -> dict[str, str]:
-    """Return the hyperparameters as they stand in the file, with those by which SageMaker's SDK says what to start."""
+    """Return the hyperparameters as in the file, with those that SageMaker's SDK adds to tell what to start."""
     program = next((word for word in job.command if word.endswith(".py")), job.command[0])
     own = {PROGRAM: _as_json(os.path.basename(program)), **encode_hyperparameters(dict(job.hyperparameters))}
     if job.groups.train:
@@ -79,13 +79,13 @@ def make_tree(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
 
 
 def put_success(files: JobFiles) -> None:
-    """Write the file that SageMaker's toolkit leaves on a host whose work went well. Raises OSError."""
+    """Write the file that SageMaker's toolkit leaves on a host after success. Raises OSError."""
     with open(os.path.join(files.base_dir, "output", "success"), "wb"):
         pass
 
 
 def read_failure(files: JobFiles) -> str:
-    """Return the first 1,024 characters of what the instance's ranks left in output/failure; empty without any."""
+    """Return the first 1,024 characters of the instance's output/failure; empty if there is no such file."""
     try:
         with open(os.path.join(files.base_dir, "output", "failure"), encoding="utf-8", errors="replace") as file:
             return file.read(_FAILURE_CHARS)
