@@ -1,7 +1,7 @@
-"""Which instance gets which keys of a channel that is ShardedByS3Key: stand-ins for a rule that nobody knows.
+"""Which instance gets which keys of a channel that is ShardedByS3Key: stand-ins for a rule that AWS does not publish.
 
-SageMaker says "approximately 1/n" of the objects and no more, so whatever reads a channel has to be right under any
-assignment of equal counts. These rules differ as much as rules can:
+SageMaker documents only "approximately 1/n" of the objects. So a reader of a channel must be right for any assignment
+of equal counts. These rules differ as much as possible:
 
     keys 0 1 2 3 4 5, 2 instances
     round-robin     0 2 4 | 1 3 5
@@ -9,8 +9,8 @@ assignment of equal counts. These rules differ as much as rules can:
     reversed        5 3 1 | 4 2 0
     hashed          any | the rest, in any order, by the seed
 
-ShuffleConfig permutes the keys before the rule, in Pipe mode anew for each epoch, so an instance's keys change between
-epochs. Pure: everything follows from the arguments.
+ShuffleConfig permutes the keys before the rule applies; in Pipe mode it does so again for each epoch, so an instance's
+keys change between epochs. All functions are pure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from packer.channels.channel_plan import ChannelPlan
 
 
 class AssignmentRule(enum.StrEnum):
-    """How positions in the list of keys are dealt to instances."""
+    """How positions in the list of keys are distributed over instances."""
 
     ROUND_ROBIN = "round-robin"
     BLOCKS = "blocks"
@@ -33,7 +33,7 @@ class AssignmentRule(enum.StrEnum):
 
 
 def rule_of_seed(seed: int) -> AssignmentRule:
-    """Return the rule that a seed stands for: 0 round-robin, 1 blocks, 2 reversed, 3 hashed, 4 round-robin again."""
+    """Return the rule for a seed: 0 round-robin, 1 blocks, 2 reversed, 3 hashed, 4 round-robin again, and so on."""
     rules = tuple(AssignmentRule)
     return rules[seed % len(rules)]
 
@@ -43,14 +43,14 @@ def assign_keys(
 ) -> tuple[tuple[str, ...], ...]:
     """Return each instance's keys, in the order in which they are streamed.
 
-    Counts are equal where the keys divide by `instances`, and differ by at most one otherwise.
+    Counts are equal if the number of keys is divisible by `instances`; otherwise they differ by at most one.
 
     Args:
-        keys: of one channel, in the order of its prefix or ManifestFile.
+        keys: keys of one channel, in the order of its prefix or ManifestFile.
         instances: number of instances, at least 1.
         seed: chooses the rule, see `rule_of_seed`.
-        epoch: from 0; matters with `shuffle_seed` alone.
-        shuffle_seed: of ShuffleConfig; None without.
+        epoch: counted from 0; matters only with `shuffle_seed`.
+        shuffle_seed: seed of ShuffleConfig; None without ShuffleConfig.
     """
     order = list(keys)
     if shuffle_seed is not None:

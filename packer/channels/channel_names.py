@@ -1,7 +1,7 @@
-"""What channels may be called, and where a training container finds them.
+"""Rules for the names of channels, and where a training container finds a channel.
 
-A channel is one input of a SageMaker training job. Its name becomes a folder, part of the name of a FIFO, and part of
-an environment variable, so it has to be sound as each of them:
+A channel is one input of a SageMaker training job. Its name becomes a folder, part of a FIFO's name, and part of an
+environment variable's name, so it must be valid as each of them:
 
     File, FastFile    <data>/train0/              a folder
     Pipe              <data>/train0_3             the FIFO of epoch 3
@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from packer.errors import OptionsError
 
 META_CHANNEL = "meta"
-"""The channel that carries `manifest.json`."""
+"""Name of the channel that carries `manifest.json`."""
 MAX_CHANNELS = 20
-"""Of one training job."""
+"""Most channels of one training job."""
 MAX_NAME_CHARS = 64
 RESERVED_NAMES = ("code", "sm_drivers", "recipe")
-"""Channels that SageMaker's own Python SDK (version 3) adds to a job."""
+"""Names of channels that SageMaker's own Python SDK (version 3) adds to a job."""
 
 
 class InputMode(enum.StrEnum):
@@ -39,7 +39,7 @@ class InputMode(enum.StrEnum):
 
 
 def channel_name(split: str, local_rank: int | None = None) -> str:
-    """Return the channel of a split, or of one local rank's share of it: ``train`` or ``train0``."""
+    """Return the name of a split's channel, or of one local rank's channel: ``train`` or ``train0``."""
     return split.replace("-", "_") + ("" if local_rank is None else str(local_rank))
 
 
@@ -47,8 +47,8 @@ def check_channel_names(names: Sequence[str]) -> None:
     """Check the names of all channels of one job.
 
     Raises:
-        OptionsError: a name is malformed, reserved, or one that a FIFO or an environment variable of another channel
-            would have too, or there are more channels than a job can have.
+        OptionsError: a name is malformed or reserved; or its FIFO or environment variable would have the same name as
+            that of another channel; or there are more channels than a job can have.
     """
     for index, name in enumerate(names):
         if name in RESERVED_NAMES:
@@ -65,7 +65,7 @@ def check_channel_names(names: Sequence[str]) -> None:
 
 
 def channel_name_problem(name: str, *, others: Sequence[str]) -> str:
-    """Return what is wrong with a channel's name beside the names of other channels; empty where nothing is."""
+    """Return what is wrong with a channel's name, given the names of other channels; empty if it is valid."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or len(name) > MAX_NAME_CHARS:
         return (
             f"expected 1 to {MAX_NAME_CHARS} letters, digits and underscores that do not begin with a digit, since the "

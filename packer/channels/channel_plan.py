@@ -1,15 +1,15 @@
-"""Which channels a training job needs to read a data set, and what each of them carries: pure, from the manifest.
+"""The channels that a training job needs to read a data set, and the shards of each: a pure function of the manifest.
 
-    File         one channel a split, ShardedByS3Key: each instance gets an equal number of shards, unknown which
-    Pipe         one channel a split and local rank, ShardedByS3Key: one FIFO has one reader
-    FastFile     one channel a split, all shards on each instance, dealt by global rank
+    File         one channel for each split, ShardedByS3Key: each instance gets equally many shards, unknown which
+    Pipe         one channel for each split and local rank, ShardedByS3Key: each FIFO has one reader
+    FastFile     one channel for each split; each instance sees all shards, and ranks share them by global rank
     FileSystem   as FastFile, from a mounted folder
     + meta       the manifest, on every instance
 
-With data hosts, File brings all shards to each instance too, since a data host makes batches of any rank.
+With data hosts, File also brings all shards to each instance, since a data host makes batches for any rank.
 
-Shard i of a split goes to the Pipe channel of local rank i mod L, so every channel has an equal number of shards, and
-so does every instance however SageMaker assigns them.
+Shard i of a split goes to the Pipe channel of local rank i mod L, where L is the number of ranks of an instance. So all
+channels have equally many shards, and so have all instances, however SageMaker assigns the shards.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from packer.specs import is_training_split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """The instances that read the data, all alike."""
+    """The instances that read the data; all are of one kind."""
 
     instances: int
     gpus_per_instance: int
-    """Ranks of an instance; at least 1, one for an instance without GPUs."""
+    """Ranks of an instance, at least 1; use 1 for an instance without GPUs."""
 
     def __post_init__(self) -> None:
         for name in ("instances", "gpus_per_instance"):
@@ -47,20 +47,20 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelPlan:
-    """One channel."""
+    """One channel of a training job."""
 
     name: str
     split: str
-    """Empty for the manifest's channel."""
+    """Name of the split; empty for the manifest's channel."""
     mode: InputMode
     sharded: bool
-    """Each instance gets an equal number of the keys (ShardedByS3Key); otherwise all of them (FullyReplicated)."""
+    """True: each instance gets equally many of the keys (ShardedByS3Key). False: all keys (FullyReplicated)."""
     keys: tuple[str, ...]
-    """What it carries, relative to the data set, ascending."""
+    """Keys of the channel's objects, relative to the data set, ascending."""
     manifest_key: str = ""
-    """The ManifestFile that lists the keys, relative to the data set; empty where a prefix or folder holds them."""
+    """Key of the ManifestFile that lists the objects, relative to the data set; empty if a prefix or folder does."""
     shuffle_seed: int | None = None
-    """Of SageMaker's shuffling of the keys."""
+    """Seed with which SageMaker shuffles the keys; None for no shuffling."""
 
 
 def plan_channels(
@@ -74,11 +74,11 @@ def plan_channels(
     """Return the channels through which the ranks of `cluster` read a data set, the manifest's last.
 
     Args:
-        manifest: of the data set.
-        cluster: who reads.
+        manifest: manifest of the data set.
+        cluster: the instances that read.
         mode: how the shards reach the ranks; the manifest always comes as a file.
-        splits: which splits; all of the data set's by default.
-        shuffle_seed: lets SageMaker shuffle the shards of training splits, in Pipe mode anew for each epoch.
+        splits: names of splits; by default all of the data set's splits.
+        shuffle_seed: lets SageMaker shuffle the shards of training splits, in Pipe mode again for each epoch.
 
     Raises:
         DataSetError: there is no such split.
@@ -105,10 +105,10 @@ def plan_channels(
 
 
 def feedable(plans: Sequence[ChannelPlan]) -> tuple[ChannelPlan, ...]:
-    """Return channels that bring all shards to each instance, from which data hosts make batches of any rank.
+    """Return the channels changed so that each instance gets all shards, as data hosts need to serve any rank.
 
     Raises:
-        OptionsError: they are streams, or shuffled.
+        OptionsError: the channels are Pipe channels, or SageMaker would shuffle them.
     """
     if any(plan.mode is InputMode.PIPE for plan in plans):
         raise OptionsError(
@@ -130,7 +130,7 @@ def check_fits(manifest: Manifest, split: str, cluster: Cluster) -> None:
 
     Raises:
         DataSetError: there is no such split.
-        OptionsError: there are fewer shards than ranks, or they do not divide by the ranks.
+        OptionsError: there are fewer shards than ranks, or the number of shards is not divisible by that of ranks.
     """
     num_shards, world = len(manifest.split(split).shards), cluster.world
     remedy = (

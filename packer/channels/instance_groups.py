@@ -1,8 +1,8 @@
-"""The kinds of instances of one training job, as SageMaker groups them, and what each group does.
+"""The instance groups of a training job on SageMaker, and the role of each group.
 
-train group    ranks run on its hosts, and on no other
-data group     its hosts make batches for those ranks
-another        does what its own program does
+train group     ranks run on its hosts, and on no others
+data group      its hosts make batches for those ranks
+other groups    run programs of their own
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class InstanceGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobGroups:
-    """The groups of a job; none in a job whose instances are all of one kind."""
+    """The groups of a job; there are none if all instances are of one kind."""
 
     groups: tuple[InstanceGroup, ...] = ()
     train: str = ""
     """Name of the group that trains."""
     data: str = ""
-    """Name of the group that feeds it; empty where ranks make their batches themselves."""
+    """Name of the group that makes batches for it; empty if ranks make their own batches."""
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Names of the groups that read the data set: SageMaker wants all channels of a job to name groups, or none."""
+        """Names of the groups that read the data set. SageMaker requires that all channels name groups, or none."""
         return tuple(name for name in (self.train, self.data) if name)
 
     @overload
@@ -45,7 +45,10 @@ class JobGroups:
     def train_instances(self, given: int | None, *, default: int) -> int: ...
 
     def train_instances(self, given: int | None, *, default: int | None = None) -> int | None:
-        """Return the instances that train: those of the train group, or as many as were given. Raises OptionsError."""
+        """Return the number of instances that train: that of the train group, else `given`, else `default`.
+
+        Raises OptionsError if `given` differs from the train group's number.
+        """
         otherwise = default if given is None else given
         found = next((group.instances for group in self.groups if group.name == self.train), otherwise)
         if given not in (None, found):
@@ -54,19 +57,19 @@ class JobGroups:
 
 
 ONE_KIND = JobGroups()
-"""All instances are alike, and train."""
+"""All instances are of one kind, and all of them train."""
 
 
 def choose_groups(texts: Sequence[str], train_group: str | None, data_group: str | None) -> JobGroups:
-    """Return what groups a job has, and what they do.
+    """Return the groups of a job and their roles.
 
     Args:
-        texts: ``NAME=TYPE:COUNT`` each.
-        train_group: name of the one that trains.
-        data_group: name of the one that feeds it, if there is one.
+        texts: groups, each as ``NAME=TYPE:COUNT``.
+        train_group: name of the group that trains.
+        data_group: name of the group that makes batches; None if there is none.
 
     Raises:
-        OptionsError: a text makes no sense, or a name is of no group.
+        OptionsError: a text has another form, names repeat, or there is no group of a given name.
     """
     groups = tuple(parse_group(text) for text in texts)
     names = [group.name for group in groups]

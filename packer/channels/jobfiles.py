@@ -1,12 +1,13 @@
-"""The three JSON files that tell a SageMaker training container what it is: read by the trainer, written by a stand-in.
+"""The three JSON files that describe a job to a SageMaker training container. The trainer reads them; local jobs
+write them.
 
     <base>/input/config/hyperparameters.json      texts by name; the SDK writes each value as JSON
     <base>/input/config/inputdataconfig.json      channels by name
     <base>/input/config/resourceconfig.json       this host and the others
     <base>/input/data/                            channels: folders, or FIFOs with the epoch in their name
 
-`<base>` is /opt/ml. The files are the authority on the host: under SageMaker's MPI launch the SM_* variables are the
-first host's on every rank. Unknown fields are left alone, since SageMaker adds some.
+`<base>` is /opt/ml. Only the files are right on every host: under SageMaker's MPI launch, every rank has the SM_*
+variables of the first host. Unknown fields are ignored, since SageMaker adds some.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _T = TypeVar("_T")
 
 DEFAULT_BASE_DIR = "/opt/ml"
 BASE_DIR_VARIABLE = "SAGEMAKER_BASE_DIR"
-"""Names another base; SageMaker's training toolkit reads it too."""
+"""Environment variable for another base folder; SageMaker's training toolkit reads it too."""
 
 
 class InstanceGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,15 +36,15 @@ class InstanceGroup(msgspec.Struct, frozen=True, kw_only=True):
     instance_group_name: str
     instance_type: str
     hosts: tuple[str, ...]
-    """In no particular order."""
+    """Names of the hosts, in no particular order."""
 
 
 class ResourceConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """`resourceconfig.json`."""
+    """Content of `resourceconfig.json`."""
 
     current_host: str
     hosts: tuple[str, ...]
-    """Sorted as text, so algo-10 comes before algo-2."""
+    """Names of all hosts, sorted as text, so algo-10 comes before algo-2."""
     current_instance_type: str = ""
     current_group_name: str = ""
     instance_groups: tuple[InstanceGroup, ...] = ()
@@ -54,7 +55,7 @@ class ChannelConfig(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", 
     """One channel of `inputdataconfig.json`."""
 
     training_input_mode: str
-    """File, FastFile or Pipe; a mounted file system is File."""
+    """File, FastFile or Pipe; for a mounted file system it is File."""
     s3_distribution_type: str = msgspec.field(name="S3DistributionType", default="")
     """ShardedByS3Key or FullyReplicated."""
     record_wrapper_type: str = ""
@@ -62,28 +63,28 @@ class ChannelConfig(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", 
 
     @property
     def sharded(self) -> bool:
-        """Each instance has a share of the shards."""
+        """Each instance has only a share of the shards."""
         return self.s3_distribution_type == "ShardedByS3Key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFiles:
-    """What a training container is told."""
+    """The description of a job, as a training container sees it."""
 
     base_dir: str
     resources: ResourceConfig
     channels: Mapping[str, ChannelConfig]
 
     def folder(self, channel: str) -> str:
-        """Return where a channel's files are, except in Pipe mode."""
+        """Return the folder of a channel's files; Pipe channels have none."""
         return os.path.join(self.base_dir, "input", "data", channel)
 
     def fifo(self, channel: str, *, epoch: int) -> str:
-        """Return the FIFO of an epoch, counted from 0 over all reads of the channel, in Pipe mode."""
+        """Return the path of a Pipe channel's FIFO; `epoch` counts all reads of the channel from 0."""
         return f"{self.folder(channel)}_{epoch}"
 
     def input_mode(self, channel: str) -> InputMode:
-        """Return how a channel comes; a mounted file system looks like File. Raises DataSetError."""
+        """Return the input mode of a channel; a mounted file system looks like File. Raises DataSetError."""
         found = self.channels[channel].training_input_mode
         try:
             return InputMode(found)
@@ -98,16 +99,16 @@ def config_dir(base_dir: str) -> str:
 
 
 def is_training_container(base_dir: str) -> bool:
-    """Say whether a training job's channels are described under `base_dir`."""
+    """Say whether `base_dir` has the description of a training job's channels."""
     return os.path.exists(os.path.join(config_dir(base_dir), "inputdataconfig.json"))
 
 
 def load_job_files(base_dir: str) -> JobFiles:
-    """Read what the container is told.
+    """Read the description of the job.
 
     Raises:
         NotADataSetError: a file is missing.
-        DataSetError: a file cannot be read, or it is not what SageMaker writes.
+        DataSetError: a file cannot be read, or has another form than SageMaker's.
     """
     return JobFiles(
         base_dir=base_dir,
@@ -117,11 +118,11 @@ def load_job_files(base_dir: str) -> JobFiles:
 
 
 def load_hyperparameters(base_dir: str) -> dict[str, object]:
-    """Return the hyperparameters, each decoded as SageMaker's toolkit does: one that is no JSON is the text itself.
+    """Return the hyperparameters, decoded as SageMaker's toolkit does: a value that is not JSON is taken as a text.
 
     Raises:
         NotADataSetError: the file is missing.
-        DataSetError: it cannot be read, or it is not what SageMaker writes.
+        DataSetError: the file cannot be read, or has another form than SageMaker's.
     """
     texts = _load(base_dir, "hyperparameters.json", dict[str, str])
     return {name: parse_json(as_json_text(text)) for name, text in texts.items()}
@@ -148,9 +149,9 @@ DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
 
 
 def hosts_of_ranks(resources: ResourceConfig, hyperparameters: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the hosts with ranks in the order in which the toolkit gives them to mpirun: the first one has rank 0.
+    """Return the hosts with ranks, in the order in which the toolkit passes them to mpirun: the first has rank 0.
 
-    That is the order of their instance groups, which need not be the sorted one of `resources.hosts`.
+    It is the order in the instance groups, which may differ from the sorted order of `resources.hosts`.
     """
     named = hyperparameters.get(DISTRIBUTION_GROUPS)
     groups = named if isinstance(named, list) else [resources.current_group_name]
@@ -159,12 +160,12 @@ def hosts_of_ranks(resources: ResourceConfig, hyperparameters: Mapping[str, obje
 
 
 def encode_hyperparameters(values: Mapping[str, str]) -> dict[str, str]:
-    """Return texts as SageMaker's SDK sends them: what is no JSON by itself becomes a JSON string."""
+    """Return values in the form that SageMaker's SDK sends: a value that is not JSON becomes a JSON string."""
     return {name: as_json_text(text) for name, text in values.items()}
 
 
 def write_job_files(files: JobFiles, hyperparameters: Mapping[str, str]) -> None:
-    """Write the three files below the base, whose folders are there. Raises OSError."""
+    """Write the three files into existing folders below `files.base_dir`. Raises OSError."""
     documents: dict[str, object] = {
         "hyperparameters.json": hyperparameters,
         "inputdataconfig.json": files.channels,

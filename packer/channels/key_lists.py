@@ -1,10 +1,11 @@
-"""Lists of shards as SageMaker reads them (S3DataType ManifestFile), and which of them a data set has.
+"""Lists of shards in SageMaker's format (S3DataType ManifestFile), and the lists that a data set has.
 
     [{"prefix": "s3://bucket/set/train/"}, "train-00000-of-00032.tfrecord", "train-00008-of-00032.tfrecord", ...]
 
-An object's URI is the prefix and a name, put together as they stand. All objects of a list are in one bucket. A data
-set in S3 has such lists for instances with as many ranks as it was packed for: `meta/sagemaker/L8/train.manifest` with
-all shards of a split, and one for each local rank, `train0.manifest` to `train7.manifest`.
+An object's URI is the prefix followed by a name, without a separator. All objects of a list are in one bucket. A data
+set in S3 has such lists for the number of ranks of an instance that it was packed for. For 8 ranks these are
+`meta/sagemaker/L8/train.manifest` with all shards of a split, and one list for each local rank, `train0.manifest` to
+`train7.manifest`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from packer.stores.open_store import find_scheme
 from packer.stores.store import Store
 
 MAX_URI_CHARS = 1024
-"""Of an S3Uri in SageMaker's API."""
+"""Most characters of an S3Uri in SageMaker's API."""
 _AVOIDED = re.compile(r'[^ -~]|[\\{}^%`\[\]"<>~#|]')
 """Characters that AWS advises against in keys, since programs on the way may rewrite them."""
 _URI = re.compile(r"(s3://[^/]+)/(?:[^/]+/)*[^/]+")
@@ -33,8 +34,8 @@ def format_key_list(uris: Sequence[str]) -> bytes:
     """Return the document that lists these objects, in this order.
 
     Raises:
-        OptionsError: there are none, one is there twice, they are in several buckets, or a URI is none of an object
-            in S3, is too long or holds a character that AWS advises against.
+        OptionsError: there are no objects, one appears twice, or they are in several buckets; or a URI is not that of
+            an object in S3, is too long, or has a character that AWS advises against.
     """
     for uri in uris:
         _check_uri(uri)
@@ -51,7 +52,7 @@ def format_key_list(uris: Sequence[str]) -> bytes:
 
 
 def parse_key_list(data: bytes, *, name: str) -> tuple[str, ...]:
-    """Return the URIs of the objects that a document lists; `name` is its own, for messages. Raises DataSetError."""
+    """Return the URIs of the objects that a document lists. `name` names it in messages. Raises DataSetError."""
     problem = 'expected a JSON list of {"prefix": "s3://..."} and names'
     try:
         head, *names = parse_json(data, list[dict[str, str] | str]) or [""]
@@ -69,16 +70,16 @@ def keys_of_local_rank(keys: Sequence[str], *, local_rank: int, local_size: int)
 
 
 def build_key_lists(manifest: Manifest, *, root: str, local_size: int) -> dict[str, bytes]:
-    """Return all lists of a data set for instances of `local_size` ranks, by their key.
+    """Return all lists of a data set for instances of `local_size` ranks, by their keys.
 
     Args:
-        manifest: of the data set.
-        root: its URI, without a last ``/``.
-        local_size: ranks of an instance.
+        manifest: manifest of the data set.
+        root: URI of the data set, without a ``/`` at the end.
+        local_size: number of ranks of an instance.
 
     Raises:
-        OptionsError: the shards of a split do not divide by `local_size`, two lists would have one key, or as
-            `format_key_list`.
+        OptionsError: a split's number of shards is not divisible by `local_size`, or two lists would have the same
+            key; also as `format_key_list`.
     """
     lists: dict[str, bytes] = {}
     for split, entry in manifest.splits.items():
@@ -103,19 +104,19 @@ def build_key_lists(manifest: Manifest, *, root: str, local_size: int) -> dict[s
 
 
 def key_lists_of(store: Store, manifest: Manifest, *, local_size: int) -> dict[str, bytes]:
-    """Return the lists that stand beside the manifest of a data set in S3, by key; one elsewhere has none."""
+    """Return the lists that a data set in S3 has beside its manifest, by key; empty for other stores."""
     if find_scheme(store.uri) != "s3":
         return {}
     try:
         return build_key_lists(manifest, root=store.uri, local_size=local_size)
     except OptionsError:
-        return {}  # A prefix that no list can name holds a data set all the same; `shardpack sagemaker` says why not.
+        return {}  # The data set is valid without lists; `shardpack sagemaker` says why there are none.
 
 
 def key_list_faults(store: Store, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the lists that a data set has; to have none is no fault.
+    """Yield the faults of the lists that a data set has. It is no fault to have none.
 
-    Those of a data set in S3 must name its own shards. In a copy elsewhere they may name those of any place in S3.
+    Lists of a data set in S3 must name its own shards. Lists of a copy in another store may name shards anywhere in S3.
     """
     found = {info.key for info in store.list(SAGEMAKER_PREFIX)}
     sizes = {int(match[1]) for key in found if (match := _LOCAL_SIZE.match(key))}
@@ -143,7 +144,7 @@ def _folder_faults(store: Store, manifest: Manifest, local_size: int, present: s
 
 
 def _root_of_lists(store: Store, manifest: Manifest, present: set[str]) -> str:
-    """Return the place that the lists of a copy speak of; that of the copy where they do not say."""
+    """Return the URI of the data set whose shards a copy's lists name; the copy's own URI if they name none."""
     first = next(iter(manifest.splits.values())).shards[0].key
     for key in sorted(present):
         for uri in parse_key_list(store.get(key), name=key):
@@ -166,7 +167,7 @@ def _check_uri(uri: str) -> None:
 
 
 def _common_folder(uris: Sequence[str]) -> str:
-    """Return the longest part that all URIs begin with, up to and with a ``/``."""
+    """Return the longest common prefix of all URIs that ends in ``/``."""
     first, last = min(uris), max(uris)
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[: first.rindex("/", 0, length) + 1]
