@@ -1,7 +1,7 @@
-"""Which item goes to which split, bucket by bucket; the same as splits.py says of all items at once.
+"""Assigns items to splits, bucket by bucket, with the same result as splits.py gives for all items at once.
 
-Each bucket's splits are staged as numbers, and counted by split and class: sums of these counts over the buckets before
-one say where its items stand among all.
+Each bucket's splits are staged as numbers and counted by split and class. The sums of these counts over all earlier
+buckets give the positions of a bucket's items among all items.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_CELLS = 1 << 27
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CensusContext:
-    """For counting the buckets' classes or names of splits."""
+    """Arguments of the tasks that count the buckets' classes or collect names of splits."""
 
     staging: Staging
     split_column: str | None
@@ -34,16 +34,16 @@ class CensusContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """Which classes and splits the items of one bucket have."""
+    """The classes and names of splits of one bucket's items."""
 
     bucket: int
     classes: dict[int, int]
-    """Items by class id; empty unless asked for."""
+    """Number of items by class id; empty unless `by_class`."""
     split_names: frozenset[str]
 
 
 def take_census(context: CensusContext, bucket: int, tick: Tick) -> Census:
-    """Count a bucket. Raises OptionsError where the column of splits cannot be used."""
+    """Count the items of a bucket. Raises OptionsError if the column of splits cannot be used."""
     items = context.staging.get(context.staging.bucket_name(bucket))
     names = frozenset[str]()
     if context.split_column is not None:
@@ -53,15 +53,15 @@ def take_census(context: CensusContext, bucket: int, tick: Tick) -> Census:
 
 
 def count_values(values: IntArray) -> dict[int, int]:
-    """Return how often each value is there."""
+    """Return how often each value occurs."""
     found, counts = np.unique(values, return_counts=True)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def stage_places(staging: Staging, censuses: Sequence[Census], num_buckets: int) -> tuple[int, ...]:
-    """Stage where each bucket's items of each class begin in (class, hash) order; return the classes.
+    """Stage the position, in (class, hash) order, of each bucket's first item of each class; return the classes.
 
-    Raises OptionsError for more classes than could be held for all buckets.
+    Raises OptionsError if there are too many classes to hold a number for each class and bucket.
     """
     classes = sorted({label for census in censuses for label in census.classes})
     if len(classes) * num_buckets > _MAX_CELLS:
@@ -76,29 +76,29 @@ def stage_places(staging: Staging, censuses: Sequence[Census], num_buckets: int)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignContext:
-    """What every task of assigning is given."""
+    """Arguments of the tasks that assign items to splits."""
 
     staging: Staging
     request: PlanRequest
     split_names: tuple[str, ...]
     counts: tuple[int, ...]
-    """Items that each split is to have, where shares say so."""
+    """Number of items of each split; empty if a column names the splits."""
     first_ranks: tuple[int, ...]
-    """Rank, in hash order of all, of each bucket's first item."""
+    """Rank of each bucket's first item among all items in hash order."""
     classes: tuple[int, ...]
-    """All class ids that there are, where items are dealt by class."""
+    """All class ids, ascending, if items are distributed by class; otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assigned:
-    """To which splits the items of one bucket went."""
+    """How many of one bucket's items went to each split."""
 
     bucket: int
     counts: dict[tuple[int, int], int]
-    """Items by split index and class id, which is -1 without classes."""
+    """Number of items by split index and class id; the id is -1 without classes."""
 
     def of_split(self, split: int) -> int:
-        """Return how many items are of a split."""
+        """Return how many of the bucket's items went to a split, given by its index."""
         return sum(count for (index, _), count in self.counts.items() if index == split)
 
 
@@ -116,7 +116,7 @@ def assign_bucket(context: AssignContext, bucket: int, tick: Tick) -> Assigned:
 
 
 def splits_name(bucket: int) -> str:
-    """Return the name of the file of a bucket's splits."""
+    """Return the name of the staged file with the splits of a bucket's items."""
     return f"splits-{bucket:05d}"
 
 
@@ -136,7 +136,7 @@ def _splits(context: AssignContext, bucket: int, items: pa.Table) -> IntArray:
 
 
 def class_places(staging: Staging, bucket: int, items: pa.Table, classes: Sequence[int]) -> IntArray:
-    """Return the place of each item of a bucket in (class, hash) order."""
+    """Return the position of each of a bucket's items among all items in (class, hash) order, int64 [n]."""
     firsts = staging.get_numbers(PLACES, bucket * len(classes), (bucket + 1) * len(classes))
     index = np.searchsorted(classes, items.column("label").to_numpy())
     places: IntArray = firsts[index] + running_index(index)
@@ -144,7 +144,7 @@ def class_places(staging: Staging, bucket: int, items: pa.Table, classes: Sequen
 
 
 def running_index(keys: IntArray) -> IntArray:
-    """Return how many of the same key stand before each."""
+    """Return for each key how many equal keys come before it."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     is_first = np.ones(len(keys), dtype=bool)

@@ -1,8 +1,8 @@
-"""From staged rows to a plan without any list of items on the driver: the same plan as planning.plan makes of them.
+"""Makes a plan from staged rows without a list of items on the driver; planning.plan would make the same plan.
 
     rows -> buckets in hash order -> (without copies) -> splits -> shards -> files of the plan -> digest -> header
 
-The driver holds what it knows of each bucket, each class and each file.
+The driver holds only some facts about each bucket, class and file.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class ClusterPlan:
     has_copies: bool
 
     def put_parts(self, store: Store) -> list[str]:
-        """Put the files where they belong, on workers; return their keys."""
+        """Let workers copy the staged files to the destination; return their keys there."""
         keys = [
             plan_part_key(self.plan_id, split.name, part)
             for split in self.header.splits
@@ -107,13 +107,13 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ordered:
-    """Buckets in hash order. (`packer.measuring.Ordered`)"""
+    """Buckets of items in hash order; implements `packer.measuring.Ordered`."""
 
     staging: Staging
     facts: Sequence[BucketFacts]
-    """By bucket."""
+    """Facts of each bucket, in the order of buckets."""
     has_copies: bool = False
-    """Copies were found, and left out."""
+    """Copies were found and left out."""
 
     @property
     def num_rows(self) -> int:
@@ -132,7 +132,7 @@ class _Ordered:
         return next(bucket.schema for bucket in self.facts if bucket.schema is not None)
 
     def slice(self, offset: int, length: int) -> pa.Table:
-        """Return some items, of one bucket: fewer than `length` where it ends."""
+        """Return up to `length` items from `offset` on, all of one bucket: fewer at the bucket's end."""
         firsts = self.first_ranks
         bucket = next(number for number in self.filled if firsts[number] + self.facts[number].num_items > offset)
         return self.staging.get(self.staging.bucket_name(bucket)).slice(offset - firsts[bucket], length)
@@ -141,7 +141,7 @@ class _Ordered:
 def plan_rows(
     run: Run[PackOptions], engine: ExchangingEngine, staging: Staging, maker: ItemMaker, rows: Sequence[RowFacts]
 ) -> tuple[ClusterPlan, PlanDocument]:
-    """Plan staged rows; the plan's files stay staged until they are put where they belong.
+    """Plan staged rows. The plan's files stay staged until `ClusterPlan.put_parts`.
 
     Raises as `packer.prepare.make_plan`.
     """
@@ -239,7 +239,7 @@ class _Planning:
         self._staging, self._num_buckets = ordered.staging, len(ordered.facts)
 
     def plan(self, measured: list[int], *, keeps_all: bool) -> _Planned:
-        """Place all items, and return what the plan's header says. Raises OptionsError as `build_plan` does."""
+        """Assign all items to splits and shards, and return the plan's header. Raises OptionsError as `build_plan`."""
         check_stratify(self._request)
         names, classes = self._census()
         assigned = self._assign(names, classes)
@@ -262,7 +262,7 @@ class _Planning:
         return _Planned(header=build_header(splits, facts, self._request), classes=by_class)
 
     def _census(self) -> tuple[list[str], tuple[int, ...]]:
-        """Return the splits' names, and the classes where items are dealt by class; stage these classes' places."""
+        """Return the splits' names, and the classes if items are distributed by class; stage the classes' positions."""
         request = self._request
         context = CensusContext(
             staging=self._staging, split_column=request.split_column, by_class=request.sharding.stratify
@@ -276,7 +276,7 @@ class _Planning:
         return check_split_names({name for census in censuses for name in census.split_names}), classes
 
     def _assign(self, names: list[str], classes: tuple[int, ...]) -> list[Assigned]:
-        """Stage each item's split; return what is counted of each bucket that has items, in their order."""
+        """Stage each item's split; return the counts of each bucket that has items, in the order of buckets."""
         request, firsts = self._request, self._ordered.first_ranks
         counts: tuple[int, ...] = ()
         if request.split_column is None:
@@ -362,4 +362,4 @@ def _classes_of(names: list[str], assigned: list[Assigned]) -> ClassCounts:
 
 
 def ignore(num_items: int, num_bytes: int) -> None:
-    """Take no count of steps that have no items."""
+    """Ignore progress, for steps that are not counted in items."""

@@ -1,8 +1,8 @@
-"""Exact copies, found by one exchange by digest; the same are left out as `packer.dedupe` leaves out.
+"""Finds exact copies by one exchange by digest, and leaves out the same copies as `packer.dedupe`.
 
-    buckets --digest of each item's bytes--> by digest: sets, which of each stay --> buckets without the others
+    buckets --digest of each item's bytes--> by digest: sets of copies, which item stays --> buckets without the others
 
-No more than a receiver's share of the items' digests is held anywhere, and nothing of them by the driver.
+Each receiver holds only its share of the items' digests; the driver holds none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETS = "copies"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyContext:
-    """What every task of comparing is given."""
+    """Arguments of the tasks that compare items."""
 
     staging: Staging
     source_root: str
@@ -41,26 +41,26 @@ class CopyContext:
 
     @property
     def num_buckets(self) -> int:
-        """Buckets of items, and as many of digests."""
+        """Number of buckets of items, which is also the number of shares of digests."""
         return len(self.first_ranks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyFacts:
-    """What is known of one share of the digests."""
+    """Counts of one share of the digests."""
 
     num_copies: int
-    """Items of which there is another."""
+    """Items with the same bytes as another item."""
     num_left_out: int
     num_conflicts: int
     examples: tuple[tuple[int, str], ...]
-    """The first conflicts: rank of the first copy, and the text that names two."""
+    """The first conflicts: for each, the rank of its first copy, and a text that names two copies."""
 
 
 def drop_copies_on(engine: ExchangingEngine, context: CopyContext) -> tuple[list[CopyFacts], list[BucketFacts]]:
-    """Stage the buckets anew without copies; return what was found, and the new buckets' facts by number.
+    """Stage new buckets without copies; return the counts of copies, and the facts of the new buckets in order.
 
-    Where conflicts are to fail the run, which the facts tell, the buckets are not to be used.
+    If there are conflicts and conflicts must fail the run, the caller must not use the new buckets.
     """
     size = context.num_buckets
     found = list(engine.exchange(send_digests, receive_digests, context, senders=size, receivers=size))
@@ -69,7 +69,7 @@ def drop_copies_on(engine: ExchangingEngine, context: CopyContext) -> tuple[list
 
 
 def send_digests(context: CopyContext, bucket: int) -> Iterator[tuple[int, bytes]]:
-    """Hash the bytes of a bucket's items. Raises as `fetch_ahead`."""
+    """Hash the bytes of a bucket's items and send each digest to its share. Raises as `fetch_ahead`."""
     items = context.staging.bucket(bucket)
     if items is None:
         return
@@ -92,7 +92,7 @@ def send_digests(context: CopyContext, bucket: int) -> Iterator[tuple[int, bytes
 
 
 def receive_digests(context: CopyContext, home: int, blobs: Iterator[bytes]) -> CopyFacts:
-    """Find the sets, decide what stays, and stage both."""
+    """Find the sets of copies in one share, decide which items stay, and stage both."""
     held = list(blobs)
     if not held:
         return CopyFacts(num_copies=0, num_left_out=0, num_conflicts=0, examples=())
@@ -118,7 +118,7 @@ def receive_digests(context: CopyContext, home: int, blobs: Iterator[bytes]) -> 
 
 
 def send_dropped(context: CopyContext, home: int) -> Iterator[tuple[int, bytes]]:
-    """Send the copies to the buckets that they lie in."""
+    """Send each copy to the bucket that holds it."""
     table = context.staging.find(f"sets-{home:05d}")
     if table is not None:
         buckets = np.searchsorted(context.first_ranks, table.column("rank").to_numpy(), side="right") - 1
@@ -127,7 +127,7 @@ def send_dropped(context: CopyContext, home: int) -> Iterator[tuple[int, bytes]]
 
 
 def receive_dropped(context: CopyContext, bucket: int, blobs: Iterator[bytes]) -> BucketFacts:
-    """Stage a bucket without what is left out, and where in it the kept copies lie."""
+    """Stage a bucket without the items that are left out, and the positions of the kept copies in it."""
     held = list(blobs)
     items = context.staging.bucket(bucket)
     if items is None:
@@ -142,19 +142,19 @@ def receive_dropped(context: CopyContext, bucket: int, blobs: Iterator[bytes]) -
         kept = copied.filter(copied.column("kept")).append_column("place", pa.array(places[index[is_kept]]))
         context.staging.put(f"kept-{bucket:05d}", kept)
         items = items.filter(pa.array(stays)).combine_chunks()
-    # Under another name, since a task that is done again starts from what it started from.
+    # Under another name, since a repeated task must find its input unchanged.
     context.staging.put(distinct(context.staging).bucket_name(bucket), items)
     return facts_of(bucket, items)
 
 
 def distinct(staging: Staging) -> Staging:
-    """Return the same tables, with the buckets without copies."""
+    """Return the staging that reads the buckets without copies."""
     return replace(staging, buckets="distinct")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetsContext:
-    """For the list of copies, once it is known to which splits the kept ones go."""
+    """Arguments of the tasks that make the list of copies, after splits have been assigned."""
 
     staging: Staging
     split_names: tuple[str, ...]
@@ -162,7 +162,7 @@ class SetsContext:
 
 
 def stage_sets(engine: ExchangingEngine, context: SetsContext) -> str:
-    """Stage the list of copies as a file of the plan; return the digest of what it says."""
+    """Stage the list of copies as a file of the plan; return the digest of the list."""
     size = context.num_buckets
     list(engine.exchange(send_kept, receive_kept, context, senders=size, receivers=size))
     (digest,) = engine.run(join_sets, context, [0], lambda *_: None)
@@ -170,7 +170,7 @@ def stage_sets(engine: ExchangingEngine, context: SetsContext) -> str:
 
 
 def send_kept(context: SetsContext, bucket: int) -> Iterator[tuple[int, bytes]]:
-    """Send the kept copies of a bucket, with their splits, to where their sets are."""
+    """Send the kept copies of a bucket, with their splits, to the shares that hold their sets."""
     table = context.staging.find(f"kept-{bucket:05d}")
     if table is not None:
         split = context.staging.get_numbers(splits_name(bucket))[table.column("place").to_numpy()]
@@ -200,7 +200,7 @@ def receive_kept(context: SetsContext, home: int, blobs: Iterator[bytes]) -> Non
 
 
 def join_sets(context: SetsContext, task: int, tick: Tick) -> str:
-    """Stage the list of all copies; return its digest. Homes ascend as the digests do that it is sorted by."""
+    """Stage the list of all copies and return its digest. The list is sorted by digest, as the shares are."""
     found = [context.staging.find(f"list-{home:05d}") for home in range(context.num_buckets)]
     copies = pa.concat_tables([each for each in found if each is not None]).cast(COPIES_SCHEMA).combine_chunks()
     context.staging.put_bytes(SETS, encode_part([copies]))

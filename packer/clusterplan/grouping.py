@@ -1,7 +1,7 @@
-"""Whole groups to splits: in the order of their first items, as splits.py has it, by four exchanges.
+"""Assigns whole groups to splits in the order of their first items, as splits.py does, by four exchanges.
 
-buckets --each group's items--> by group: size and first rank --> by bucket of the first item: sizes before it
---split--> by group --> buckets that hold items of it: the split of each
+buckets --items of each group--> by group: size and first rank --> by bucket of the first item: sizes before it
+--split--> by group --> buckets that hold items of the group: the split of each item
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _GROUP = pa.large_binary()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupContext:
-    """What every task of grouping is given."""
+    """Arguments of the tasks that assign groups."""
 
     staging: Staging
     column: str
     first_ranks: tuple[int, ...]
-    """Rank of each bucket's first item."""
+    """Rank of each bucket's first item among all items."""
     counts: tuple[int, ...]
-    """Items that each split is to have."""
+    """Number of items of each split."""
     firsts: tuple[int, ...] = field(default=())
-    """By bucket: items of all groups whose first item lies in an earlier bucket; empty before that is known."""
+    """For each bucket, the items of all groups whose first item is in an earlier bucket; empty until known."""
 
     @property
     def num_buckets(self) -> int:
-        """Buckets of items, and as many of groups."""
+        """Number of buckets of items, which is also the number of shares of groups."""
         return len(self.first_ranks)
 
 
 def assign_groups(engine: ExchangingEngine, context: GroupContext) -> None:
-    """Stage the splits of all buckets' items. Raises OptionsError for a column that cannot be used."""
+    """Stage the splits of all buckets' items. Raises OptionsError if the column cannot be used."""
     size = context.num_buckets
     list(engine.exchange(send_groups, receive_groups, context, senders=size, receivers=size))
     sizes = dict(engine.exchange(send_firsts, receive_firsts, context, senders=size, receivers=size))
@@ -58,7 +58,7 @@ def assign_groups(engine: ExchangingEngine, context: GroupContext) -> None:
 
 
 def send_groups(context: GroupContext, bucket: int) -> Iterator[tuple[int, bytes]]:
-    """Send each group of a bucket, with its number of items and the rank of its first, to where the group is summed."""
+    """Send each group of a bucket, with its number of items and first rank, to the share that sums the group."""
     indices, values = _groups(context, bucket)
     found, first, counts = np.unique(indices, return_index=True, return_counts=True)
     table = pa.table(
@@ -73,13 +73,13 @@ def send_groups(context: GroupContext, bucket: int) -> Iterator[tuple[int, bytes
 
 
 def receive_groups(context: GroupContext, home: int, blobs: Iterator[bytes]) -> None:
-    """Stage which buckets hold items of each group."""
+    """Stage the buckets that hold items of each group."""
     if held := list(blobs):
         context.staging.put(f"groups-{home:05d}", decode_rows(held))
 
 
 def send_firsts(context: GroupContext, home: int) -> Iterator[tuple[int, bytes]]:
-    """Send each group, with all of its items, to the bucket of its first one."""
+    """Send each group, with its total number of items, to the bucket of its first item."""
     table = context.staging.find(f"groups-{home:05d}")
     if table is not None:
         summed = table.group_by("group").aggregate([("first", "min"), ("count", "sum")])
@@ -89,7 +89,7 @@ def send_firsts(context: GroupContext, home: int) -> Iterator[tuple[int, bytes]]
 
 
 def receive_firsts(context: GroupContext, bucket: int, blobs: Iterator[bytes]) -> tuple[int, int]:
-    """Stage a bucket's groups in the order of their first items; return the bucket and how many items they have."""
+    """Stage a bucket's groups in the order of their first items; return the bucket and the groups' number of items."""
     held = list(blobs)
     if not held:
         return bucket, 0
@@ -99,7 +99,7 @@ def receive_firsts(context: GroupContext, bucket: int, blobs: Iterator[bytes]) -
 
 
 def send_splits(context: GroupContext, bucket: int) -> Iterator[tuple[int, bytes]]:
-    """Send the split of each group whose first item lies in a bucket to where the group was summed."""
+    """Send the split of each group whose first item is in a bucket to the share that summed the group."""
     table = context.staging.find(f"firsts-{bucket:05d}")
     if table is not None:
         sizes = table.column("count").to_numpy()
@@ -110,7 +110,7 @@ def send_splits(context: GroupContext, bucket: int) -> Iterator[tuple[int, bytes
 
 
 def receive_splits(context: GroupContext, home: int, blobs: Iterator[bytes]) -> None:
-    """Stage the split of each group beside the buckets that hold items of it."""
+    """Stage the split of each group, with the buckets that hold items of the group."""
     if held := list(blobs):
         splits = _as_dict(decode_rows(held))
         table = context.staging.get(f"groups-{home:05d}").select(["group", "bucket"])
@@ -119,7 +119,7 @@ def receive_splits(context: GroupContext, home: int, blobs: Iterator[bytes]) -> 
 
 
 def send_answers(context: GroupContext, home: int) -> Iterator[tuple[int, bytes]]:
-    """Send the split of each group to the buckets that hold items of it."""
+    """Send the split of each group to all buckets that hold items of the group."""
     table = context.staging.find(f"answers-{home:05d}")
     if table is not None:
         yield from _send(table.select(["group", "split"]), table.column("bucket").to_numpy())
@@ -134,7 +134,7 @@ def receive_answers(context: GroupContext, bucket: int, blobs: Iterator[bytes]) 
 
 
 def _groups(context: GroupContext, bucket: int) -> tuple[IntArray, list[bytes]]:
-    """Return the group of each of a bucket's items, as an index into the groups, and those as bytes."""
+    """Return for each of a bucket's items the index of its group, and the groups as bytes."""
     items = context.staging.bucket(bucket)
     if items is None:
         return np.empty(0, dtype=np.int64), []
@@ -144,7 +144,7 @@ def _groups(context: GroupContext, bucket: int) -> tuple[IntArray, list[bytes]]:
 
 
 def _as_bytes(value: object) -> bytes:
-    """Return bytes that are equal where the values of a column are the same group."""
+    """Return a group's value as bytes; equal values give equal bytes."""
     return repr(value).encode(errors="surrogatepass")
 
 

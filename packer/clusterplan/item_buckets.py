@@ -1,8 +1,8 @@
-"""Items in hash order, in buckets: bucket b holds those whose hash begins as b says, sorted as all are.
+"""Items in hash order, cut into buckets by the first bits of the hash. Buckets ascend, and each bucket is sorted.
 
-    staged rows --(first 16 bits of the hash)--> buckets --sorted in each--> staged
+    staged rows --(first 16 bits of the hash)--> buckets --each sorted--> staged
 
-Buckets follow from the hash alone, and never from a sample of it: a step that runs twice finds the same ones.
+Buckets depend only on the hash, not on a sample of items. So a step that runs twice finds the same buckets.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _MAX_BUCKETS = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderContext:
-    """What every task of ordering is given."""
+    """Arguments of the tasks that order items."""
 
     staging: Staging
     parts: tuple[str, ...]
-    """Names of the tables of rows, one a sender."""
+    """Names of the staged tables of rows, one for each sender."""
     maker: ItemMaker
     seed: int
     format: FormatName
@@ -45,31 +45,31 @@ class OrderContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketFacts:
-    """What the driver keeps of a bucket."""
+    """Facts about a bucket that the driver keeps."""
 
     bucket: int
     num_items: int
     source_bytes: int
     largest: tuple[int, str]
-    """Bytes and key of the first of its largest items."""
+    """Bytes and key of the largest item, the first one if there are several."""
     schema: pa.Schema | None
-    """None of an empty one."""
+    """Schema of the items; None for an empty bucket."""
 
 
 def num_buckets(num_items: int) -> int:
-    """Return how many buckets so many items are put in."""
+    """Return the number of buckets for a number of items."""
     return min(_MAX_BUCKETS, max(1, -(-num_items // ITEMS_PER_BUCKET)))
 
 
 def bucket_of(digests: np.ndarray, num: int) -> IntArray:
-    """Return the bucket of each digest in an array of shape (n, 32): they ascend as the digests do."""
+    """Return the bucket of each digest as int64 [n]. `digests` is uint8 [n, 32]; buckets ascend with the digests."""
     first = digests[:, 0].astype(np.int64) * 256 + digests[:, 1]
     buckets: IntArray = first * num // _MAX_BUCKETS
     return buckets
 
 
 def send_to_buckets(context: OrderContext, sender: int) -> Iterator[tuple[int, bytes]]:
-    """Make items of one table of rows. Raises SourceError for rows that no item can be made of."""
+    """Make items from one table of rows and send them to their buckets. Raises SourceError for invalid rows."""
     items = context.maker.make(context.staging.get(context.parts[sender]))
     buckets = bucket_of(hash_digests(items.column("key"), seed=context.seed), context.num_buckets)
     for bucket, rows in select_slices(items, buckets):
@@ -77,7 +77,7 @@ def send_to_buckets(context: OrderContext, sender: int) -> Iterator[tuple[int, b
 
 
 def receive_bucket(context: OrderContext, bucket: int, blobs: Iterator[bytes]) -> BucketFacts:
-    """Sort a bucket and stage it. Raises SourceError for a repeated key, OptionsError for one that does not fit."""
+    """Sort a bucket and stage it. Raises SourceError for a repeated key, OptionsError for an item that does not fit."""
     held = list(blobs)
     if not held:
         return BucketFacts(bucket=bucket, num_items=0, source_bytes=0, largest=(0, ""), schema=None)
@@ -129,7 +129,7 @@ def cut_bucket(context: CutBuckets, bucket: int, tick: Tick) -> BucketFacts:
 
 
 def facts_of(bucket: int, items: pa.Table) -> BucketFacts:
-    """Return what the driver keeps of a bucket with items."""
+    """Return the facts of a bucket's items."""
     sizes = items.column("num_bytes").to_numpy()
     largest = int(np.argmax(sizes)) if len(sizes) else None
     return BucketFacts(

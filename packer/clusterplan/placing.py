@@ -1,6 +1,6 @@
-"""From splits to shards to the plan's files: the last shuffle, by file.
+"""Assigns items to shards and writes the plan's files: the last exchange, by file.
 
-(split, rank in it) -> shard -> file of 16 shards -> its items, sorted, as `packer.dataset.planfile` writes them
+(split, rank in the split) -> shard -> file of 16 shards -> sorted items, as `packer.dataset.planfile` writes them
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _RANK = "_rank"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutContext:
-    """For splits of records whose sizes are known: one task takes the sizes of all of its items, 8 bytes each."""
+    """Arguments of the tasks that cut splits of known record sizes. A task holds 8 bytes for each item of its split."""
 
     staging: Staging
     num_buckets: int
     split_names: tuple[str, ...]
     added_bytes: int
-    """What framing adds to an item's own size."""
+    """Bytes that framing adds to an item's own size."""
     sharding: ShardSpec
 
 
 def cut_split(context: CutContext, split: int, tick: Tick) -> tuple[int, int]:
     """Stage the shard of each of a split's items, in hash order; return the split and its number of shards.
 
-    Raises OptionsError where no number of shards will do.
+    Raises OptionsError if no number of shards is possible.
     """
     sizes, labels = [], []
     for bucket in range(context.num_buckets):
@@ -71,28 +71,28 @@ def _dealt_name(split: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceContext:
-    """What every task of placing is given."""
+    """Arguments of the tasks that place items in shards."""
 
     staging: Staging
     schema: pa.Schema
     splits: tuple[PlannedSplit, ...]
     stratify: bool
     first_ranks: dict[int, list[int]]
-    """By bucket: rank of its first item of each split, in hash order of the split's own."""
+    """For each bucket and split: rank of the bucket's first item of the split among the split's items in hash order."""
     bucket_ranks: tuple[int, ...]
-    """Rank of each bucket's first item in hash order of all."""
+    """Rank of each bucket's first item among all items in hash order."""
     classes: tuple[int, ...]
     is_cut: bool
-    """Shards were staged by `cut_split`."""
+    """`cut_split` has staged the shards."""
     arrow_version: str
-    """Of the driver: Parquet's bytes depend on it."""
+    """Version of the driver's pyarrow, on which the bytes of Parquet files depend."""
 
     def first_part(self, split: int) -> int:
         """Return the number of a split's first file among the files of all splits."""
         return sum(num_parts(each) for each in self.splits[:split])
 
     def locate(self, part: int) -> tuple[int, int]:
-        """Return the split's index and the file's number in it."""
+        """Return the index of a file's split, and the file's number within the split."""
         for index, split in enumerate(self.splits):
             if part < num_parts(split):
                 return index, part
@@ -101,19 +101,19 @@ class PlaceContext:
 
 
 def num_parts(split: PlannedSplit) -> int:
-    """Return how many files of the plan a split has."""
+    """Return how many of the plan's files a split has."""
     return -(-split.num_shards // SHARDS_PER_PART)
 
 
 def split_places_name(split: int) -> str:
-    """Return the name of the file of where each bucket's items of each class begin in a split's (class, hash) order."""
+    """Return the name of the staged file that `stage_split_places` writes."""
     return f"split-places-{split:03d}"
 
 
 def stage_split_places(
     staging: Staging, assigned: Sequence[Assigned], split: int, classes: Sequence[int], num_buckets: int
 ) -> None:
-    """Stage where each bucket's items of each class begin in (class, hash) order of one split."""
+    """Stage the position, in one split's (class, hash) order, of each bucket's first item of each class."""
     counts = np.zeros((num_buckets, len(classes)), dtype=np.int64)
     for each in assigned:
         own = {label: count for (index, label), count in each.counts.items() if index == split}
@@ -142,7 +142,7 @@ def send_to_parts(context: PlaceContext, bucket: int) -> Iterator[tuple[int, byt
 
 
 def _shards(context: PlaceContext, bucket: int, split: int, items: pa.Table) -> IntArray:
-    """Return the shards of a bucket's items of one split."""
+    """Return the shard of each of a bucket's items of one split, int64 [n]."""
     first = context.first_ranks[bucket][split]
     if context.is_cut:
         return context.staging.get_numbers(_dealt_name(split), first, first + items.num_rows)
@@ -158,7 +158,7 @@ def _shards(context: PlaceContext, bucket: int, split: int, items: pa.Table) -> 
 
 
 def receive_part(context: PlaceContext, part: int, blobs: Iterator[bytes]) -> int:
-    """Stage a file of the plan; return the number of its items. Raises PackerError for another Arrow than planned."""
+    """Stage a file of the plan and return its number of items. Raises PackerError for another version of pyarrow."""
     if pa.__version__ != context.arrow_version:
         raise PackerError(
             f"this worker's pyarrow writes other bytes than the driver's may: expected {context.arrow_version}, found "
@@ -183,7 +183,7 @@ def part_name(part: int) -> str:
 
 
 def digest_split(context: PlaceContext, split: int, tick: Tick) -> tuple[int, str]:
-    """Return the split and the digest of its items in their order, read file by file."""
+    """Return the split and the digest of its items in order; read the split file by file."""
     digest = TableDigest(without_tags(context.schema.empty_table()).schema)
     first = context.first_part(split)
     store = context.staging.open()
@@ -194,7 +194,7 @@ def digest_split(context: PlaceContext, split: int, tick: Tick) -> tuple[int, st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartContext:
-    """For putting the plan's files where they belong."""
+    """Arguments of the tasks that copy the plan's files to the destination."""
 
     staging: Staging
     keys: tuple[str, ...]
@@ -202,6 +202,6 @@ class PartContext:
 
 
 def copy_part(context: PartContext, part: int, tick: Tick) -> None:
-    """Put a staged file of the plan under its own name."""
+    """Copy a staged file of the plan to its final key."""
     store = open_store(context.staging.uri, context.staging.store).claimed(context.claim)
     store.put(context.keys[part], [context.staging.get_bytes(part_name(part))])

@@ -1,8 +1,8 @@
-"""Images in the rows of a table: put into files where packing finds them, by the worker that has the rows, once.
+"""Images in the rows of a table: the worker that has the rows writes them to files, from which packing reads them.
 
-    rows of (image, path, label ...)  ->  images one behind the other in a file; rows of (path, label, file, offset)
+    rows of (image, path, label ...)  ->  images one after another in a file; rows of (path, label, file, offset)
 
-The files lie at the destination until the data set is done, and a run that goes on with an interrupted one needs them.
+The files stay at the destination until the data set is done; a run that resumes an interrupted one needs them.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ from packer.sources.rowfiles import IMAGE_COLUMNS, is_bytes, is_struct_of_bytes
 
 _NAMES = (*IMAGE_COLUMNS, "content")
 _BINARY_FILE = {"path", "modificationTime", "length", "content"}
-"""Columns of Spark's source `binaryFile`, of which two say nothing of the image."""
+"""Columns of Spark's source `binaryFile`; `modificationTime` and `length` are left out."""
 _FILE_BYTES = 64_000_000
 SPILLED_BYTES = "_spilled_bytes"
 PLACE_COLUMNS = (SPILLED, SPILLED_AT, SPILLED_BYTES)
-"""What staged rows have in place of an image."""
+"""Columns that staged rows have instead of an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageColumn:
-    """Where a table has its images."""
+    """The column that holds a table's images."""
 
     name: str
     paths: str | None
-    """Field of the column that holds paths, where no other column does."""
+    """Field of this column that holds paths; None if another column holds them."""
     left_out: frozenset[str]
+    """Names of columns to leave out."""
 
 
 def find_image_column(schema: pa.Schema, spec: SourceSpec) -> ImageColumn | None:
-    """Return the column of a table's images; None for one of paths.
+    """Return the column of a table's images; None for a table without images.
 
-    Raises SourceError where several columns hold images, none a path for each, or masks lie elsewhere.
+    Raises SourceError if several columns hold images, no column holds a path for each image, or masks are elsewhere.
     """
     source, key_column = spec.source, spec.key_column
     free = [field for field in schema if field.name not in spec.field_columns]
@@ -80,7 +81,7 @@ def find_image_column(schema: pa.Schema, spec: SourceSpec) -> ImageColumn | None
 def spill_images(
     staging: Staging, name: str, batches: Iterator[pa.RecordBatch], column: ImageColumn
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows with the places of their images, which are put into files whose names begin with `name`.
+    """Write the images to files whose names begin with `name`; yield the rows with the places of their images.
 
     Raises SourceError for a row without an image.
     """
@@ -122,7 +123,7 @@ def _spill(staging: Staging, name: str, batches: list[pa.RecordBatch], column: I
 
 
 def _content(images: pa.LargeBinaryArray) -> memoryview:
-    """Return the bytes of images one behind the other."""
+    """Return the bytes of all images, one after another, without a copy."""
     _, offsets, data = images.buffers()
     if data is None:
         return memoryview(b"")

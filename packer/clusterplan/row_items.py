@@ -1,6 +1,6 @@
-"""From rows of a table, some at a time on workers, to items; what all rows decide together the driver finds out.
+"""Makes items from rows of a table on workers. The driver decides what depends on all rows together.
 
-rows -> staged with their facts (labels, first and last path) -> driver: roles, labels' ids, root -> `ItemMaker`
+rows -> staged with their facts (labels, first and last path) -> driver: roles, ids of labels, root -> `ItemMaker`
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from packer.stores.open_store import absolute_uri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFacts:
-    """What the driver learns of one staged table of rows."""
+    """Facts about one staged table of rows, for the driver."""
 
     name: str
     num_rows: int
     schema: pa.Schema
     first_path: str | None
     last_path: str | None
-    """In the order of their bytes."""
+    """First and last path in the order of their bytes; None if there are no paths."""
     labels: pa.Array | None
-    """Each label once, where labels are of classes."""
+    """Each label once, if labels are classes; otherwise None."""
     num_unlabelled: int
     box_classes: dict[str, BoxClasses]
     """By the names of fields of boxes."""
@@ -46,26 +46,26 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemMaker:
-    """Makes items of rows; it can be pickled."""
+    """Makes items from rows. It can be pickled."""
 
     name: str
-    """Of the table, for messages."""
+    """Name of the table, for messages."""
     spec: SourceSpec
     roles: Roles
     schema: pa.Schema
-    """Of all rows together."""
+    """Schema of all rows together."""
     root: str
-    """What paths start from."""
+    """Folder or URI that paths start from."""
     folder: str
     place: str
-    """Where the items are read."""
+    """Folder or URI from which items are read."""
     label_kind: LabelKind
     class_names: tuple[str, ...]
     labels: pa.Array | None
     ids: pa.Array | None
-    """The class id of each of `labels`."""
+    """Class id of each of `labels`."""
     box_classes: dict[str, BoxClasses]
-    """By the names of fields of boxes, in all rows."""
+    """Classes of boxes in all rows, by the name of their field."""
 
     @property
     def fields(self) -> tuple[FieldSpec, ...]:
@@ -80,7 +80,7 @@ class ItemMaker:
         )
 
     def make(self, rows: pa.Table) -> pa.Table:
-        """Return the items of some rows, sorted by key. Raises SourceError for rows that no item can be made of."""
+        """Return the items of some rows, sorted by key. Raises SourceError for invalid rows."""
         whole = pa.concat_tables([rows, self.schema.empty_table()], promote_options="permissive").select(
             self.schema.names
         )
@@ -112,7 +112,7 @@ class ItemMaker:
 
 
 def row_facts(staging: Staging, name: str, rows: pa.Table, spec: SourceSpec) -> RowFacts:
-    """Stage some rows and return their facts. Raises SourceError where the columns' roles cannot be told."""
+    """Stage some rows and return their facts. Raises SourceError if the roles of the columns are not clear."""
     raw = _as_raw(spec.source, rows)
     roles = find_roles(raw, spec)
     box_classes = find_box_classes(raw, spec)
@@ -148,14 +148,14 @@ def _paths(raw: RawTable, roles: Roles, spec: SourceSpec) -> pa.ChunkedArray:
 
 
 def plan_items(facts: Sequence[RowFacts], spec: SourceSpec, *, folder: str | None, images: Staging) -> ItemMaker:
-    """Decide what all rows decide together.
+    """Return the item maker that follows from the facts of all rows.
 
     Args:
-        folder: what paths start from unless the spec says it; None: the folder that all of them lie in.
-        images: where images out of the rows are, if the rows have any.
+        folder: folder that paths start from, unless the spec names one; None for the folder common to all paths.
+        images: staging of the images that were in the rows, if there were any.
 
     Raises:
-        SourceError: there are no rows, or their columns or labels are not as they must be.
+        SourceError: there are no rows, or their columns or labels are invalid.
     """
     if not sum(part.num_rows for part in facts):
         raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
@@ -221,7 +221,7 @@ def _common_root(facts: Sequence[RowFacts], spec: SourceSpec, has_images: bool) 
     firsts = [part.first_path for part in facts if part.first_path is not None]
     lasts = [part.last_path for part in facts if part.last_path is not None]
     if has_images and firsts and not (firsts[0].startswith("/") or "://" in firsts[0]):
-        return spec.source  # names of their own
+        return spec.source  # keys that are no paths
     place = folder_between(min(firsts, key=str.encode), max(lasts, key=str.encode)) if firsts else ""
     if not place.strip("/") or place.endswith("://"):
         raise SourceError(
@@ -245,7 +245,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return the one type for all of text, and that for all of integers."""
+    """Return one type for all kinds of text, and one for all kinds of integers; other types stay."""
     value = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_null(value):
         return pa.large_string()

@@ -1,4 +1,4 @@
-"""Tables of rows onto the staging folder: Parquet files, each read once by a worker, and tables of Spark."""
+"""Stages tables of rows: Parquet files, each read once by a worker, and Spark DataFrames."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class ParquetListing:
     """Parquet files with a path in each row."""
 
     folder: str
-    """Path or URI."""
+    """Path or URI of the folder of the files."""
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedRows:
-    """What was staged of a table."""
+    """The staged rows of a table, as facts."""
 
     facts: tuple[RowFacts, ...]
     notices: tuple[str, ...]
@@ -56,17 +56,17 @@ def find_listing(spec: SourceSpec) -> ParquetListing | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesContext:
-    """For reading the files."""
+    """Arguments of the tasks that read the files."""
 
     staging: Staging
     listing: ParquetListing
     spec: SourceSpec
     left_out: frozenset[str]
-    """Columns that are too large for an extra column."""
+    """Names of columns that are too large for extra columns."""
 
 
 def stage_files(engine: Engine, staging: Staging, listing: ParquetListing, spec: SourceSpec) -> StagedRows:
-    """Stage all rows. Raises SourceError for files that cannot be read, or whose columns' roles cannot be told."""
+    """Stage all rows. Raises SourceError if files cannot be read, or the roles of their columns are not clear."""
     store = open_store(listing.folder, spec.store)
     heavy = find_heavy_columns({f"{store.uri}/{key}": store.open(key) for key in listing.keys})
     context = FilesContext(staging=staging, listing=listing, spec=spec, left_out=heavy)
@@ -95,7 +95,7 @@ def stage_file(context: FilesContext, task: int, tick: Tick) -> list[RowFacts]:
 
 
 def stage_frame(staging: Staging, images: Staging, frame: Any, spec: SourceSpec) -> StagedRows:
-    """Stage all rows of a table of Spark, which is computed once; images in them go to `images`.
+    """Stage all rows of a Spark DataFrame, which is computed once; images in the rows go to `images`.
 
     Raises as `stage_files`.
     """
@@ -107,7 +107,7 @@ def stage_frame(staging: Staging, images: Staging, frame: Any, spec: SourceSpec)
 def stage_batches(
     staging: Staging, images: Staging, spec: SourceSpec, name: str, batches: Iterator[pa.RecordBatch]
 ) -> list[RowFacts]:
-    """Stage rows that come in batches; their tables' names begin with `name`."""
+    """Stage rows that come in batches; the names of their tables contain `name`."""
     first = next(batches, None)
     if first is None:
         return []
@@ -120,7 +120,7 @@ def stage_batches(
 
 
 def _collect(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield the rows in tables of some size."""
+    """Yield the rows in tables of about `_ROWS_PER_TABLE` rows or `_BYTES_PER_TABLE` bytes."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)

@@ -1,7 +1,7 @@
-"""Tables between the steps of planning: written by one step's workers, read by the next one's, removed at the end.
+"""Tables between the steps of planning: workers of one step write them, those of the next read them.
 
-They lie at the destination, which all workers reach, below what marks the files of plans: a run that is killed leaves
-there what the next one may find, and does.
+They are at the destination, which all workers can reach, below the prefix of plan files. They are removed at the end of
+the run; the next run finds and removes those of a killed one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _WRITING = pa.ipc.IpcWriteOptions(compression="lz4")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staging:
-    """A folder of tables; it can be pickled."""
+    """A folder of tables. It can be pickled."""
 
     uri: str
-    """Of the destination."""
+    """URI of the destination."""
     store: StoreOptions
     prefix: str
-    """What the keys of all tables begin with."""
+    """Prefix of the keys of all tables."""
     claim: Claim
-    """Has a folder of its own for temporary files."""
+    """Claim with a folder of its own for temporary files."""
     buckets: str = "ordered"
-    """What the names of the buckets' tables begin with: ``distinct`` once copies are left out."""
+    """Prefix of the names of the buckets' tables: ``distinct`` after copies have been left out."""
 
     def open(self) -> Store:
         """Return the destination's store."""
@@ -56,14 +56,14 @@ class Staging:
         return decode_rows([self.open().view(self.prefix + name)])
 
     def find(self, name: str) -> pa.Table | None:
-        """Return a table, or None where there is none."""
+        """Return a table; None if it does not exist."""
         try:
             return self.get(name)
         except ObjectNotFoundError:
             return None
 
     def bucket(self, bucket: int) -> pa.Table | None:
-        """Return the items of a bucket, or None where it never had any."""
+        """Return the items of a bucket; None if it never had any."""
         return self.find(self.bucket_name(bucket))
 
     def bucket_name(self, bucket: int) -> str:
@@ -79,17 +79,17 @@ class Staging:
         return self.open().get(self.prefix + name)
 
     def put_numbers(self, name: str, numbers: IntArray) -> None:
-        """Write integers of 64 bits."""
+        """Write integers as little-endian int64."""
         self.put_bytes(name, np.ascontiguousarray(numbers, dtype="<i8").tobytes())
 
     def get_numbers(self, name: str, start: int = 0, stop: int | None = None) -> IntArray:
-        """Return all integers of a file, or those at places in ``[start, stop)``."""
+        """Return all integers of a file, or those at positions [start, stop) if `stop` is given."""
         store, key = self.open(), self.prefix + name
         data = store.get(key) if stop is None else store.get_range(key, 8 * start, 8 * stop)
         return np.frombuffer(data, dtype="<i8")
 
     def remove(self, owner: Store | None) -> None:
-        """Remove all of it; `owner` is the destination as the run has claimed it, if it has."""
+        """Remove all tables. `owner` is the destination's store with the run's claim; None if there is no claim yet."""
         store = open_store(self.uri, self.store)
         store.delete_all([info.key for info in store.list(self.prefix)])
         if owner is None:
@@ -99,7 +99,7 @@ class Staging:
 
 
 class StagingArea(AbstractContextManager["StagingArea"]):
-    """What is staged for one run; it is removed at the end, or before."""
+    """All stagings of one run. They are removed when its body ends, or by `clear`."""
 
     def __init__(self) -> None:
         self._used: list[Staging] = []
@@ -109,7 +109,7 @@ class StagingArea(AbstractContextManager["StagingArea"]):
         self.clear(None)
 
     def clear(self, owner: Store | None) -> None:
-        """Remove all that was staged; `owner` is the destination as the run has claimed it, if it has."""
+        """Remove all staged tables. `owner` is as in `Staging.remove`; images are removed only without a claim."""
         if owner is None:
             self._used += self._images
         self._images.clear()
@@ -117,13 +117,13 @@ class StagingArea(AbstractContextManager["StagingArea"]):
             self._used.pop().remove(owner)
 
     def new_images(self, staging: Staging) -> Staging:
-        """Return a folder for images, which stays once the destination is claimed: until its data set is done."""
+        """Return a folder for images. After the destination is claimed, the folder stays until the data set is done."""
         prefix = f"{PLAN_PARTS_PREFIX}rows-{uuid.uuid4().hex}/"
         self._images.append(replace(staging, prefix=prefix))
         return self._images[-1]
 
     def new(self, dest: Store, store: StoreOptions) -> Staging:
-        """Return a folder that is not there yet."""
+        """Return a new folder for tables."""
         name = f"staging-{uuid.uuid4().hex}"
         staging = Staging(
             uri=dest.uri,
@@ -136,7 +136,7 @@ class StagingArea(AbstractContextManager["StagingArea"]):
 
 
 def encode_rows(table: pa.Table) -> memoryview:
-    """Return a table as bytes."""
+    """Return a table as bytes of an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=_WRITING) as writer:
         writer.write_table(table)
@@ -144,18 +144,18 @@ def encode_rows(table: pa.Table) -> memoryview:
 
 
 def decode_rows(blobs: list[bytes] | list[memoryview]) -> pa.Table:
-    """Return the rows of one or more tables that have the same columns."""
+    """Return one table with the rows of one or more encoded tables of the same columns."""
     tables = [pa.ipc.open_stream(blob).read_all() for blob in blobs]
     return pa.concat_tables(tables).combine_chunks()
 
 
 def sum_before(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return, for each size, the sum of those before it."""
+    """Return for each size the sum of all sizes before it."""
     return tuple(itertools.accumulate(sizes, initial=0))[:-1]
 
 
 def select_slices(table: pa.Table, targets: IntArray) -> list[tuple[int, pa.Table]]:
-    """Return the rows of each target in their order, for the target of each row."""
+    """Return each target with its rows in order. `targets` is int64 [n] with the target of each row."""
     order = np.argsort(targets, kind="stable")
     present, starts = np.unique(targets[order], return_index=True)
     ordered = table.take(pa.array(order))
