@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by Vega-Lite inside vl-convert. Colours are variables of the page, for light and dark."""
+"""Charts as SVG, drawn by Vega-Lite in vl-convert. Colours are CSS variables of the page, for light and dark themes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CONFIG: Mapping[str, Any] = {
 
 
 def draw_bars(rows: Sequence[Mapping[str, object]], *, x: str, y: str, description: str) -> str:
-    """Return an SVG of one bar a row, in the order of the rows; `x` and `y` name their columns."""
+    """Return an SVG with one bar for each row, in the order of rows; `x` and `y` name the columns to draw."""
     encoding = {
         "x": {"field": x, "type": "ordinal", "sort": None, "axis": {"labels": len(rows) <= 40, "ticks": False}},
         "y": {"field": y, "type": "quantitative"},
@@ -43,7 +43,7 @@ def draw_bars(rows: Sequence[Mapping[str, object]], *, x: str, y: str, descripti
 
 
 def draw_histogram(values: npt.NDArray[np.int64], *, title: str, description: str, is_log: bool = False) -> str:
-    """Return an SVG of how often values occur; with `is_log` bins are equal in ratio, for sizes of many magnitudes."""
+    """Return an SVG histogram of int64 values [n]. With `is_log`, bins have equal ratios, for a wide range of sizes."""
     low, high = float(values.min()), float(values.max())
     if is_log and low > 0 and high > 4 * low:
         edges = np.logspace(math.log10(low), math.log10(high), _NUM_BINS + 1)

@@ -1,4 +1,4 @@
-"""Pictures for the report: records as a network will see them, and source files that were rejected."""
+"""Pictures for the report: packed records, and source files that were rejected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from packer.stores.store import Store
 SIDE_PX = 160
 _MAX_PICTURES = 360
 _MAX_JPEG_BYTES = 2_400_000
-"""Of all pictures together, so that the page stays below 5 MB."""
+"""Most bytes of all pictures together, so that the page stays below 5 MB."""
 _PER_CLASS = 8
 
 
@@ -44,22 +44,22 @@ def draw_contact_sheet(store: Store, manifest: Manifest, table: pa.Table) -> tup
     """Decode some records of each class and split from the shards.
 
     Args:
-        store: the data set.
-        manifest: its manifest.
-        table: its records, as `RecordFacts.table` has them.
+        store: store of the data set.
+        manifest: manifest of the data set.
+        table: records of the data set, with the columns of `RecordFacts.table`.
 
     Returns:
-        At most `_MAX_PICTURES` pictures, `_PER_CLASS` of a class in a split, sorted by split and class.
+        At most `_MAX_PICTURES` pictures, and at most `_PER_CLASS` of each class in each split.
 
-    Raises OSError where the store fails.
+    Raises OSError if the store fails.
     """
     return tuple(_within_budget(draw_rows(store, manifest, choose_rows(table))))
 
 
 def draw_rows(store: Store, manifest: Manifest, rows: Sequence[Mapping[str, object]]) -> Iterator[SheetPicture | None]:
-    """Yield the picture of each row of a table of records, with boxes, key points and masks; None for a damaged one.
+    """Yield the picture of each row's record, with boxes, key points and masks; None for a damaged record.
 
-    Raises OSError where the store fails.
+    Raises OSError if the store fails.
     """
     reader = get_format(manifest.format)
 
@@ -93,7 +93,7 @@ def draw_rows(store: Store, manifest: Manifest, rows: Sequence[Mapping[str, obje
 
 
 def _marks(fields: Sequence[FieldSpec], row: Mapping[str, object], sample: Sample) -> Marks:
-    """Return what is drawn of a record's fields: places from its row of the table, masks from the record."""
+    """Return the fields to draw on a record's picture: boxes and points from its row, masks from the record."""
     boxes: list[tuple[float, float, float, float]] = []
     points: list[tuple[float, float]] = []
     for spec in fields:
@@ -114,7 +114,7 @@ def _numbers(row: Mapping[str, object], name: str) -> list[float]:
 
 
 def choose_rows(table: pa.Table) -> list[dict[str, object]]:
-    """Return rows of items to draw: the first ones of each class and split, fewer of each where there are many."""
+    """Return rows of items to draw: the first items of each class and split; of many classes, fewer of each."""
     items = table.filter(pc.invert(table.column("is_fill")))
     chosen: dict[tuple[str, str], list[int]] = {}
     splits = items.column("split").cast(pa.string()).to_pylist()
@@ -124,7 +124,7 @@ def choose_rows(table: pa.Table) -> list[dict[str, object]]:
         if len(taken) < _PER_CLASS:
             taken.append(index)
     rows: list[int] = []
-    for depth in range(_PER_CLASS):  # one of every class before a second one of any
+    for depth in range(_PER_CLASS):  # the first of every class comes before the second of any class
         rows += [taken[depth] for _, taken in sorted(chosen.items(), key=_by_split_and_class) if depth < len(taken)]
     picked: list[dict[str, object]] = items.take(pa.array(rows[:_MAX_PICTURES], pa.int64())).to_pylist()
     return picked
@@ -136,7 +136,7 @@ def _by_split_and_class(item: tuple[tuple[str, str], list[int]]) -> tuple[str, i
 
 
 def draw_rejects(source: Store, keys: Sequence[str]) -> dict[str, Thumbnail]:
-    """Return pictures of rejected source files that are there and that can be drawn at all."""
+    """Return pictures, by key, of those rejected source files that exist and can be decoded at least partly."""
     pictures = {}
     for key in keys:
         try:

@@ -1,4 +1,4 @@
-"""What a person should know of a data set before training on it, in plain words. Pure."""
+"""Findings that a user should know before training on a data set, in plain words. All functions are pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MANY_FILLS = 0.02
 
 
 def find(facts: ReportFacts) -> tuple[Finding, ...]:
-    """Return what is worth knowing, the gravest first."""
+    """Return the findings, the most serious first."""
     found = [*_copies(facts), *_classes(facts), *_rejects(facts), *_fills(facts.manifest), *_pictures(facts)]
     options = PackOptions.__struct_fields__
     return tuple(Finding(text=one.text, advice=with_flags(one.advice, options)) for one in found)

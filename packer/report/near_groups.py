@@ -1,4 +1,4 @@
-"""Near-duplicates for the report: the first groups, those that cross splits first, with their pictures."""
+"""Near-duplicates for the report: some groups with their pictures; groups that cross splits come first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packer.stores.store import Store
 
 _MAX_GROUPS = 30
 _MAX_MEMBERS = 4
-"""Pictures of a group; with 160 pixels on a side, all together add less than 1 MB to the page."""
+"""Most pictures of a group. At 160 pixels on a side, all groups together add less than 1 MB to the page."""
 
 
 class NearItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,27 +25,27 @@ class NearItem(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     split: str
     label: str
-    """Empty without labels."""
+    """Label as text; empty without labels."""
     distance: int
-    """Bits, of 64, to the nearest other one."""
+    """Bits, out of 64, that differ from the nearest other item."""
     picture: Thumbnail | None
-    """None where it was not drawn."""
+    """Picture of the item; None if it was not drawn."""
 
 
 class NearFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of near-duplicates."""
+    """The near-duplicates of a data set."""
 
     counts: NearCounts
     groups: tuple[tuple[NearItem, ...], ...]
-    """The first ones, each with its first items."""
+    """The first groups, each with its first items."""
     sizes: tuple[int, ...]
-    """Items of each of `groups`."""
+    """Number of all items of each of `groups`."""
 
 
 def read_near_facts(store: Store, manifest: Manifest, table: pa.Table) -> NearFacts | None:
-    """Return what the list of near-duplicates says, with pictures of records in `table`; None without a list.
+    """Return the near-duplicates, with pictures of records in `table`; None if the data set has no list of them.
 
-    Raises DataSetError for a damaged list, and OSError where the store fails.
+    Raises DataSetError for a damaged list, and OSError if the store fails.
     """
     near = load_near(store)
     if near is None:

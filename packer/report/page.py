@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that needs nothing else. The look is in page.html.jinja, page.css and page.js."""
+"""The report's page: one HTML file without other files. Its templates are page.html.jinja, page.css and page.js."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class ClassRow(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     name: str
     counts: tuple[int, ...]
-    """Items of each split, in the splits' order."""
+    """Number of items in each split, in the order of splits."""
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
-    """A drawing and what stands above it."""
+    """A chart and its heading."""
 
     title: str
     svg: str
 
 
 def render_page(facts: ReportFacts) -> str:
-    """Return the page. Raises MissingExtraError without the libraries that draw and render it."""
+    """Return the page as HTML. Raises MissingExtraError if the libraries that draw or render it are not installed."""
     jinja2 = require_extra("jinja2", "report", purpose="shardpack report")
     folder = files("packer.report")
     environment = jinja2.Environment(
@@ -83,7 +83,7 @@ def render_page(facts: ReportFacts) -> str:
 
 
 def describe_images(image: ImageSpec) -> str:
-    """Return what was done to each image, in a sentence."""
+    """Return one sentence on how each image was changed."""
     if image.keeps_all:
         return "Every image is stored as it was."
     sizes = {
@@ -98,7 +98,7 @@ def describe_images(image: ImageSpec) -> str:
 
 
 def format_bytes(num_bytes: float) -> str:
-    """Return ``4.2 MB``; 1 MB = 10**6 bytes."""
+    """Return a size as text, such as ``4.2 MB``; 1 MB is 10**6 bytes."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
         if num_bytes >= size:
             return f"{num_bytes / size:,.1f} {unit}"
@@ -137,7 +137,7 @@ def _span(numbers: list[int]) -> str:
 
 
 def class_rows(facts: ReportFacts) -> tuple[ClassRow, ...]:
-    """Return the classes by the number of their items, the largest first."""
+    """Return the classes, sorted by number of items, the largest first."""
     splits = list(facts.manifest.splits.values())
     labels = sorted({label for split in splits for label in split.label_counts}, key=int)
     rows = [
@@ -152,14 +152,14 @@ def class_rows(facts: ReportFacts) -> tuple[ClassRow, ...]:
 
 
 class _Charts:
-    """The drawings of the page, each made when the page asks for it."""
+    """The charts of the page, each drawn when the template asks for it."""
 
     def __init__(self, facts: ReportFacts) -> None:
         self._facts = facts
 
     @property
     def classes(self) -> list[Chart]:
-        """Items per class, a chart a split; none where there are no classes."""
+        """Items of each class, one chart for each split; empty without classes."""
         charts = []
         for name, split in self._facts.manifest.splits.items():
             counts = sorted(split.label_counts.items(), key=lambda pair: -pair[1])
@@ -178,7 +178,7 @@ class _Charts:
 
     @property
     def shards(self) -> list[Chart]:
-        """Sizes of the shards, a chart a split."""
+        """Sizes of the shards, one chart for each split."""
         charts = []
         for name, split in self._facts.manifest.splits.items():
             step = -(-len(split.shards) // _MAX_BARS)
@@ -195,7 +195,7 @@ class _Charts:
 
     @property
     def sizes(self) -> list[Chart]:
-        """Bytes of source files and of records, and the shapes of the pictures that were drawn."""
+        """Bytes of source files and of records, and aspect ratios of the drawn pictures."""
         table = self._facts.records.table
         items = table.filter(pc.invert(table.column("is_fill")))
         titles = {"source_num_bytes": "bytes of a source file", "num_bytes": "bytes of a record"}
@@ -226,7 +226,7 @@ class _Charts:
 
 
 def _median_sizes(pictures: tuple[SheetPicture, ...]) -> tuple[int, int] | None:
-    """Return the median width and height of the pictures that were drawn; None without any."""
+    """Return the median width and height of the drawn pictures in pixels; None if there are none."""
     if not pictures:
         return None
     widths = sorted(picture.thumbnail.width for picture in pictures)

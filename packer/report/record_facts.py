@@ -1,4 +1,4 @@
-"""What the tables of records say of a data set: sizes, copies, labels that disagree. Large sets are sampled."""
+"""Facts from a data set's tables of records: sizes, copies, labels that disagree. Large data sets are sampled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from packer.stores.readahead import read_in_order
 from packer.stores.store import Store
 
 MAX_RECORDS = 200_000
-"""Data sets with more records are sampled by whole shards, about this many records of them."""
+"""Of larger data sets only some shards are read, with about this many records in all."""
 _MAX_LISTED = 20
 
 
@@ -34,29 +34,30 @@ class CopiedGroup(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     splits: tuple[str, ...]
     labels: tuple[str, ...]
-    """Each once, as text; empty without labels."""
+    """Each label once, as text; empty without labels."""
 
 
 class RecordFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in the tables that were read."""
+    """Facts from the tables that were read."""
 
     table: pa.Table
-    """Columns ``split shard position key label_text source_num_bytes num_bytes is_fill``; of boxes and points, too."""
+    """Columns ``split shard position key label_text source_num_bytes num_bytes is_fill``, and of boxes and points."""
     num_records: int
     """Records in all tables of the data set, read or not."""
     num_crossing: int
-    """Groups of exact copies that lie in more than one split."""
+    """Groups of exact copies that are in more than one split."""
     num_conflicts: int
     """Groups of exact copies whose labels differ."""
     crossing: tuple[CopiedGroup, ...]
-    """The first of them."""
+    """The first groups that are in more than one split."""
     conflicts: tuple[CopiedGroup, ...]
+    """The first groups whose labels differ."""
     has_all_copies: bool
-    """The copies are those of the whole data set, not of the tables that were read alone."""
+    """True: copies were found in the whole data set. False: only in the tables that were read."""
 
     @property
     def is_sampled(self) -> bool:
-        """Not every table was read."""
+        """Only some of the tables were read."""
         return int(self.table.num_rows) < self.num_records
 
 
@@ -66,7 +67,7 @@ def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
     num_records = sum(shard.entry.num_records for shard in shards)
     chosen = choose_shards(shards, num_records=num_records)
     moved = [name for spec in manifest.declared if spec.is_moved for name in spec.columns]
-    # Decoded here, one after the other: Arrow keeps memory for each thread that decodes, 150 MB for a bucket's threads.
+    # Tables are decoded in this thread: Arrow keeps memory for each decoding thread, 150 MB for a bucket's threads.
     fetched = read_in_order(store, chosen, lambda shard: store.view(_table_key(shard)))
     tables = (_decode_table(store, shard, data, moved) for shard, data in zip(chosen, fetched, strict=True))
     table = pa.concat_tables(tables)
@@ -87,7 +88,7 @@ def read_record_facts(store: Store, manifest: Manifest) -> RecordFacts:
 
 
 def choose_shards(shards: Sequence[ShardRef], *, num_records: int) -> list[ShardRef]:
-    """Return all shards, or evenly spread ones of each split that hold about MAX_RECORDS records together."""
+    """Return all shards or, of a large data set, evenly spread shards of each split with about MAX_RECORDS records."""
     if num_records <= MAX_RECORDS:
         return list(shards)
     stride = -(-num_records // MAX_RECORDS)
@@ -120,13 +121,13 @@ def _decode_table(store: Store, shard: ShardRef, data: memoryview, moved: Sequen
 
 
 def _telling_groups(copies: pa.Table) -> list[CopiedGroup]:
-    """Return the groups of items with equal bytes that cross splits or disagree in their labels."""
+    """Return the groups of exact copies that are in several splits or have several labels."""
     groups = map(_group, copies.to_pylist())
     return [group for group in groups if len(group.splits) > 1 or len(group.labels) > 1]
 
 
 def _copies_in(table: pa.Table) -> pa.Table:
-    """Return the exact copies among the items of tables, fills left out."""
+    """Return the exact copies among the items of a table, without fills."""
     items = table.filter(pc.invert(table.column("is_fill")))
     counts = items.select(["source_sha256"]).group_by("source_sha256").aggregate([("source_sha256", "count")])
     repeated = counts.filter(pc.greater(counts.column("source_sha256_count"), 1)).column("source_sha256")

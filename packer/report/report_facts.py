@@ -1,4 +1,4 @@
-"""All that the report shows of a data set, as one value."""
+"""Everything that the report shows about a data set, as one value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_REJECTS_DRAWN = 60
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What `meta/run.json` says of the run; each is empty where it does not say."""
+    """Facts about the run from `meta/run.json`; a field that it lacks is empty."""
 
     started: str = ""
     seconds: float = 0.0
@@ -34,32 +34,36 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a data set."""
+    """Everything that the report shows about a data set."""
 
     uri: str
     manifest: Manifest
     class_names: tuple[str, ...]
-    """By class id; empty without names."""
+    """Names by class id; empty without names."""
     source: str
-    """Where the images came from; empty where the plan is gone."""
+    """Source of the images; empty if the plan cannot be read."""
     run: RunFacts
     records: RecordFacts
     near: NearFacts | None
-    """Of near-duplicates; None where they were not sought."""
+    """Near-duplicates; None if the data set has no list of them."""
     pictures: tuple[SheetPicture, ...]
     rejects: tuple[RejectedItem, ...]
     reject_pictures: Mapping[str, Thumbnail]
-    """By key, of the rejects that could be drawn."""
+    """Pictures, by key, of the rejects that could be drawn."""
 
     def class_name(self, label_text: str) -> str:
-        """Return the name of a class by its id as text; the text itself where there is no name."""
+        """Return the name of a class, given its id as text; the text itself if the class has no name."""
         if label_text.isdigit() and int(label_text) < len(self.class_names):
             return self.class_names[int(label_text)]
         return label_text or "no label"
 
 
 def collect_facts(uri: str, options: StoreOptions) -> ReportFacts:
-    """Read what the report shows; `options` say how a remote place is reached.
+    """Read everything that the report shows.
+
+    Args:
+        uri: path or URI of the data set.
+        options: store options for remote URIs.
 
     Raises:
         NotADataSetError: there is no manifest.
@@ -89,7 +93,7 @@ def _load_plan(store: Store) -> PlanDocument | None:
     try:
         return load_plan(store)
     except PackerError:
-        return None  # `verify` says so; the report can do without
+        return None  # `verify` reports it; the report works without a plan
 
 
 def _load_run(store: Store) -> RunFacts:
