@@ -76,11 +76,11 @@ class StartedMpi:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # it may hold secrets
                 file.write(msgspec.json.encode(_add_to_path(launch_dir, own)))
         first = {**environments[ranks[0].host], "TMPDIR": _make_folder(launch_dir, "mpirun")}
-        self._words, self._held = _open_words(launch_dir, len(ranks))
+        self._outputs, self._held = _open_outputs(launch_dir, len(ranks))
         try:
             self._mpirun = _Mpirun(_mpirun_command(command, ranks, launch_dir), _add_to_path(launch_dir, first), self)
         except BaseException:
-            self._close_words()
+            self._close_outputs()
             raise
 
     @property
@@ -92,7 +92,7 @@ class StartedMpi:
     def streams(self) -> list[Stream]:
         """Standard output and standard error of mpirun and of the ranks."""
         own = ((self._mpirun.output, False), (self._mpirun.errors, True))
-        return [*self._words, *(Stream(source="mpirun", file=file, is_error=is_error) for file, is_error in own)]
+        return [*self._outputs, *(Stream(source="mpirun", file=file, is_error=is_error) for file, is_error in own)]
 
     def signal_ranks(self, number: int) -> bool:
         """Send a signal to the process groups of all running ranks; return whether there are any."""
@@ -105,7 +105,7 @@ class StartedMpi:
     def end(self) -> None:
         """Kill the processes that are left, and close the FIFOs."""
         kill_all(self.processes)
-        self._close_words()
+        self._close_outputs()
 
     def exit_codes(self) -> tuple[int | None, ...]:
         """Return each rank's exit code, in order; None for a rank that reported none."""
@@ -118,7 +118,7 @@ class StartedMpi:
         except FileNotFoundError:
             return None
 
-    def _close_words(self) -> None:
+    def _close_outputs(self) -> None:
         for descriptor in self._held:
             os.close(descriptor)
         self._held = []
@@ -171,7 +171,7 @@ def _add_to_path(folder: str, environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "PATH": f"{folder}{os.pathsep}{environment.get('PATH', os.defpath)}"}
 
 
-def _open_words(launch_dir: str, num_ranks: int) -> tuple[list[Stream], list[int]]:
+def _open_outputs(launch_dir: str, num_ranks: int) -> tuple[list[Stream], list[int]]:
     """Make FIFOs for each rank's standard output and standard error; return them and descriptors for writing.
 
     mpirun itself would mix the output of several ranks within lines. The descriptors for writing are held open so that
@@ -180,7 +180,7 @@ def _open_words(launch_dir: str, num_ranks: int) -> tuple[list[Stream], list[int
     streams, held = [], []
     for rank in range(num_ranks):
         for is_error in (False, True):
-            path = os.path.join(launch_dir, mpi_rank.words_name(rank, is_error=is_error))
+            path = os.path.join(launch_dir, mpi_rank.output_name(rank, is_error=is_error))
             os.mkfifo(path)
             file: IO[bytes] = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")  # noqa: SIM115
             held.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))

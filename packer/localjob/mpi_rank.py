@@ -27,7 +27,7 @@ def exit_name(rank: int) -> str:
     return f"rank-{rank}.exit"
 
 
-def words_name(rank: int, *, is_error: bool) -> str:
+def output_name(rank: int, *, is_error: bool) -> str:
     """Return the name of the FIFO of a rank's standard output, or standard error if `is_error`."""
     return f"rank-{rank}.{'err' if is_error else 'out'}"
 
@@ -43,7 +43,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _wait_on)
     _put(launch_dir, pid_name(rank), os.getpid())
-    paths = [os.path.join(launch_dir, words_name(rank, is_error=is_error)) for is_error in (False, True)]
+    paths = [os.path.join(launch_dir, output_name(rank, is_error=is_error)) for is_error in (False, True)]
     with open(paths[0], "wb") as output, open(paths[1], "wb") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors)
     code = process.wait()

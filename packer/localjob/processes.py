@@ -29,7 +29,7 @@ FAILURE_GRACE_S = 5.0
 """Seconds between SIGTERM and SIGKILL for ranks that still run after another rank failed."""
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_S = 0.02
-_LAST_WORDS_S = 5.0
+_STREAM_END_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,4 +211,4 @@ def relayed(streams: Sequence[Stream], say: Say) -> Iterator[None]:
         yield
     finally:
         for thread in threads:  # a process that left its group may hold a stream open forever
-            thread.join(timeout=_LAST_WORDS_S)
+            thread.join(timeout=_STREAM_END_WAIT_S)

@@ -49,12 +49,12 @@ class MadeRequests:
     """Content of each document by the path to write it to."""
 
 
-def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests:
+def make_requests(options: SageMakerOptions, access: PackOptions) -> MadeRequests:
     """Make the documents that the options ask for; with `upload`, also write the lists of shards.
 
     Args:
         options: of the command.
-        reach: options for access to the data set's store.
+        access: options for access to the data set's store.
 
     Raises:
         NotADataSetError, DataSetError: there is no data set, or it is damaged.
@@ -63,9 +63,9 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     """
     if not options.dest:
         raise OptionsError("expected a data set, got none", field="dest")
-    check_all_is_used(options, reach)
+    check_all_is_used(options, access)
     cluster, mode = options.cluster(), options.input_mode()
-    store = open_store(options.dest, reach.dest_store() if options.upload else reach.source_store())
+    store = open_store(options.dest, access.dest_store() if options.upload else access.source_store())
     place = options.place(store.uri)
     if options.upload and place.file_system is not None:
         raise OptionsError(
@@ -75,7 +75,7 @@ def make_requests(options: SageMakerOptions, reach: PackOptions) -> MadeRequests
     plans = plan_channels(manifest, cluster, mode=mode, splits=options.split_names(), shuffle_seed=options.shuffle_seed)
     plans = feedable(plans) if options.data_group else plans
     channels = build_channels(plans, place)
-    files = _documents(options, reach, store, manifest, plans)
+    files = _documents(options, access, store, manifest, plans)
     uploaded: tuple[str, ...] = ()
     if options.upload:
         uploaded = upload_key_lists(store, manifest, local_size=cluster.gpus_per_instance)
@@ -139,13 +139,13 @@ def _pipeline_request_faults(request: dict[str, Any]) -> list[str]:
 
 
 def _documents(
-    options: SageMakerOptions, reach: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
+    options: SageMakerOptions, access: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
 ) -> dict[str, bytes]:
     """Return the requested documents by their paths."""
     documents: dict[str, bytes] = {}
     if options.job is not None or options.sdk is not None:
         name = f"shardpack-{manifest.digest[:_DIGEST_DIGITS]}"
-        spec = options.job_spec(default_name=name, kms_key=reach.kms_key or "")
+        spec = options.job_spec(default_name=name, kms_key=access.kms_key or "")
         job = build_job(spec, plans, options.place(store.uri), options.cluster())
         for problem in volume_departures(job, channel_bytes(manifest)):
             raise OptionsError(f"the training job: {problem}", field="volume_gb")
@@ -155,12 +155,12 @@ def _documents(
             format_source = format_sdk2_source if options.sdk_version == 2 else format_sdk3_source
             documents[options.sdk] = format_source(job).encode()
     if options.pipeline is not None:
-        documents[options.pipeline] = _as_json(_pipeline(options, reach, store, manifest, plans))
+        documents[options.pipeline] = _as_json(_pipeline(options, access, store, manifest, plans))
     return documents
 
 
 def _pipeline(
-    options: SageMakerOptions, reach: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
+    options: SageMakerOptions, access: PackOptions, store: Store, manifest: Manifest, plans: tuple[ChannelPlan, ...]
 ) -> dict[str, Any]:
     if options.input_mode() is InputMode.FILE_SYSTEM:
         raise OptionsError(
@@ -168,13 +168,13 @@ def _pipeline(
         )
     cluster = options.cluster()
     dataset = f"{store.uri}-runs/{manifest.plan_id[:_DIGEST_DIGITS]}-{cluster.instances}x{cluster.gpus_per_instance}"
-    spec = options.job_spec(default_name="in-pipeline", kms_key=reach.kms_key or "")
+    spec = options.job_spec(default_name="in-pipeline", kms_key=access.kms_key or "")
     if spec.checkpoint:
         spec = replace(spec, checkpoint=f"{spec.checkpoint.rstrip('/')}/{EXECUTION}")
     job = build_job(spec, plans, options.place(dataset), cluster)
     pipeline = PipelineSpec(
         pack_image=options.pack_image,
-        pack_arguments=tuple(repacking_arguments(store, reach, cluster, dest=dataset)),
+        pack_arguments=tuple(repacking_arguments(store, access, cluster, dest=dataset)),
         dataset=dataset,
         instance_type=options.processing_instance_type,
         volume_gb=options.volume_gb,

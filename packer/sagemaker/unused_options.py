@@ -25,7 +25,7 @@ _OF_PIPELINES = (
 )
 
 
-def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
+def check_all_is_used(options: SageMakerOptions, access: PackOptions) -> None:
     """Check that each given option has an effect on the documents to make. Raises OptionsError."""
     has_job = options.job is not None or options.sdk is not None
     has_pipeline = options.pipeline is not None
@@ -41,18 +41,18 @@ def check_all_is_used(options: SageMakerOptions, reach: PackOptions) -> None:
     for name, only in (("pack_source", "policy"), ("events", "diagnose")):
         if name in given:
             raise OptionsError(f"expected with `{only}` only", field=name)
-    _check_bucket_options(reach, has_job=has_job, writes=options.upload or has_pipeline)
+    _check_bucket_options(access, has_job=has_job, writes=options.upload or has_pipeline)
 
 
-def _check_bucket_options(reach: PackOptions, *, has_job: bool, writes: bool) -> None:
+def _check_bucket_options(access: PackOptions, *, has_job: bool, writes: bool) -> None:
     """Refuse options for buckets that no request, list or packing step would use. Raises OptionsError."""
-    is_of_job = has_job and reach.kms_key is not None
+    is_of_job = has_job and access.kms_key is not None
     for name in ("kms_key", "sse", "storage_class", "tags"):
         is_used = writes or (is_of_job and name in ("kms_key", "sse"))
-        if getattr(reach, name) is not None and not is_used:
+        if getattr(access, name) is not None and not is_used:
             raise OptionsError("expected with `upload=True` or `pipeline`, since nothing else is written", field=name)
     for name in ("requester_pays", "anonymous"):
-        if getattr(reach, name) and has_job:
+        if getattr(access, name) and has_job:
             raise OptionsError(
                 "expected without `job` and `sdk`: a training job has no such field, and reads its channels by its "
                 "role alone; copy the data set to a bucket of yours",

@@ -50,13 +50,13 @@ class Submission:
         return {"target": self.target, "uploads": files, "requests": requests}
 
 
-def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions, progress: Progress) -> Submission:
+def submit(options: SubmitOptions, values: Mapping[str, Any], access: PackOptions, progress: Progress) -> Submission:
     """Send a job and follow it to its end.
 
     Args:
         options: options of the command.
         values: options of pack, from the file that `config` names; empty if the target does not pack.
-        reach: options for access to the bucket of `staging`.
+        access: options for access to the bucket of `staging`.
         progress: receives reports on the job.
 
     Raises:
@@ -65,7 +65,7 @@ def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions
         OSError: files cannot be uploaded.
     """
     target = TARGETS[options.target]
-    options = msgspec.structs.replace(options, region=find_region(options.region, reach.profile))
+    options = msgspec.structs.replace(options, region=find_region(options.region, access.profile))
     program = PROGRAMS.get(options.target, _EMR_PROGRAM)
     staged = stage_packing(options, values, program=program) if program else StagedJob()
     requests = target.build(options, staged)
@@ -73,9 +73,9 @@ def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions
     made = Submission(target=options.target, staged=staged, requests=requests, service=target.service)
     if options.dry_run:
         return made
-    service = AwsService(target.service, region=options.region, profile=reach.profile)
+    service = AwsService(target.service, region=options.region, profile=access.profile)
     if staged.files:
-        upload(options.wanted("staging"), staged.files, reach.dest_store(), progress)
+        upload(options.wanted("staging"), staged.files, access.dest_store(), progress)
     start_ms = int(time.time() * 1000)
     job = target.sent(options, [_send(service, request) for request in requests])
     progress.note(f"sent to {options.target}: {job.label}; to stop it: {target.stop_command(job)}")
@@ -83,7 +83,7 @@ def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions
         return replace(made, job=job)
     logs = None
     if places := target.log_places(options, job):
-        cloud = AwsService("logs", region=options.region, profile=reach.profile)
+        cloud = AwsService("logs", region=options.region, profile=access.profile)
         logs = CloudLogs(cloud.send, places, start_ms=start_ms)
     watch = Watch(look=lambda: target.look(service.send, job), logs=logs, say=progress.note)
     try:
@@ -92,7 +92,7 @@ def submit(options: SubmitOptions, values: Mapping[str, Any], reach: PackOptions
         _leave(options, target, service, job, progress)
         raise
     if not state.is_ok:
-        raise JobError(_describe_failure(options, target, job, state, reach))
+        raise JobError(_describe_failure(options, target, job, state, access))
     return replace(made, job=job, state=state)
 
 
@@ -126,10 +126,12 @@ def _leave(options: SubmitOptions, target: Target, service: AwsService, job: Sen
         progress.note(f"the job {job.label} is being stopped")
 
 
-def _describe_failure(options: SubmitOptions, target: Target, job: SentJob, state: JobState, reach: PackOptions) -> str:
+def _describe_failure(
+    options: SubmitOptions, target: Target, job: SentJob, state: JobState, access: PackOptions
+) -> str:
     """Return one line on a failure: the program's last error, the service's reason, and where the logs are."""
     logs = target.bucket_logs(options, job)
-    said = find_last_error(logs, reach.source_store()) if logs else None
+    said = find_last_error(logs, access.source_store()) if logs else None
     reasons = [text for text in (said, state.reason) if text]
     where = f"; its logs: {logs.uri}" if logs else ""
     return f"{' | '.join(reasons) or 'no reason was given'} ({options.target} {job.label}: {state.name}{where})"

@@ -160,7 +160,7 @@ class Checkpoints:
             expected, found = getattr(self._identity, name), getattr(document, name)
             if expected != found:
                 raise DataSetError(
-                    f"{self._store.uri}/{key}: cannot go on from this checkpoint: expected {_WORDS[name]} {expected}, "
+                    f"{self._store.uri}/{key}: cannot go on from this checkpoint: expected {_LABELS[name]} {expected}, "
                     f"found {found}; {_REMEDY}"
                 )
 
@@ -180,7 +180,7 @@ class Checkpoints:
             self._store.delete(document.state_key)
 
 
-_WORDS = {
+_LABELS = {
     "framework": "one of the framework",
     "model": "the model",
     "manifest_digest": "the data set (digest of manifest.json)",

@@ -34,7 +34,7 @@ class Journal:
         self._is_first = job.world.rank == 0
         self._trace = StepTrace(open_trace, self._log.trace if self._is_first else "", self._log.trace_steps)
         self._writers = open_writers(self._log) if self._is_first else ()
-        self._said_s = time.perf_counter()
+        self._last_line_s = time.perf_counter()
         self._event_rates = self._line_rates = Rates(steps=0, seconds=0.0, data_wait_s=0.0)
 
     def start(self, *, framework: str, device: str, progress: TrainingProgress) -> None:
@@ -66,11 +66,11 @@ class Journal:
             rates = meter.read()
             self._put(self._step_event(progress, loss, rates_between(self._event_rates, rates)))
             self._event_rates = rates
-        if time.perf_counter() - self._said_s >= self._log.log_seconds:
+        if time.perf_counter() - self._last_line_s >= self._log.log_seconds:
             rates = meter.read()
             self._announce(self._line(progress, loss, rates_between(self._line_rates, rates)))
             self._line_rates = rates
-            self._said_s = time.perf_counter()
+            self._last_line_s = time.perf_counter()
 
     def epoch(self, progress: TrainingProgress, result: EpochResult) -> None:
         """Report the end of an epoch."""
@@ -85,7 +85,7 @@ class Journal:
                 evaluation=result.evaluation,
             )
         )
-        self._said_s = time.perf_counter()
+        self._last_line_s = time.perf_counter()
 
     def checkpoint(self, progress: TrainingProgress, *, state_bytes: int, seconds: float) -> None:
         """Report that a checkpoint was written."""

@@ -36,7 +36,7 @@ _Module: Any = nn.Module
 
 NUM_RIDERS = 3
 """The loss and the marks of `riders`."""
-_LOST_WORDS = ("connection", "gloo", "nccl", "timed out", "peer")
+_LOST_RANK_TEXTS = ("connection", "gloo", "nccl", "timed out", "peer")
 EXPORT_NAME = "model.pt2"
 SCRIPT_NAME = "model.torchscript"
 STATE_NAME = "model.pt"
@@ -269,6 +269,6 @@ def _evaluation_of(logits: Any, labels: Any, weights: Any) -> Any:
 
 def _step_error(error: Exception) -> WorkerError:
     text = str(error)
-    if any(word in text.lower() for word in _LOST_WORDS):
+    if any(word in text.lower() for word in _LOST_RANK_TEXTS):
         return lost_rank_error(text)
     return WorkerError(f"PyTorch could not run a step: {text.strip().partition(chr(10))[0]}")
