@@ -18,6 +18,7 @@ from packer.options import PackOptions
 from packer.packing.hashing import ITEMS_PER_HASH_TASK, HashContext, hash_items
 from packer.packing.sample import RowNames, item_rows
 from packer.planning.plan import Plan, extra_names
+from packer.planning.reordered import Reordered
 from packer.run import Run
 from packer.shown_text import counted
 from packer.sources.items import Listing
@@ -32,7 +33,7 @@ _MAX_NAMED = 3
 class Deduped:
     """Items without copies."""
 
-    items: pa.Table
+    items: Reordered
     copied: tuple[CopiedItem, ...]
     """All items of which there are copies. The kept ones have an empty text as their split, which is not known yet."""
 
@@ -47,7 +48,7 @@ class _Digests:
     """Of shape (n,); False for an item that has no bytes."""
 
 
-def drop_copies(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> Deduped:
+def drop_copies(ordered: Reordered, listing: Listing, run: Run[PackOptions]) -> Deduped:
     """Keep one of each set of items, in hash order, whose bytes are the same; items that cannot be read stay.
 
     Of copies that have the same label, that is the first in hash order. Where labels differ, `on_conflict` decides.
@@ -58,7 +59,7 @@ def drop_copies(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> D
     known = np.flatnonzero(digests.is_known)
     sets = [known[rows].tolist() for rows in copy_sets(digests.sha256[known])]
     rows = [row for copies in sets for row in copies]
-    picked = ordered.take(pa.array(rows, pa.int64()))
+    picked = ordered.pick(np.array(rows, dtype=np.int64)).slice()
     keys = dict(zip(rows, picked.column("key").to_pylist(), strict=True))
     labels = dict(zip(rows, label_texts(picked).to_pylist(), strict=True))
     conflicts = [copies for copies in sets if has_several([labels[row] for row in copies])]
@@ -80,7 +81,7 @@ def drop_copies(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> D
         )
         for row in rows
     )
-    return Deduped(items=ordered.filter(pa.array(kept)), copied=copied)
+    return Deduped(items=ordered.pick(np.flatnonzero(kept)), copied=copied)
 
 
 def planned_copies(copied: Sequence[CopiedItem], plan: Plan) -> pa.Table:
@@ -94,7 +95,7 @@ def planned_copies(copied: Sequence[CopiedItem], plan: Plan) -> pa.Table:
     return build_copies(placed)
 
 
-def _hash_all(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> _Digests:
+def _hash_all(ordered: Reordered, listing: Listing, run: Run[PackOptions]) -> _Digests:
     sha256 = np.zeros((ordered.num_rows, 32), dtype=np.uint8)
     is_known = np.zeros(ordered.num_rows, dtype=bool)
     columns = [name for name in ordered.column_names if name not in extra_names(ordered)]

@@ -16,6 +16,7 @@ from packer.packing.probe import ITEMS_PER_TASK, ProbeContext, ProbedItem, probe
 from packer.packing.sample import RowNames, item_rows
 from packer.planning.balance import KnownSizes
 from packer.planning.plan import extra_names
+from packer.planning.reordered import Reordered
 from packer.planning.shard_count import num_probes
 from packer.run import Run
 from packer.specs import MAX_SHARD_BYTES, FieldSpec, OnReject
@@ -84,15 +85,16 @@ def check_problems(problems: list[str], options: PackOptions, *, num_items: int,
     check_probed(problems, num_items, options.max_rejects)
 
 
-def kept_sizes(ordered: pa.Table, *, added_bytes: int) -> KnownSizes:
+def kept_sizes(ordered: Reordered, *, added_bytes: int) -> KnownSizes:
     """Return the sizes of records of the listed sizes and what framing adds.
 
     Raises:
         SourceError: an item is larger than a shard.
     """
-    framed = ordered["num_bytes"].to_numpy() + added_bytes
+    framed = ordered.column("num_bytes").to_numpy() + added_bytes
     largest = int(np.argmax(framed))
-    check_largest(ordered["key"][largest].as_py(), int(framed[largest]) - added_bytes, added_bytes=added_bytes)
+    key = ordered.slice(largest, 1).column("key")[0].as_py()
+    check_largest(key, int(framed[largest]) - added_bytes, added_bytes=added_bytes)
     return KnownSizes(framed)
 
 

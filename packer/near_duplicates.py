@@ -16,6 +16,7 @@ from packer.packing.looks import LookContext, look_at_items
 from packer.packing.sample import RowNames, item_rows
 from packer.planning.near_pairs import link, near_pairs
 from packer.planning.plan import Plan, encode_groups, extra_names
+from packer.planning.reordered import Reordered
 from packer.planning.splits import IntArray
 from packer.run import Run
 from packer.sources.items import Listing
@@ -36,7 +37,7 @@ class Lookalikes:
     """Of each item, the group that goes to one split: of its lookalikes, and of the column that names groups."""
 
 
-def find_lookalikes(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) -> Lookalikes:
+def find_lookalikes(ordered: Reordered, listing: Listing, run: Run[PackOptions]) -> Lookalikes:
     """Look at all items and group those that look alike. Raises as `look_at_items` and `encode_groups`."""
     hashes, is_known = _look_at_all(ordered, listing, run)
     known = np.flatnonzero(is_known)
@@ -55,7 +56,7 @@ def find_lookalikes(ordered: pa.Table, listing: Listing, run: Run[PackOptions]) 
     rows = np.flatnonzero(distance < _NONE)
     column = run.options.group_column
     own = None if column is None else np.asarray(encode_groups(ordered, column).indices.to_numpy(zero_copy_only=False))
-    picked = ordered.take(pa.array(rows, pa.int64()))
+    picked = ordered.pick(rows).slice()
     items = pa.table({
         "key": picked.column("key"), "label": label_texts(picked),
         "group": pa.array(groups[rows], pa.int64()), "distance": pa.array(distance[rows], pa.int64()),
@@ -84,7 +85,7 @@ def list_lookalikes(found: Lookalikes, plan: Plan) -> pa.Table:
 
 
 def _look_at_all(
-    ordered: pa.Table, listing: Listing, run: Run[PackOptions]
+    ordered: Reordered, listing: Listing, run: Run[PackOptions]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """Return the hashes of items, and which of them have one."""
     hashes = np.zeros(ordered.num_rows, dtype=np.uint64)

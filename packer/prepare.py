@@ -25,11 +25,13 @@ from packer.packing.encoder import EncoderSpec, report_encoder
 from packer.plan_request import limit_line, plan_document, plan_request, tell_findings
 from packer.planning.balance import KnownSizes
 from packer.planning.class_findings import planned_classes
-from packer.planning.plan import Plan, build_plan, extra_names, order_items
+from packer.planning.order import hash_order
+from packer.planning.plan import Plan, build_plan, extra_names
+from packer.planning.reordered import Reordered
 from packer.planning.shard_count import SizeEstimate, estimate_size
 from packer.run import Run
 from packer.sources.imagerows import Spill, spill_rows
-from packer.sources.items import Listing, SourceSpec
+from packer.sources.items import KEY, Listing, SourceSpec
 from packer.sources.members import SPILLED
 from packer.sources.open_source import find_rows, list_source
 from packer.specs import TABLE_PREFIX, EngineName
@@ -131,6 +133,7 @@ def _list(run: Run[PackOptions], place: Spill) -> Listing:
 
     listing = list_source(replace(_source_spec(run.options), found=found), place)
     run.progress.advance(max(0, listing.items.num_rows - num_found), 0)
+    pa.default_memory_pool().release_unused()
     return listing
 
 
@@ -139,7 +142,7 @@ class ReadyItems:
     """A listed source: what is planned of it, before anything is measured."""
 
     listing: Listing
-    ordered: pa.Table
+    ordered: Reordered
     """In hash order, no more than the limit."""
     copied: tuple[CopiedItem, ...] = ()
     """Exact copies that were left out."""
@@ -169,10 +172,10 @@ def list_items(run: Run[PackOptions], spill: Spill) -> ReadyItems:
     for notice in listing.notices:
         run.progress.note(notice)
     check_extra_names(extra_names(listing.items))
-    ordered = order_items(listing.items, seed=options.seed)
+    ordered = Reordered.of(listing.items).pick(hash_order(listing.items.column(KEY), seed=options.seed))
     if options.limit is not None and options.limit < ordered.num_rows:
         run.progress.note(limit_line(options.limit, ordered.num_rows))
-        ordered = ordered.slice(0, options.limit)
+        ordered = ordered.head(options.limit)
     check_container(options, listing, ordered)
     copied: tuple[CopiedItem, ...] = ()
     if options.dedupe:
@@ -182,7 +185,7 @@ def list_items(run: Run[PackOptions], spill: Spill) -> ReadyItems:
     return ReadyItems(listing=listing, ordered=ordered, copied=copied, lookalikes=lookalikes)
 
 
-def check_container(options: PackOptions, listing: Listing, ordered: pa.Table) -> None:
+def check_container(options: PackOptions, listing: Listing, ordered: Reordered) -> None:
     """Raise OptionsError where the items do not fit the container."""
     check_items(ordered, options.format)
     check_fields(listing.fields, options.format)

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 
 from packer.errors import OptionsError
 from packer.formats.registry import get_format
+from packer.planning.reordered import Reordered
 from packer.specs import FieldSpec, FormatName
 
 
-def _first_not_finite(items: pa.Table) -> tuple[str, str] | None:
+def _first_not_finite(items: pa.Table | Reordered) -> tuple[str, str] | None:
     """Return column and key of a number that is no number or infinite, in a column of numbers or of lists of them."""
     for name in items.column_names:
         column = items.column(name).combine_chunks()
@@ -49,7 +50,7 @@ def _check_names(names: Sequence[str], taken: frozenset[str], what: str) -> None
         )
 
 
-def check_items(items: pa.Table, container: FormatName) -> None:
+def check_items(items: pa.Table | Reordered, container: FormatName) -> None:
     """Check keys, class ids and numbers against the limits of a container.
 
     Raises:
@@ -62,12 +63,13 @@ def check_items(items: pa.Table, container: FormatName) -> None:
         limits.taken_names,
         f"`format={container}`: the column",
     )
-    keys = items.column("key")
+    num_items = items.num_rows
     if limits.unfit_key:
+        keys = items.column("key")
         unfit = pc.match_substring_regex(keys, limits.unfit_key)
         if num_unfit := pc.sum(unfit).as_py():
             raise OptionsError(
-                f"`format={container}`: {num_unfit:,} of {len(keys):,} keys do not fit, the first is "
+                f"`format={container}`: {num_unfit:,} of {num_items:,} keys do not fit, the first is "
                 f"{keys.filter(unfit)[0].as_py()!r}: {limits.key_rule}"
             )
     has_classes = "label" in items.column_names and pa.types.is_integer(items.schema.field("label").type)
@@ -76,8 +78,9 @@ def check_items(items: pa.Table, container: FormatName) -> None:
         unfit = pc.or_(pc.less(labels, limits.class_ids.start), pc.greater_equal(labels, limits.class_ids.stop))
         if num_unfit := pc.sum(unfit).as_py():
             raise OptionsError(
-                f"`format={container}`: {num_unfit:,} of {len(keys):,} items have a class id that does not fit, the "
-                f"first is {labels.filter(unfit)[0].as_py()} of {keys.filter(unfit)[0].as_py()}: {limits.class_rule}"
+                f"`format={container}`: {num_unfit:,} of {num_items:,} items have a class id that does not fit, the "
+                f"first is {labels.filter(unfit)[0].as_py()} of {items.column('key').filter(unfit)[0].as_py()}: "
+                f"{limits.class_rule}"
             )
     if limits.finite_rule and (found := _first_not_finite(items)) is not None:
         column, key = found

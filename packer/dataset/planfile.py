@@ -31,6 +31,7 @@ from packer.imaging.values import EncoderFingerprint
 from packer.options import PackOptions
 from packer.planning.layout import PLAN_KEY, plan_part_key, planned_copies_key, planned_near_key
 from packer.planning.plan import Plan, PlanHeader, PlannedSplit, digest_of_header
+from packer.planning.reordered import Reordered
 from packer.stores.store import ObjectNotFoundError, Store, Tagged
 
 PLAN_DOCUMENT_VERSION = 2
@@ -125,7 +126,7 @@ def decode_part(content: bytes | memoryview) -> pa.Table:
         return file.read(use_threads=False)
 
 
-def _shard_bounds(table: pa.Table, num_shards: int) -> list[int]:
+def _shard_bounds(table: Reordered, num_shards: int) -> list[int]:
     """Return where each shard's rows start, and the table's end; the table is sorted by shard."""
     shard = table.column("shard").to_numpy()
     return [int(bound) for bound in shard.searchsorted(range(num_shards + 1))]

@@ -3,7 +3,8 @@
 The bits are cut into 3 bands. Of two hashes that differ in 8 bits or fewer, one band differs in 2 or fewer. So each
 band of a hash is looked up among the bands of all others, as it is and with each 1 and 2 of its bits turned. That finds
 every such pair, once for each band, and few others: of hashes without a pattern about half as many for each hash as
-there are millions of them, times 232 look-ups. Memory is about 100 bytes a hash, 40 MB of tables, and the pairs found.
+there are millions of them, times 232 look-ups. Memory is 130 MB for a million hashes without a pattern, and the pairs
+found.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Meta
@@ -24,8 +23,9 @@ from msgspec import Meta
 from packer.errors import OptionsError
 from packer.options import check_split_name
 from packer.planning.balance import KnownSizes, choose_shards_for_sizes
-from packer.planning.digest import table_digest
+from packer.planning.digest import TableDigest
 from packer.planning.order import hash_order
+from packer.planning.reordered import Reordered, to_arrow
 from packer.planning.shard_count import SizeEstimate, check_fit, choose_num_shards, deal
 from packer.planning.splits import IntArray, assign_splits
 from packer.specs import FieldSpec, FormatName, ImageSpec, ShardSpec, SplitSpec, is_training_split
@@ -114,12 +114,12 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A header and its items: one table a split, sorted by (shard, position), with the column `shard` added."""
+    """A header and its items by split, sorted by (shard, position), with the column `shard` added."""
 
     plan_id: str
     """See `digest_of_header`. Made once: what is stored keeps it, whatever fields later releases know."""
     header: PlanHeader
-    tables: tuple[pa.Table, ...]
+    tables: tuple[Reordered, ...]
     copies: pa.Table | None = None
     """Sets of exact copies of which items were left out before planning; see `packer.dataset.copies`."""
     near: pa.Table | None = None
@@ -162,23 +162,22 @@ def digest_of_splits(digests: Iterable[str]) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def extra_names(items: pa.Table) -> tuple[str, ...]:
+def extra_names(items: pa.Table | Reordered) -> tuple[str, ...]:
     """Return the names of the extra columns of an item table."""
     return tuple(name for name in items.column_names if name not in _ITEM_COLUMNS and not name.startswith("_"))
 
 
 def order_items(items: pa.Table, *, seed: int) -> pa.Table:
-    """Return the items in hash order, whatever order they came in."""
-    return items.take(_to_arrow(hash_order(items.column("key"), seed=seed)))
-
-
-def _to_arrow(numbers: IntArray | npt.NDArray[np.int32]) -> pa.Array:
-    """Return contiguous integers as an Arrow array of the same memory; `pa.array` would load NumPy's masked arrays."""
-    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), [None, pa.py_buffer(numbers)])
+    """Return a table of the items in hash order, whatever order they came in."""
+    return items.take(to_arrow(hash_order(items.column("key"), seed=seed)))
 
 
 def build_plan(
-    ordered: pa.Table, sizes: SizeEstimate | KnownSizes, request: PlanRequest, *, groups: IntArray | None = None
+    ordered: pa.Table | Reordered,
+    sizes: SizeEstimate | KnownSizes,
+    request: PlanRequest,
+    *,
+    groups: IntArray | None = None,
 ) -> Plan:
     """Plan the items, which must come in hash order.
 
@@ -197,27 +196,34 @@ def build_plan(
     else:
         names = [spec.name for spec in request.splits]
         split_of_item = assign_splits(ordered.num_rows, request.splits, groups=groups, classes=classes)
-    planned, tables = [], []
+    items = ordered if isinstance(ordered, Reordered) else Reordered.of(ordered)
+    planned, placed = [], []
+    shards = np.zeros(items.table.num_rows, dtype=np.int32)
     for index, name in enumerate(names):
         rows = np.flatnonzero(split_of_item == index)
         own_sizes = KnownSizes(sizes.framed_bytes[rows]) if isinstance(sizes, KnownSizes) else sizes
         own_classes = None if classes is None else classes[rows]
         num_shards, shard_of_item = _cut(name, len(rows), own_sizes, request.sharding, own_classes)
-        split = plan_split(name, len(rows), num_shards, request.sharding)
-        by_shard = np.argsort(shard_of_item, kind="stable")
-        table = ordered.take(_to_arrow(rows[by_shard])).append_column(
-            "shard", _to_arrow(shard_of_item[by_shard].astype(np.int32))
-        )
-        planned.append(split)
-        tables.append(table)
+        planned.append(plan_split(name, len(rows), num_shards, request.sharding))
+        shards[items.rows[rows]] = shard_of_item
+        placed.append(items.pick(rows[np.argsort(shard_of_item, kind="stable")]).rows)
+    with_shards = items.table.append_column("shard", to_arrow(shards))
+    tables = [Reordered(with_shards, rows) for rows in placed]
     facts = PlannedFacts(
         mean_record_bytes=sizes.mean_bytes,
         highest_class=_highest_class(tables, request),
         extra_names=extra_names(tables[0]),
-        items_sha256=digest_of_splits(table_digest(without_tags(table)) for table in tables),
+        items_sha256=digest_of_splits(map(_digest_of_items, tables)),
     )
     header = build_header(planned, facts, request)
     return Plan(plan_id=plan_id_of(header), header=header, tables=tuple(tables))
+
+
+def _digest_of_items(items: Reordered) -> str:
+    digest = TableDigest(without_tags(items.schema.empty_table()).schema)
+    for step in items.iter_steps():
+        digest.update(without_tags(step))
+    return digest.finish()
 
 
 def digest_of_header(data: bytes | memoryview) -> str:
@@ -286,7 +292,7 @@ def plan_id_of(header: PlanHeader) -> str:
     return digest_of_header(msgspec.json.encode(header, order="sorted"))
 
 
-def _highest_class(tables: Sequence[pa.Table], request: PlanRequest) -> int:
+def _highest_class(tables: Sequence[Reordered], request: PlanRequest) -> int:
     if request.label_kind != "class":
         return -1
     return max(int(np.max(table.column("label").to_numpy())) for table in tables if table.num_rows)
@@ -303,7 +309,7 @@ def check_stratify(request: PlanRequest) -> None:
         )
 
 
-def split_values(items: pa.Table, column: str) -> pa.ChunkedArray:
+def split_values(items: pa.Table | Reordered, column: str) -> pa.ChunkedArray:
     """Return the name of each item's split. Raises OptionsError where the column cannot be used."""
     given = _column(items, column, "split_column")
     try:
@@ -328,14 +334,14 @@ def check_split_names(names: Iterable[str]) -> list[str]:
     return ordered
 
 
-def _named_splits(ordered: pa.Table, column: str) -> tuple[list[str], IntArray]:
+def _named_splits(ordered: pa.Table | Reordered, column: str) -> tuple[list[str], IntArray]:
     """Return the names of the splits, sorted, and the index of each item's."""
     values = split_values(ordered, column)
     names = check_split_names(pc.unique(values).to_pylist())
     return names, np.asarray(pc.index_in(values, pa.array(names, pa.string())).to_numpy(), dtype=np.int64)
 
 
-def _column(ordered: pa.Table, name: str, field: str) -> pa.ChunkedArray:
+def _column(ordered: pa.Table | Reordered, name: str, field: str) -> pa.ChunkedArray:
     if name not in ordered.column_names:
         raise OptionsError(
             f"expected a column of the source ({', '.join(ordered.column_names)}), got {name!r}", field=field
@@ -343,13 +349,13 @@ def _column(ordered: pa.Table, name: str, field: str) -> pa.ChunkedArray:
     return ordered.column(name)
 
 
-def _groups(ordered: pa.Table, group_column: str | None) -> IntArray | None:
+def _groups(ordered: pa.Table | Reordered, group_column: str | None) -> IntArray | None:
     if group_column is None:
         return None
     return np.asarray(encode_groups(ordered, group_column).indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def encode_groups(items: pa.Table, group_column: str) -> pa.DictionaryArray:
+def encode_groups(items: pa.Table | Reordered, group_column: str) -> pa.DictionaryArray:
     """Return the groups of items as numbers and values; a null is a value. Raises OptionsError for unfit columns."""
     column = _column(items, group_column, "group_column")
     try:

@@ -35,6 +35,8 @@ from packer.sources.rowfiles import RowFiles, open_rows
 from packer.sources.tables import RawTable, TableKind
 
 _KEY = "_key"
+_DIGITS = 8
+"""Of a row's number in its key; more where there are more rows."""
 _ROOM_BYTES = 100_000_000
 """Left free on the disk."""
 
@@ -111,6 +113,7 @@ def list_rows(spec: SourceSpec, files: RowFiles, spill: Spill) -> Listing:
     """List the images of files of rows, and spill them. Raises SourceError, or OSError as the store does."""
     spilled = spill_rows(files, spill)
     raw = _raw_table(spec, files, spilled)
+    pa.default_memory_pool().release_unused()
     roles = find_roles(raw, replace(spec, key_column=_KEY))
     columns = {name: build_extra(raw, name) for name in roles.extras}
     label = build_listed_label(raw, roles.labels, spec)
@@ -168,7 +171,8 @@ def _spill_file(files: RowFiles, key: str, folder: str) -> _SpilledFile:
             for name, out in outs.items():
                 out.write(taken[name][0])
             others.append(_with_paths(batch.select(kept), files.column, taken[files.column][1]))
-        table = pa.Table.from_batches(others) if others else rows.schema.empty_table().select(kept)
+        # Combined, since thousands of small batches take more memory than what is in them.
+        table = pa.Table.from_batches(others).combine_chunks() if others else rows.schema.empty_table().select(kept)
         empty = table.select([])
         pictures = {name: outs[name].finish(empty) for name in files.pictures}
         return replace(outs[files.column].finish(table), pictures=pictures)
@@ -219,24 +223,36 @@ def _raw_table(spec: SourceSpec, files: RowFiles, spilled: list[_SpilledFile]) -
         raise SourceError(f"{spec.source}: its files disagree about a column: {' '.join(str(error).split())}") from None
     if not sum(counts):
         raise SourceError(f"{spec.source}: nothing in it: expected one row per image")
-    keys = [f"{key}/{row:08}" for key, count in zip(files.keys, counts, strict=True) for row in range(count)]
-    column = pa.chunked_array([pa.array(keys, pa.large_string())])
+    column = _joined([_row_keys(key, count) for key, count in zip(files.keys, counts, strict=True)])
     table = table.append_column(_KEY, column) if table.num_columns else pa.table({_KEY: column})
     return RawTable(
         name=spec.source, kind=TableKind.PARQUET, files=files.keys, rows_per_file=tuple(counts), table=table
     )
 
 
+def _row_keys(key: str, num_rows: int) -> pa.Array:
+    """Return ``KEY/00000000``, ``KEY/00000001`` and so on."""
+    numbers = pa.array(np.arange(num_rows, dtype=np.int64)).cast(pa.large_string())
+    return pc.binary_join_element_wise(
+        pa.scalar(key, pa.large_string()), pc.utf8_lpad(numbers, _DIGITS, "0"), pa.scalar("/", pa.large_string())
+    )
+
+
+def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
+    """Return a column of one chunk, which need not be copied again for the items' table."""
+    return pa.chunked_array([pa.concat_arrays(parts)])
+
+
 def _member_columns(spilled: list[_SpilledFile]) -> dict[str, pa.ChunkedArray]:
     num_rows = sum(len(file.sizes) for file in spilled)
-    sizes = pa.chunked_array([file.sizes for file in spilled], pa.int64())
+    sizes = _joined([file.sizes for file in spilled])
     stops = [np.cumsum(file.sizes.to_numpy(), dtype=np.int64) for file in spilled]
     starts = [pa.array(stop - file.sizes.to_numpy()) for stop, file in zip(stops, spilled, strict=True)]
     names = [pa.repeat(pa.scalar(file.name, pa.large_string()), len(file.sizes)) for file in spilled]
     return {
         NUM_BYTES: sizes,
-        ARCHIVE: pa.chunked_array(names, pa.large_string()),
-        OFFSET_BYTES: pa.chunked_array(starts, pa.int64()),
+        ARCHIVE: _joined(names),
+        OFFSET_BYTES: _joined(starts),
         STORED_BYTES: sizes,
         METHOD: pa.chunked_array([pa.repeat(pa.scalar(IN_ROWS, pa.int64()), num_rows)]),
     }

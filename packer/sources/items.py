@@ -113,4 +113,7 @@ def build_items(columns: Columns) -> pa.Table:
     fields = [pa.field(name, columns[name].type, nullable=name in extras) for name in names]
     table = pa.table([columns[name] for name in names], schema=pa.schema(fields)).combine_chunks()
     # Arrow compares strings as unsigned bytes, which for UTF-8 is the order of code points.
+    keys = table.column(KEY)
+    if pc.all(pc.less(keys.slice(0, max(0, len(keys) - 1)), keys.slice(1))).as_py():
+        return table  # sorted already, as most are: sorting takes the memory of all items once more
     return table.take(pc.sort_indices(table.column(KEY))).combine_chunks()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from packer.errors import SourceError
 from packer.formats.features import RESERVED_FEATURES
@@ -17,46 +18,75 @@ from packer.sources.fieldpictures import picture_columns
 from packer.sources.image_names import quote
 from packer.sources.items import ETAG, KEY, LABEL, NUM_BYTES, Listing, SourceSpec, build_items
 from packer.sources.listing import build_listed_label, refuse_flat
-from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED_BYTES, FoundMember
+from packer.sources.members import ARCHIVE, METHOD, OFFSET_BYTES, STORED, STORED_BYTES, FoundMember
 from packer.sources.roles import find_roles
 from packer.sources.tables import RawTable, TableKind
 from packer.specs import FieldSource
 
 _KEY = "_key"
-_CLASS, _TEXT, _JSON = "cls", "txt", "json"
+FIELD_KINDS = _CLASS, _TEXT, _JSON = "cls", "txt", "json"
+_IMAGE = ""
+"""Stands for the kind of the images themselves, which no other member has."""
+_NAME, _OFFSET_BYTES, _NUM_BYTES = "name", "offset_bytes", "num_bytes"
+_PLACE = {_NAME: pa.large_string(), _OFFSET_BYTES: pa.int64(), _NUM_BYTES: pa.int64()}
+"""What is known of a member: tar archives store every one as it is."""
+_CLASS_ID = r"^[ \t\r\n]*-?[0-9]{1,18}[ \t\r\n]*$"
+"""What Arrow reads as the same integer as Python."""
 
 
 @dataclass(frozen=True, slots=True)
-class FieldRow:
-    """One sample: its image, the content of its other members by kind, and its archive's entity tag."""
+class ArchiveSamples:
+    """The samples of an archive, as columns: as objects they would take ten times the memory."""
 
-    image: FoundMember
-    fields: dict[str, bytes]
+    archive: str
+    """Its key."""
     etag: str
-    pictures: dict[str, FoundMember]
-    """Masks and further images, by kind."""
+    """Its entity tag; empty where it has none."""
+    rows: pa.Table
+    """Of `sample_row`: one for each sample with an image."""
 
 
-def build_sample_listing(
-    spec: SourceSpec, root: str, archives: Sequence[str], rows: Sequence[Sequence[FieldRow]]
-) -> Listing:
-    """Return the items of some archives' samples, `rows` by archive.
+def sample_schema(pictures: Iterable[str]) -> pa.Schema:
+    """Return the columns of samples: where an image lies, its fields, and where further pictures of some kinds lie."""
+    places = [
+        (_of(kind, name), arrow_type) for kind in (_IMAGE, *sorted(pictures)) for name, arrow_type in _PLACE.items()
+    ]
+    return pa.schema([*places, *((kind, pa.large_binary()) for kind in FIELD_KINDS)])
+
+
+def sample_row(
+    image: FoundMember, fields: Mapping[str, bytes], found: Mapping[str, FoundMember], pictures: Iterable[str]
+) -> tuple[Any, ...]:
+    """Return one sample as a row of `sample_schema`; null is what it does not have."""
+    row: list[Any] = []
+    for member in (image, *(found.get(kind) for kind in sorted(pictures))):
+        row += [None] * len(_PLACE) if member is None else [member.name, member.offset_bytes, member.num_bytes]
+    return *row, *(fields.get(kind) for kind in FIELD_KINDS)
+
+
+def _of(kind: str, name: str) -> str:
+    return f"{kind}:{name}"
+
+
+def build_sample_listing(spec: SourceSpec, root: str, found: Sequence[ArchiveSamples]) -> Listing:
+    """Return the items of some archives' samples.
 
     ``.cls`` is the label, a class id or a name, unless the spec names another column; ``.txt`` is the column `txt`;
     the names in ``.json`` are columns. Raises SourceError as for a listing.
     """
     refuse_flat(spec)
-    flat = [(archive, row) for archive, found in zip(archives, rows, strict=True) for row in found]
-    keys = [f"{archive}/{row.image.name}" for archive, row in flat]
-    table = _fields_table(flat, keys)
+    samples = pa.concat_tables([archive.rows for archive in found]).combine_chunks()
+    archives = _repeated([archive.archive for archive in found], found)
+    keys = _keys(archives, samples, _IMAGE)
+    table = _fields_table(samples, keys)
     own = sorted(RESERVED_FEATURES.intersection(table.column_names))
     table = table.drop_columns(own)
     notices = [f"columns {quote(own)} left out: names of the image's own features"] if own else []
     raw = RawTable(
         name=spec.source,
         kind=TableKind.PARQUET,
-        files=tuple(archives),
-        rows_per_file=tuple(map(len, rows)),
+        files=tuple(archive.archive for archive in found),
+        rows_per_file=tuple(archive.rows.num_rows for archive in found),
         table=table,
     )
     label_column = spec.label_column or (_CLASS if _CLASS in table.column_names else None)
@@ -65,14 +95,14 @@ def build_sample_listing(
     label = build_listed_label(raw, roles.labels, spec)
     if label.values is not None:
         columns[LABEL] = label.values
-    columns |= {KEY: table.column(_KEY), **_member_columns([(archive, row.image) for archive, row in flat])}
-    if any(row.etag for _, row in flat):
-        columns[ETAG] = pa.chunked_array([pa.array([row.etag for _, row in flat], pa.large_string())])
+    columns |= {KEY: table.column(_KEY), **_member_columns(archives, samples, _IMAGE)}
+    if any(archive.etag and archive.rows.num_rows for archive in found):
+        columns[ETAG] = _repeated([archive.etag for archive in found], found)
     built = build_fields(raw, spec, roles.extras)
     columns |= built.columns
     for field in spec.fields:
         if field.kind in PICTURES:
-            columns |= _build_pictures(spec, field, flat)
+            columns |= _build_pictures(spec, field, archives, samples)
     return Listing(
         items=build_items(columns),
         label_kind=label.kind,
@@ -83,54 +113,100 @@ def build_sample_listing(
     )
 
 
+def _repeated(values: Sequence[str], found: Sequence[ArchiveSamples]) -> pa.ChunkedArray:
+    """Return a value of each archive for each of its samples."""
+    parts = [
+        pa.repeat(pa.scalar(value, pa.large_string()), archive.rows.num_rows)
+        for value, archive in zip(values, found, strict=True)
+    ]
+    return pa.chunked_array([pa.concat_arrays(parts)])
+
+
+def _keys(archives: pa.ChunkedArray, samples: pa.Table, kind: str) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(archives, samples.column(_of(kind, _NAME)), pa.scalar("/", pa.large_string()))
+
+
 def _build_pictures(
-    spec: SourceSpec, field: FieldSource, flat: Sequence[tuple[str, FieldRow]]
+    spec: SourceSpec, field: FieldSource, archives: pa.ChunkedArray, samples: pa.Table
 ) -> dict[str, pa.ChunkedArray]:
-    missing = [f"{archive}/{row.image.name}" for archive, row in flat if field.column not in row.pictures]
+    is_missing = samples.column(_of(field.column, _NAME)).is_null()
+    missing = _keys(archives, samples, _IMAGE).filter(is_missing).to_pylist()
     if missing:
         raise SourceError(
             f"{spec.source}: expected a member .{field.column} beside each image, {len(missing):,} have none: "
             f"{quote(missing)}",
             field="field",
         )
-    members = [(archive, row.pictures[field.column]) for archive, row in flat]
-    keys = pa.array([f"{archive}/{member.name}" for archive, member in members], pa.large_string())
-    return picture_columns(field, pa.chunked_array([keys]), _member_columns(members))
+    keys = _keys(archives, samples, field.column)
+    return picture_columns(field, keys, _member_columns(archives, samples, field.column))
 
 
-def _fields_table(flat: Sequence[tuple[str, FieldRow]], keys: list[str]) -> pa.Table:
+def _fields_table(samples: pa.Table, keys: pa.ChunkedArray) -> pa.Table:
+    values = _json_values(samples.column(_JSON), keys)
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {}
+    for kind in (_TEXT, _CLASS):
+        texts = samples.column(kind)
+        if texts.null_count == len(texts):
+            continue
+        column = _decode_texts(texts, keys)
+        if kind in values:
+            own = zip(column.to_pylist(), values.pop(kind), strict=True)
+            column = _to_arrow([other if text is None else text for text, other in own])
+        columns[kind] = column
+    for name in list(values):
+        columns[name] = _to_arrow(values.pop(name))
+    if _CLASS in columns:
+        columns[_CLASS] = _class_values(columns[_CLASS])
+    return pa.table({_KEY: keys, **columns})
+
+
+def _json_values(contents: pa.ChunkedArray, keys: pa.ChunkedArray) -> dict[str, list[Any]]:
+    """Return the values of each name in the samples' JSON, by row."""
     values: dict[str, list[Any]] = {}
-    for index, (archive, row) in enumerate(flat):
-        for name, value in _decode(f"{archive}/{row.image.name}", row.fields).items():
-            column = values.setdefault(name, [None] * len(flat))
-            column[index] = value
-    if _CLASS in values:
-        values[_CLASS] = _class_values(values[_CLASS])
-    columns = {name: _to_arrow(column) for name, column in values.items()}
-    return pa.table({_KEY: pa.array(keys, pa.large_string()), **columns})
+    if contents.null_count == len(contents):
+        return values
+    for row, content in enumerate(contents):
+        if not content.is_valid:
+            continue
+        try:
+            parsed = json.loads(content.as_py())
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(keys[row].as_py(), error) from None
+        for name, value in (parsed if isinstance(parsed, dict) else {_JSON: parsed}).items():
+            if name not in values:
+                values[name] = [None] * len(contents)
+            values[name][row] = value
+    values.pop(_KEY, None)
+    return values
 
 
-def _decode(where: str, fields: dict[str, bytes]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _decode_texts(contents: pa.ChunkedArray, keys: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
-        if _JSON in fields:
-            content = json.loads(fields[_JSON])
-            found |= content if isinstance(content, dict) else {_JSON: content}
-        for kind in (_TEXT, _CLASS):
-            if kind in fields:
-                found[kind] = fields[kind].decode()
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"{where}: a field beside it cannot be read: {error}; mend it") from None
-    return {name: value for name, value in found.items() if name != _KEY}
+        return contents.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        for row, content in enumerate(contents):
+            try:
+                (content.as_py() or b"").decode()
+            except ValueError as error:
+                raise _unreadable(keys[row].as_py(), error) from None
+        raise
 
 
-def _class_values(texts: list[str | None]) -> list[Any]:
-    """Return class ids as integers where all are, else names."""
-    stripped = [None if text is None else text.strip() for text in texts]
+def _unreadable(key: str, error: Exception) -> SourceError:
+    return SourceError(f"{key}: a field beside it cannot be read: {error}; mend it")
+
+
+def _class_values(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return class ids as integers where all are, else names; what is no text as it is."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    if pc.all(pc.match_substring_regex(column, _CLASS_ID)).as_py():
+        return pc.utf8_trim_whitespace(column).cast(pa.int64())
+    stripped = [None if text is None else text.strip() for text in column.to_pylist()]
     try:
-        return [None if text is None else int(text) for text in stripped]
+        return _to_arrow([None if text is None else int(text) for text in stripped])
     except ValueError:
-        return stripped
+        return _to_arrow(stripped)
 
 
 def _to_arrow(values: list[Any]) -> pa.Array:
@@ -151,13 +227,12 @@ def _is_nested(values: list[Any]) -> bool:
     return any(isinstance(value, dict | list) for value in values)
 
 
-def _member_columns(flat: Sequence[tuple[str, FoundMember]]) -> dict[str, pa.ChunkedArray]:
-    members = [member for _, member in flat]
-    columns = {
-        NUM_BYTES: pa.array([member.num_bytes for member in members], pa.int64()),
-        ARCHIVE: pa.array([archive for archive, _ in flat], pa.large_string()),
-        OFFSET_BYTES: pa.array([member.offset_bytes for member in members], pa.int64()),
-        STORED_BYTES: pa.array([member.stored_bytes for member in members], pa.int64()),
-        METHOD: pa.array([member.method for member in members], pa.int64()),
+def _member_columns(archives: pa.ChunkedArray, samples: pa.Table, kind: str) -> dict[str, pa.ChunkedArray]:
+    num_bytes = samples.column(_of(kind, _NUM_BYTES))
+    return {
+        NUM_BYTES: num_bytes,
+        ARCHIVE: archives,
+        OFFSET_BYTES: samples.column(_of(kind, _OFFSET_BYTES)),
+        STORED_BYTES: num_bytes,
+        METHOD: pa.chunked_array([pa.repeat(pa.scalar(STORED, pa.int64()), len(num_bytes))]),
     }
-    return {name: pa.chunked_array([column]) for name, column in columns.items()}

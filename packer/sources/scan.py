@@ -33,10 +33,10 @@ _MEMBER_FIELDS = (
 _REMOTE_MEMBER_FIELDS = (*_MEMBER_FIELDS, (ETAG, pa.large_string()))
 
 
-class _Rows:
+class FoundRows:
     """Rows that turn into Arrow tables as they come, so that millions of them stay small."""
 
-    def __init__(self, schema: Any, root: str, found: Callable[[int], None]) -> None:
+    def __init__(self, schema: Any, root: str, found: Callable[[int], None] | None = None) -> None:
         self._schema = schema
         self._found = found
         self._root = root
@@ -45,7 +45,7 @@ class _Rows:
 
     def append(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
-        if len(self._rows) % FOUND_AT_A_TIME == 0:
+        if self._found is not None and len(self._rows) % FOUND_AT_A_TIME == 0:
             self._found(FOUND_AT_A_TIME)
         if len(self._rows) == _CHUNK_ROWS:
             self._flush()
@@ -79,13 +79,13 @@ class Scan:
         self.num_archives = 0
         self.empty_archives: list[str] = []
         self._class_ids: dict[str, int] = {}
-        self._files = _Rows(pa.schema(_FILE_FIELDS), root, found)
-        self._objects = _Rows(pa.schema(_OBJECT_FIELDS), root, found)
-        self._members = _Rows(pa.schema(_MEMBER_FIELDS), root, found)
-        self._remote_members = _Rows(pa.schema(_REMOTE_MEMBER_FIELDS), root, found)
+        self._files = FoundRows(pa.schema(_FILE_FIELDS), root, found)
+        self._objects = FoundRows(pa.schema(_OBJECT_FIELDS), root, found)
+        self._members = FoundRows(pa.schema(_MEMBER_FIELDS), root, found)
+        self._remote_members = FoundRows(pa.schema(_REMOTE_MEMBER_FIELDS), root, found)
 
     @property
-    def _every(self) -> tuple[_Rows, ...]:
+    def _every(self) -> tuple[FoundRows, ...]:
         return self._files, self._objects, self._members, self._remote_members
 
     @property

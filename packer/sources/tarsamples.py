@@ -17,20 +17,23 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from packer.errors import SourceError
 from packer.shown_text import counted
 from packer.sources.archivefiles import ArchiveFile, open_local, open_remote
 from packer.sources.archives import MAX_MEMBER_BYTES
 from packer.sources.fieldcolumns import PICTURES
 from packer.sources.image_names import clean_member, is_hidden, is_image
-from packer.sources.items import Listing, SourceSpec
+from packer.sources.items import KEY, Listing, SourceSpec
 from packer.sources.members import FoundMember
-from packer.sources.samplefields import FieldRow, build_sample_listing
+from packer.sources.samplefields import FIELD_KINDS, ArchiveSamples, build_sample_listing, sample_row, sample_schema
+from packer.sources.scan import FoundRows
 from packer.sources.tars import iter_tar
 from packer.stores.open_store import absolute_uri, is_local, open_store
 from packer.stores.store import ObjectInfo, Store
 
-FIELD_KINDS = ("cls", "txt", "json")
 _NUM_ARCHIVES = 8
 """Archives that are read at a time in a remote place."""
 _NUM_LOOKED_AT = 64
@@ -61,13 +64,20 @@ class _Sample:
 
 
 @dataclass(slots=True)
+class _Counts:
+    """What was passed over in an archive."""
+
+    skipped: Counter[str] = field(default_factory=Counter)
+    num_without_image: int = 0
+    num_hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _ReadArchive:
     """What one archive holds."""
 
-    rows: list[FieldRow]
-    skipped: Counter[str]
-    num_without_image: int
-    num_hidden: int
+    samples: ArchiveSamples
+    counts: _Counts
 
 
 def find_webdataset(spec: SourceSpec) -> TarFiles | None:
@@ -103,9 +113,9 @@ def list_webdataset(spec: SourceSpec, files: TarFiles) -> Listing:
     else:
         with ThreadPoolExecutor(_NUM_ARCHIVES) as threads:
             found = list(threads.map(lambda info: _read_archive(files, info, wanted), files.infos))
-    skipped = sum((archive.skipped for archive in found), Counter[str]())
-    num_without = sum(archive.num_without_image for archive in found)
-    num_hidden = sum(archive.num_hidden for archive in found)
+    skipped = sum((archive.counts.skipped for archive in found), Counter[str]())
+    num_without = sum(archive.counts.num_without_image for archive in found)
+    num_hidden = sum(archive.counts.num_hidden for archive in found)
     notices = []
     if num_hidden:
         notices.append(f"skipped {counted(num_hidden, 'hidden or system entry', 'hidden or system entries')}")
@@ -114,11 +124,10 @@ def list_webdataset(spec: SourceSpec, files: TarFiles) -> Listing:
         notices.append(f"skipped {counted(sum(skipped.values()), 'member')} beside the images: {kinds}")
     if num_without:
         notices.append(f"skipped {counted(num_without, 'sample')} without an image")
-    rows = [archive.rows for archive in found]
-    if not any(rows):
+    if not any(archive.samples.rows.num_rows for archive in found):
         told = "".join(f"; {notice}" for notice in notices)
         raise SourceError(f"{spec.source}: nothing in it: expected samples with an image{told}")
-    listing = build_sample_listing(spec, files.store.uri, [info.key for info in files.infos], rows)
+    listing = build_sample_listing(spec, files.store.uri, [archive.samples for archive in found])
     return replace(listing, notices=(*notices, *listing.notices))
 
 
@@ -199,23 +208,32 @@ class _OpenRemote(AbstractContextManager[ArchiveFile]):
 
 
 def _read_archive(files: TarFiles, info: ObjectInfo, kinds: Set[str]) -> _ReadArchive:
-    found = _ReadArchive([], Counter(), 0, 0)
-    seen: set[str] = set()
+    found = _Counts()
+    keys = FoundRows(pa.schema([(KEY, pa.large_string())]), info.key)
+    rows = FoundRows(sample_schema(kinds), info.key)
     with _open(files, info) as file:
         for sample in _iter_samples(file, found, kinds):
-            if sample.key in seen:
-                raise SourceError(
-                    f"{file.name}: the sample {sample.key!r} stands in two places; write the archive anew"
-                )
-            seen.add(sample.key)
+            keys.append((sample.key,))
             if sample.image is None:
                 found.num_without_image += 1
             else:
-                found.rows.append(FieldRow(sample.image, sample.fields, info.etag, sample.pictures))
-    return found
+                rows.append(sample_row(sample.image, sample.fields, sample.pictures, kinds))
+        _refuse_repeats(file.name, keys.table().column(KEY))
+    return _ReadArchive(ArchiveSamples(info.key, info.etag, rows.table()), found)
 
 
-def _iter_samples(file: ArchiveFile, found: _ReadArchive, kinds: Set[str]) -> Iterator[_Sample]:
+def _refuse_repeats(archive: str, keys: pa.ChunkedArray) -> None:
+    """Raise SourceError for a sample whose members stand in two places."""
+    last = max(0, len(keys) - 1)
+    if pc.all(pc.less(keys.slice(0, last), keys.slice(1))).as_py():
+        return
+    ordered = keys.take(pc.sort_indices(keys))
+    repeated = ordered.slice(1).filter(pc.equal(ordered.slice(0, last), ordered.slice(1)))
+    if len(repeated):
+        raise SourceError(f"{archive}: the sample {repeated[0].as_py()!r} stands in two places; write the archive anew")
+
+
+def _iter_samples(file: ArchiveFile, found: _Counts, kinds: Set[str]) -> Iterator[_Sample]:
     sample: _Sample | None = None
     for member in iter_tar(file):
         name = _clean(file, member)

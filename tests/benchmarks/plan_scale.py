@@ -20,7 +20,9 @@ import pyarrow as pa
 from packer.dataset.planfile import PlanDocument, load_shard_items, store_plan
 from packer.imaging.fingerprint import encoder_fingerprint
 from packer.options import parse_options
-from packer.planning.plan import PlanRequest, build_plan, order_items
+from packer.planning.order import hash_order
+from packer.planning.plan import PlanRequest, build_plan
+from packer.planning.reordered import Reordered
 from packer.planning.shard_count import SizeEstimate
 from packer.stores.local_store import LocalStore
 from tests.benchmarks.measure import create_parser, peak_bytes, report
@@ -108,7 +110,7 @@ def _plan(given: argparse.Namespace, items: pa.Table, steps: _Steps, store: Loca
         class_names=(),
     )
     estimate = SizeEstimate(mean_bytes=_MEAN_BYTES, spread_bytes=_MEAN_BYTES // 3, num_probed=512)
-    ordered = steps.run("order", lambda: order_items(items, seed=0))
+    ordered = steps.run("order", lambda: Reordered.of(items).pick(hash_order(items.column("key"), seed=0)))
     plan = steps.run("split and deal", lambda: build_plan(ordered, estimate, request))
     steps.run("write", lambda: store_plan(store, plan))
     task = plan.header.num_tasks // 2

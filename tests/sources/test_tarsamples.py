@@ -111,11 +111,62 @@ def test_archives_of_class_folders_are_what_they_were(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("texts", "labels", "names"),
+    [
+        ([b" 7\n", b"-0", b"007"], [7, 0, 7], ()),
+        ([b"1_0", b"\xc2\xa0+2", b"3"], [10, 2, 3], ()),
+        ([b"\xc2\xa0cat ", b"7", b"cat"], [1, 0, 1], ("7", "cat")),
+    ],
+)
+def test_classes_as_python_reads_them(tmp_path, texts, labels, names):
+    members = {
+        f"{row}.{kind}": content for row, text in enumerate(texts) for kind, content in (("jpg", b"x"), ("cls", text))
+    }
+    made = listed(write_tar(tmp_path / "a.tar", members))
+    assert made.items.column("label").to_pylist() == labels
+    assert made.class_names == names
+
+
+def test_names_in_json_that_members_have_too(tmp_path):
+    members = {
+        "1.jpg": b"x", "1.json": b'{"cls": "dog", "txt": "of JSON", "_key": "none"}',
+        "2.jpg": b"x", "2.json": b'{"txt": "passed over"}', "2.cls": b"cat", "2.txt": b"own",
+        "3.jpg": b"x", "3.cls": b"dog", "3.json": b"[1, 2]",
+    }  # fmt: skip
+    made = listed(write_tar(tmp_path / "a.tar", members))
+    assert made.class_names == ("cat", "dog")
+    assert [(row["label"], row["txt"], row["json"]) for row in rows(made)] == [
+        (1, "of JSON", None),
+        (0, "own", None),
+        (1, None, [1, 2]),
+    ]
+
+
+def test_ids_of_classes_in_json_alone(tmp_path):
+    members = {"1.jpg": b"x", "1.json": b'{"cls": 3}', "2.jpg": b"x", "2.json": b'{"cls": 4}'}
+    assert listed(write_tar(tmp_path / "a.tar", members)).items.column("label").to_pylist() == [3, 4]
+
+
+def test_samples_in_any_order(tmp_path):
+    members = {f"{row}.{kind}": content for row in (3, 1, 2) for kind, content in (("jpg", b"x"), ("cls", b"%d" % row))}
+    assert [row["key"] for row in rows(listed(write_tar(tmp_path / "a.tar", members)))] == [
+        "a.tar/1.jpg",
+        "a.tar/2.jpg",
+        "a.tar/3.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
     ("members", "problem"),
     [
         ({"1.jpg": b"x", "1.cls": b"\xff"}, "a field beside it cannot be read"),
         ({"1.jpg": b"x", "1.json": b"{"}, "a field beside it cannot be read"),
+        (
+            {"1.jpg": b"x", "1.cls": b"1", "1.txt": b"a\xff"},
+            r"a\.tar/1\.jpg: a field beside it cannot be read: 'utf-8'",
+        ),
         ({"1.jpg": b"x", "1.cls": b"1", "2.jpg": b"x", "1.txt": b"again"}, "the sample '1' stands in two places"),
+        ({"2.jpg": b"x", "2.cls": b"1", "1.txt": b"a", "2.txt": b"again"}, "the sample '2' stands in two places"),
         ({"1.jpg": b"x", "1.cls": b"1", "2.jpg": b"x"}, "no label"),
         ({"1.jpg": b"x", "1.txt": b"y" * 1_000_001}, "is larger than 1,000,000 bytes"),
     ],
