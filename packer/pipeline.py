@@ -31,6 +31,7 @@ from packer.dataset.destination import (
     claim_destination,
     find_finished,
     find_outcome,
+    join_beside_others,
     join_claim,
     mend_claim,
     remove_other_receipts,
@@ -370,7 +371,7 @@ def _claimed_plan(run: Run[PackOptions], recipe: Recipe[Context]) -> tuple[PlanD
         if stored is not None:
             check_command(dest, stored, recipe.command)
             check_same_options(dest, stored, lasting_options(options))
-            dest = join_claim(dest, stored)
+            dest = join_beside_others(dest, stored) if is_shared else join_claim(dest, stored)
             remove_other_receipts(dest, stored)
             if options.resume:
                 _sweep(replace(run, dest=dest))

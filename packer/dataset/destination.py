@@ -82,7 +82,7 @@ def claim_destination(
     except DestinationTakenError:
         # Looked up only now: before the check another run may still have been about to claim.
         if shared and _is_same_plan(dest, document):
-            return join_claim(dest, document)
+            return join_beside_others(dest, document)
         raise
     replaced = find_object(dest, MANIFEST_KEY) if overwrite else None
     own = _write_claim(dest, plan, document, overwrite=overwrite)
@@ -97,7 +97,7 @@ def claim_destination(
     if not _is_same_plan(dest, document):  # or else its files are those that were just written once more
         dest.delete_all([info.key for info in dest.list(plan_parts_prefix(document.plan_id))])
     elif shared:
-        return join_claim(dest, document)
+        return join_beside_others(dest, document)
     raise DestinationTakenError(_taken_text(dest))
 
 
@@ -148,6 +148,14 @@ def _end_others(own: Store, document: PlanDocument) -> Store:
             return own
         except ClaimLostError:
             own = join_claim(own, document, folder=_open(own, document, is_new=True).claim.folder)
+
+
+def join_beside_others(dest: Store, document: PlanDocument) -> Store:
+    """Join the claim of the same plan, with a folder of this run's own; raises as `join_claim`.
+
+    A folder that is there may be of a third run, which removes it as soon as it sees that the claim is another's.
+    """
+    return join_claim(dest, document, folder=_open(dest, document, is_new=True).claim.folder)
 
 
 def join_claim(dest: Store, document: PlanDocument, *, folder: str | None = None) -> Store:

@@ -58,6 +58,30 @@ def test_parts_as_processes_at_the_same_time(source: Path, tmp_path: Path) -> No
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
 
 
+class _EngineOfOneAmongMany(SerialEngine):
+    """Before the tasks run, a third run that has lost the claim as well removes its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def run(self, function, context, tasks, tick):
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return super().run(function, context, tasks, tick)
+
+
+def test_a_part_does_not_write_in_the_folder_of_another_that_came_second(source: Path, tmp_path: Path) -> None:
+    dest = tmp_path / "parts"
+    pack_part(source, dest, "0/3")
+    (own,) = (dest / ".shardpack-tmp").iterdir()
+    other = own.with_name(own.name[:-12] + "0" * 12)
+    other.mkdir()
+    pack(make_options(source, dest, part="1/3"), engine=_EngineOfOneAmongMany(other))
+    pack_part(source, dest, "2/3")
+    commit_parts(str(dest))
+    assert not (dest / ".shardpack-tmp").exists()
+
+
 def test_a_commit_lists_the_place_once_and_then_what_it_tidies_up(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,19 @@ class TestEnd:
                 host.kill()
         assert (host.returncode, output) == (143, "stopped by SIGTERM before it listened\n")
 
+    def test_a_host_ends_while_a_library_lets_no_handler_run(self):
+        script = """
+import ctypes, os, signal, threading
+from packer.trainer.feed.early_signals import end_at_signals
+end_at_signals()
+library, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+library.pthread_mutex_lock(mutex)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+library.pthread_mutex_lock(mutex)  # waits for ever, and goes on to wait after a signal
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50)
+        assert (done.returncode, done.stdout) == (143, "stopped by SIGTERM before it listened\n")
+
     def test_a_host_takes_signals_before_it_loads_its_libraries(self):
         """As process 1 of a container it would never hear of them otherwise."""
         script = """
