@@ -36,7 +36,7 @@ def base() -> str:
     missing = [name for name in ("buildah", "debootstrap") if not shutil.which(name)]
     if missing or os.getuid():
         pytest.skip(f"images are built by root with buildah and debootstrap; missing: {', '.join(missing) or 'root'}")
-    name = f"docker.io/library/python:{VERSION}-slim-bookworm"
+    name = f"localhost/python:{VERSION}-slim-bookworm"
     if subprocess.run(["buildah", "inspect", name], capture_output=True, check=False).returncode:
         run(str(ROOT / "tests/tools/stand_in_image.sh"), VERSION, sys.executable)
     return name
