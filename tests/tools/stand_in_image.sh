@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Commit a stand-in for python:VERSION-slim-bookworm, as localhost/python:VERSION-slim-bookworm, to buildah's storage, where no registry of images
-# can be reached: Debian by debootstrap, and an interpreter of this machine.
+# Commit a stand-in for python:VERSION-slim-bookworm to buildah's storage, as localhost/python:VERSION-slim-bookworm, where
+# no registry of images can be reached: Debian by debootstrap, and an interpreter of this machine.
 #
 #     tests/tools/stand_in_image.sh 3.11 /path/to/python3.11 [MIRROR]
 #
