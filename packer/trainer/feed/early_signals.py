@@ -17,8 +17,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def end_at_signals() -> None:
     """From now on, end the process at once at SIGTERM (exit code 143) or SIGINT (130): no work is in progress yet.
 
-    This lasts until other handlers are set. Only the main thread may call it.
+    This lasts until other handlers are set. Only the main thread may call it; calling it again changes nothing.
     """
+    if all(signal.getsignal(number) is _end for number in SIGNALS):
+        return
     for number in SIGNALS:
         signal.signal(number, _end)
     reader, writer = os.pipe()
